@@ -1,0 +1,52 @@
+"""moe_viz: see a sparse mixture of experts decide.
+
+The names a notebook needs. Each loads what it needs when it is first used, so that opening and
+drawing a recorded trace never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Trace": "trace",
+    "MixtralConfig": "config",
+    "explore": "view",
+    "generate": "generate",
+    "ledger": "ledger",
+    "load": "placement",
+    "record": "record",
+    "save_page": "view",
+}
+_MODULES = ("errors", "prompts")
+
+__all__ = [*_WHERE, *_MODULES, "__version__"]  # noqa: PLE0604, RUF100
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from . import prompts as prompts
+    from .config import MixtralConfig as MixtralConfig
+    from .generate import generate as generate
+    from .ledger import ledger as ledger
+    from .placement import load as load
+    from .record import record as record
+    from .trace import Trace as Trace
+    from .view import explore as explore
+    from .view import save_page as save_page
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name not in _WHERE:
+        raise AttributeError(f"module 'moe_viz' has no attribute {name!r}")
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value  # also puts the function over the submodule of the same name
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,43 @@
+"""Where weights come from: one lazy mapping of canonical names to tensors, whatever the format.
+
+`open_checkpoint(source)` reads headers only. The model asks for canonical names (`layout.py`) and
+never knows where a tensor came from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import CheckpointError
+from .safetensors import SafetensorsCheckpoint, save_checkpoint
+
+__all__ = ["embedded_folder", "open_checkpoint", "save_checkpoint"]
+
+EMBEDDED = "8x7m"
+
+
+def embedded_folder() -> Path:
+    """The folder of the embedded model: inside the installed package, or in the repository."""
+    package = Path(__file__).parent.parent
+    installed = package / "weights" / EMBEDDED
+    return installed if installed.is_dir() else package.parent / "weights" / EMBEDDED
+
+
+def open_checkpoint(source: str | Path) -> SafetensorsCheckpoint:
+    """Open the embedded model (`"8x7m"`) or a folder in Hugging Face's form.
+
+    Raises `CheckpointError` for anything else, and for files that are missing or damaged.
+    """
+    folder = embedded_folder() if str(source) == EMBEDDED else Path(source).expanduser()
+    if not folder.exists():
+        raise CheckpointError(
+            f"{source}: there is no such folder. Expected '{EMBEDDED}', the embedded model, or a "
+            "folder with config.json, model.safetensors (or shards) and tokenizer.model."
+        )
+    if not (folder / "config.json").is_file():
+        found = sorted(p.name for p in folder.iterdir())[:8] if folder.is_dir() else "a single file"
+        raise CheckpointError(
+            f"{folder}: is not a checkpoint folder. Expected config.json and model.safetensors in "
+            f"it, found {found}."
+        )
+    return SafetensorsCheckpoint(folder)

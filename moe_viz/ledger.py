@@ -1,0 +1,174 @@
+"""What a Mixtral costs, counted exactly: parameters, bytes, FLOPs and cache, part by part.
+
+In: a `MixtralConfig` or the name of a preset. Out: a `Ledger` of whole numbers. Nothing is
+measured or estimated here, and torch is not needed: this is the arithmetic that a reader can redo
+by hand, and the tests compare it with the bytes of real files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from .config import MixtralConfig
+from .errors import ConfigError
+
+#: Bytes of one stored number.
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+
+#: Mistral 7B (arXiv 2310.06825), the dense model that the name "8x7B" points at.
+MISTRAL_7B = 7_241_732_096
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of tensor: how many parameters there are of it, and how many a token uses."""
+
+    name: str
+    total: int
+    active: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The exact accounts of one configuration.
+
+    >>> ledger("mixtral-8x7b").total, ledger("mixtral-8x7b").active
+    (46702792704, 12879925248)
+    """
+
+    config: MixtralConfig
+
+    # One layer. The letters are those of `MixtralConfig`.
+
+    @property
+    def attention(self) -> int:
+        """Parameters of wq, wk, wv and wo in one layer."""
+        c = self.config
+        return 2 * c.hidden_size * c.head_dim * (c.heads + c.kv_heads)
+
+    @property
+    def expert(self) -> int:
+        """Parameters of one expert of one layer: w1, w2 and w3, a single feed-forward block."""
+        return 3 * self.config.hidden_size * self.config.expert_size
+
+    @property
+    def router(self) -> int:
+        """Parameters of one layer's router: one row for each expert."""
+        return self.config.hidden_size * self.config.experts
+
+    @property
+    def norms(self) -> int:
+        """Parameters of one layer's two RMSNorms."""
+        return 2 * self.config.hidden_size
+
+    @property
+    def layer(self) -> int:
+        """Parameters of one whole layer."""
+        return self.attention + self.config.experts * self.expert + self.router + self.norms
+
+    # The whole model.
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Every parameter of the model under one of six names.
+
+        >>> for part in ledger("mixtral-8x7b").parts:
+        ...     print(f"{part.name:12}{part.total:>15,}{part.active:>15,}")
+        embedding       131,072,000    131,072,000
+        attention     1,342,177,280  1,342,177,280
+        routers           1,048,576      1,048,576
+        experts      45,097,156,608 11,274,289,152
+        norms               266,240        266,240
+        output head     131,072,000    131,072,000
+        """
+        c = self.config
+        table = c.vocab_size * c.hidden_size
+        attention, routers = c.layers * self.attention, c.layers * self.router
+        norms = c.layers * self.norms + c.hidden_size
+        experts = c.layers * self.expert
+        return (
+            Part("embedding", table, table),
+            Part("attention", attention, attention),
+            Part("routers", routers, routers),
+            Part("experts", experts * c.experts, experts * c.experts_per_token),
+            Part("norms", norms, norms),
+            Part("output head", table, table),
+        )
+
+    @property
+    def total(self) -> int:
+        """Parameters that must be stored."""
+        return sum(part.total for part in self.parts)
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token uses, both embedding tables counted whole."""
+        return sum(part.active for part in self.parts)
+
+    @property
+    def shared(self) -> int:
+        """Parameters that every token uses: everything but the experts."""
+        return sum(part.total for part in self.parts if part.name != "experts")
+
+    def bytes(self, dtype: str = "bfloat16") -> int:
+        """Bytes of all weights stored in `dtype`: float32, float16, bfloat16 or int8."""
+        return self.total * _bytes_of(dtype)
+
+    def cache_per_token(self, dtype: str = "bfloat16") -> int:
+        """Bytes of keys and values that each token of the context keeps.
+
+        >>> ledger("mixtral-8x7b").cache_per_token()
+        131072
+        """
+        c = self.config
+        return 2 * c.layers * c.kv_heads * c.head_dim * _bytes_of(dtype)
+
+    def flops_per_token(self, attended: int = 0, head: bool = True) -> int:
+        """Floating-point operations of one token's forward pass, a multiply-add counted as two.
+
+        `attended` is the number of positions its attention looks at: their scores and weighted
+        sums come on top. Left out, as is usual, are norms, softmaxes and activations.
+
+        >>> account = ledger("mixtral-8x7b")
+        >>> account.flops_per_token(head=False), account.flops_per_token()
+        (25234505728, 25496649728)
+        >>> account.flops_per_token(attended=1) - account.flops_per_token()
+        524288
+        """
+        c = self.config
+        per_layer = self.attention + self.router + c.experts_per_token * self.expert
+        scores = 4 * c.layers * c.heads * c.head_dim * attended
+        output = 2 * c.vocab_size * c.hidden_size if head else 0
+        return 2 * c.layers * per_layer + output + scores
+
+    @cached_property
+    def dense_twin(self) -> int:
+        """Parameters of the dense model that the name points at: one expert, and no router.
+
+        For Mixtral 8x7B this is Mistral 7B to the parameter; eight times it is *not* Mixtral.
+
+        >>> ledger("mixtral-8x7b").dense_twin == MISTRAL_7B
+        True
+        """
+        c = self.config
+        spare = (c.experts - 1) * self.expert + self.router
+        return self.total - c.layers * spare
+
+
+def ledger(model: str | MixtralConfig) -> Ledger:
+    """The accounts of a preset (`"mixtral-8x7b"`, `"mixtral-8x22b"`, `"8x7m"`) or of a config.
+
+    >>> f"{ledger('8x7m').total:,}"
+    '24,263,936'
+    """
+    return Ledger(MixtralConfig.preset(model) if isinstance(model, str) else model)
+
+
+def _bytes_of(dtype: str) -> int:
+    try:
+        return DTYPE_BYTES[dtype]
+    except KeyError:
+        raise ConfigError(
+            f"dtype must be one of {', '.join(DTYPE_BYTES)}, found {dtype!r}."
+        ) from None

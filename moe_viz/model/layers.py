@@ -1,0 +1,173 @@
+"""What Mixtral shares with any modern transformer: norm, rotary positions, attention.
+
+In: hidden states (T, D) of all prompts end to end, and a `Pass` that says where each prompt
+begins. Out: the same shape. Attention is causal within each prompt; no token sees another prompt,
+and there is no padding to leak.
+
+    T tokens   D hidden size   H query heads   G key-value heads   d head dimension
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
+
+from ..config import MixtralConfig
+from ..routing import RouterHook, TokenIndex
+
+#: Queries that look at a longer past are run in blocks, so that their mask stays small.
+QUERY_BLOCK = 1024
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation (arXiv 1910.07467)."""
+
+    def __init__(self, config: MixtralConfig) -> None:
+        super().__init__()
+        self.eps = config.norm_eps
+        self.weight = nn.Parameter(torch.empty(config.hidden_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight.shape, self.weight, self.eps)  # (T, D)
+
+
+class KVCache:
+    """Keys and values of the tokens seen so far, for every layer and prompt.
+
+    Room is taken once, for `capacity` tokens of each prompt, or doubled when it runs out.
+    """
+
+    def __init__(self, capacity: int = 256) -> None:
+        self.capacity = capacity
+        self._store: dict[tuple[int, int], Tensor] = {}  # (2, capacity, G, d) each
+        self._length: dict[tuple[int, int], int] = {}
+
+    def length(self, prompt: int) -> int:
+        """Tokens of this prompt that are held."""
+        return self._length.get((0, prompt), 0)
+
+    def extend(self, layer: int, prompt: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append keys and values (t, G, d) of t new tokens; return those of all tokens."""
+        slot = (layer, prompt)
+        start = self._length.get(slot, 0)
+        stop = start + len(k)
+        held = self._store.get(slot)
+        if held is None or stop > held.shape[1]:
+            larger = k.new_empty(2, max(stop, self.capacity, 2 * start), *k.shape[1:])
+            if held is not None:
+                larger[:, :start] = held[:, :start]
+            self._store[slot] = held = larger
+        held[0, start:stop], held[1, start:stop] = k, v
+        self._length[slot] = stop
+        return held[0, :stop], held[1, :stop]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What every layer of one forward pass needs to know about its tokens."""
+
+    lengths: Sequence[int]  # tokens of each prompt
+    index: TokenIndex
+    rotation: tuple[Tensor, Tensor]  # cosine and sine of every token's angles, (T, 1, d/2)
+    hooks: Sequence[RouterHook] = ()
+    cache: KVCache | None = None
+    runs: list[tuple[int, int, int]] = field(init=False)  # first prompt, prompts, tokens of each
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", list(_runs(self.lengths)))
+
+
+def _runs(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Neighbouring prompts of equal length: they can be attended to as one batch."""
+    first = 0
+    for prompt in range(1, len(lengths) + 1):
+        if prompt == len(lengths) or lengths[prompt] != lengths[first]:
+            yield first, prompt - first, lengths[first]
+            first = prompt
+
+
+def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of RoPE (arXiv 2104.09864) at these positions: (T, 1, d/2) each, float32."""
+    exponents = torch.arange(0, head_dim, 2, device=positions.device) / head_dim
+    angles = positions[:, None].float() * theta**-exponents
+    return angles.cos()[:, None], angles.sin()[:, None]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each head's pairs (i, i + d/2), the order of Hugging Face's weights: (T, H, d)."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    return turned.to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of the last queries of each prompt: (B, t, H, d) → (B, t, H, d).
+
+    Keys and values are (B, s, G, d), s ≥ t: the queries are the last t of s tokens. Memory stays
+    linear in s.
+    """
+    heads, groups = q.shape[2], k.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, heads, tokens, d)
+    if groups != heads:
+        # Expanded, since enable_gqa falls back to quadratic memory on some GPUs (T4).
+        k, v = (x.repeat_interleave(heads // groups, dim=1) for x in (k, v))
+    t, s = q.shape[2], k.shape[2]
+    if t == s:
+        out = scaled_dot_product_attention(q, k, v, is_causal=True)
+    elif t == 1:
+        out = scaled_dot_product_attention(q, k, v)
+    else:
+        # is_causal aligns the first query with the first key; here the last ones meet.
+        out = torch.cat(
+            [
+                scaled_dot_product_attention(block, k, v, attn_mask=mask)
+                for block, mask in _masked_blocks(q, s - t, s)
+            ],
+            dim=2,
+        )
+    return out.transpose(1, 2)
+
+
+def _masked_blocks(q: Tensor, past: int, s: int) -> Iterator[tuple[Tensor, Tensor]]:
+    keys = torch.arange(s, device=q.device)
+    for start in range(0, q.shape[2], QUERY_BLOCK):
+        block = q[:, :, start : start + QUERY_BLOCK]
+        queries = torch.arange(block.shape[2], device=q.device) + past + start
+        yield block, keys <= queries[:, None]
+
+
+class Attention(nn.Module):
+    """Grouped-query attention (arXiv 2305.13245): several query heads share a key-value head."""
+
+    def __init__(self, config: MixtralConfig, layer: int) -> None:
+        super().__init__()
+        self.layer, self.head_dim = layer, config.head_dim
+        queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.wq = nn.Linear(config.hidden_size, queries, bias=False)
+        self.wk = nn.Linear(config.hidden_size, keys, bias=False)
+        self.wv = nn.Linear(config.hidden_size, keys, bias=False)
+        self.wo = nn.Linear(queries, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        q, k, v = (w(x).unflatten(-1, (-1, self.head_dim)) for w in (self.wq, self.wk, self.wv))
+        q, k = rotate(q, *run.rotation), rotate(k, *run.rotation)  # (T, H, d), (T, G, d)
+        parts, start = [], 0
+        for first, prompts, length in run.runs:
+            rows = slice(start, start := start + prompts * length)
+            if run.cache is None:
+                parts.append(attend(*(y[rows].unflatten(0, (prompts, length)) for y in (q, k, v))))
+                continue
+            for prompt, rows in _each(first, prompts, length, rows.start):
+                keys, values = run.cache.extend(self.layer, prompt, k[rows], v[rows])
+                parts.append(attend(q[rows][None], keys[None], values[None]))
+        mixed = torch.cat([part.flatten(0, 1) for part in parts])  # (T, H, d)
+        return self.wo(mixed.flatten(1))
+
+
+def _each(first: int, prompts: int, length: int, start: int) -> Iterator[tuple[int, slice]]:
+    for n in range(prompts):
+        yield first + n, slice(start + n * length, start + (n + 1) * length)

@@ -1,0 +1,207 @@
+"""Mixtral, whole: token ids in, logits out, every router open to hooks on the way.
+
+The tokens of all prompts lie end to end, without padding, and go through layer 0 together, then
+through layer 1, and so on: one sweep over the weights serves any number of prompts. Where the
+weights came from (`checkpoint`) and where they lie (`placement`) makes no difference here.
+
+    T tokens   D hidden size   L layers   V vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import MixtralConfig
+from ..errors import InputError
+from ..provenance import RANDOM_WEIGHTS, Provenance
+from ..routing import RouterHook, TokenIndex
+from ..tokenizer import Tokenizer
+from .layers import Attention, KVCache, Pass, RMSNorm, rotation
+from .moe import MoELayer
+
+
+class DecoderLayer(nn.Module):
+    """Attention, which mixes tokens, then the mixture of experts, which does not."""
+
+    def __init__(self, config: MixtralConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config)
+        self.attention = Attention(config, layer)
+        self.moe_norm = RMSNorm(config)
+        self.moe = MoELayer(config, layer)
+
+    def forward(self, x: Tensor, run: Pass, chunk: int) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), run)
+        # Experts look at each token alone, so long inputs pass through them in chunks.
+        blocks = (slice(start, start + chunk) for start in range(0, len(x), chunk))
+        return x + torch.cat(
+            [self.moe(self.moe_norm(x[rows]), run.index[rows], run.hooks) for rows in blocks]
+        )
+
+
+class Mixtral(nn.Module):
+    """A sparse mixture of experts with Mixtral's architecture.
+
+    Usually made by `moe_viz.load`. `chunk` bounds how many tokens the experts see at once; no
+    result depends on it.
+    """
+
+    def __init__(self, config: MixtralConfig, chunk: int = 4096) -> None:
+        super().__init__()
+        self.config = config
+        self.chunk = chunk
+        self.hooks: tuple[RouterHook, ...] = ()
+        self.tokenizer: Tokenizer | None = None
+        self.provenance = Provenance(model=config.name)
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, n) for n in range(config.layers))
+        self.norm = RMSNorm(config)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding lies, and so where token ids must go."""
+        return self.embedding.weight.device
+
+    @contextmanager
+    def router_hooks(self, *hooks: RouterHook) -> Iterator[Mixtral]:
+        """Attach hooks to every router for the length of a `with` block, and no longer.
+
+        They run after those already attached, in the order given.
+        """
+        before = self.hooks
+        self.hooks = (*before, *hooks)
+        try:
+            yield self
+        finally:
+            self.hooks = before
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int] | None = None,
+        logits: Literal["all", "last", "none"] = "all",
+        *,
+        cache: KVCache | None = None,
+        index: TokenIndex | None = None,
+    ) -> Tensor | None:
+        """Run prompts that lie end to end.
+
+        `token_ids` is (T,), `lengths` the tokens of each prompt (default: one prompt). Returns
+        the output head's logits: of all tokens (T, V), of each prompt's last token (prompts, V),
+        or None. The head is never computed for tokens nobody asked for.
+
+        With a `cache`, the tokens continue the prompts that the cache holds. `index` tells hooks
+        which tokens of a larger recording these are.
+
+        Raises `InputError` for ids outside the vocabulary, lengths that do not add up, and
+        prompts longer than the context.
+        """
+        if logits not in ("all", "last", "none"):
+            raise InputError(f"logits must be 'all', 'last' or 'none', found {logits!r}.")
+        lengths = [len(token_ids)] if lengths is None else [int(n) for n in lengths]
+        x = self.hidden(token_ids, lengths, cache=cache, index=index)
+        if logits == "none":
+            return None
+        if logits == "last":
+            ends = torch.tensor(lengths).cumsum(0) - 1
+            x = x[ends.to(x.device)]
+        return self.head(self.norm(x))
+
+    def hidden(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int],
+        *,
+        cache: KVCache | None = None,
+        index: TokenIndex | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Hidden states (T, D) after the last layer, before the final norm; see `forward`.
+
+        With `progress`, a bar counts the layers where they take longer than a moment.
+        """
+        check_tokens(token_ids, lengths, self.config)
+        run = self._prepare(lengths, cache, index)
+        x = self.embedding(token_ids.to(self.device))  # (T, D)
+        for layer in _with_bar(self.layers) if progress else self.layers:
+            x = layer(x, run, self.chunk)
+        return x
+
+    def _prepare(
+        self, lengths: Sequence[int], cache: KVCache | None, index: TokenIndex | None
+    ) -> Pass:
+        config = self.config
+        past = [cache.length(prompt) if cache else 0 for prompt in range(len(lengths))]
+        longest = max(p + n for p, n in zip(past, lengths, strict=True))
+        if longest > config.context:
+            raise InputError(
+                f"A prompt of {longest:,} tokens does not fit: {config.name} has a context of "
+                f"{config.context:,}. Shorten the text, or split it into several prompts."
+            )
+        if index is None:
+            index = TokenIndex.of_prompts(lengths, past).to(self.device)
+        angles = rotation(index.position, config.head_dim, config.rope_theta)
+        return Pass(lengths, index, angles, self.hooks, cache)
+
+
+def _with_bar(layers: nn.ModuleList) -> Iterable[nn.Module]:
+    from tqdm.auto import tqdm
+
+    return tqdm(layers, "layers", leave=False, delay=2)
+
+
+def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfig) -> None:
+    """Raise `InputError` unless these are prompts that a model of this config can run."""
+    if token_ids.ndim != 1 or token_ids.dtype not in (torch.int64, torch.int32):
+        raise InputError(
+            "token_ids must be a vector of whole numbers, all prompts end to end: found "
+            f"{token_ids.dtype} of shape {tuple(token_ids.shape)}. Flatten batches, and say the "
+            "prompts' lengths."
+        )
+    if not lengths or min(lengths) < 1:
+        raise InputError(
+            f"lengths must name at least one prompt, each of at least one token: found "
+            f"{list(lengths)[:8]}."
+        )
+    if sum(lengths) != len(token_ids):
+        raise InputError(
+            f"lengths must add up to the number of token_ids: they add up to {sum(lengths):,}, "
+            f"but there are {len(token_ids):,} ids."
+        )
+    low, high = torch.stack(token_ids.aminmax()).cpu().tolist()
+    if low < 0 or high >= config.vocab_size:
+        raise InputError(
+            f"token_ids must lie in 0 … {config.vocab_size - 1}: found {low} … {high}. Was the "
+            "text encoded with another model's tokenizer?"
+        )
+
+
+def initialise(model: Mixtral, seed: int) -> Mixtral:
+    """Fill a model with random weights, the same for the same seed: the untrained model.
+
+    Normal with deviation 0.02; smaller, by √(2L), where a layer writes into the residual stream
+    (GPT-2's rule). Made on the CPU in float32, so that a seed means the same on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    into_residual = 0.02 / (2 * model.config.layers) ** 0.5
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                values = torch.ones(parameter.shape)
+            else:
+                std = into_residual if ".wo." in name or ".w2." in name else 0.02
+                values = torch.empty(parameter.shape).normal_(0, std, generator=generator)
+            parameter.copy_(values)
+    model.provenance = Provenance(
+        model=model.config.name,
+        weights=f"{RANDOM_WEIGHTS}, seed {seed}",
+        dtype=str(model.head.weight.dtype).removeprefix("torch."),
+        device=str(model.device),
+    )
+    return model

@@ -1,0 +1,21 @@
+"""Resident: every weight on one device, for as long as the model lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def fill(
+    model: nn.Module, checkpoint: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> None:
+    """Give a model made on the meta device its weights, each read once.
+
+    A tensor that is stored in `dtype` and stays on the CPU is used where the file maps it, without
+    a copy.
+    """
+    weights = {name: checkpoint[name].to(device, dtype) for name in checkpoint}
+    model.load_state_dict(weights, strict=True, assign=True)
+    model.requires_grad_(False)

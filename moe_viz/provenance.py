@@ -1,0 +1,69 @@
+"""Where a trace comes from, so that real and synthetic never mix.
+
+Every model carries a `Provenance`, every trace keeps the one it was recorded with, and every figure
+names it. Plain data: no torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+#: What stands on every figure made from weights that were never trained.
+RANDOM_WEIGHTS = "random weights"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The model behind a recording, and how it was run.
+
+    >>> Provenance(model="8x7m", dtype="float32").title
+    '8x7m · float32'
+    >>> Provenance(model="8x7m", weights="random weights, seed 3").synthetic
+    True
+    """
+
+    model: str
+    weights: str = "trained"  # or "random weights, seed …"
+    fingerprint: str = ""
+    dtype: str = ""
+    quantisation: str = "none"
+    placement: str = "resident"
+    device: str = ""
+    interventions: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    date: str = ""  # UTC, ISO 8601
+
+    @property
+    def synthetic(self) -> bool:
+        """True where the weights are random: nothing recorded from them is about a real model."""
+        return self.weights.startswith(RANDOM_WEIGHTS)
+
+    @property
+    def title(self) -> str:
+        """One line for the head of a figure."""
+        parts = [self.model, self.dtype]
+        if self.quantisation != "none":
+            parts.append(self.quantisation)
+        if self.synthetic:
+            parts.append(self.weights)
+        return " · ".join(part for part in (*parts, *self.interventions) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a file's header."""
+        return {**asdict(self), "interventions": list(self.interventions)}
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Provenance:
+        """Back from `to_json`; fields of later versions are left out, and text is all they hold."""
+        known: dict[str, Any] = {}
+        for name in (f.name for f in fields(Provenance)):
+            if name in ("interventions", "versions") or name not in raw:
+                continue
+            known[name] = str(raw[name])
+        return Provenance(
+            **{"model": "unknown", **known},
+            interventions=tuple(str(i) for i in raw.get("interventions", ())),
+            versions={str(k): str(v) for k, v in dict(raw.get("versions", {})).items()},
+        )

@@ -1,0 +1,53 @@
+"""Fixtures that several test folders share: small random Mixtrals, and transformers' own."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch starts its threads: spinning ones slow everything down on a shared machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+import torch
+
+from moe_viz.config import MixtralConfig
+from moe_viz.model import Mixtral, initialise
+
+
+def small_config(**changes) -> MixtralConfig:
+    values = {
+        "name": "small",
+        "hidden_size": 48,
+        "layers": 3,
+        "heads": 4,
+        "kv_heads": 2,
+        "head_dim": 16,
+        "expert_size": 40,
+        "experts": 8,
+        "experts_per_token": 2,
+        "vocab_size": 101,
+        "context": 256,
+        "rope_theta": 1e4,
+    }
+    return MixtralConfig(**{**values, **changes})
+
+
+def random_model(config: MixtralConfig | None = None, seed: int = 0, scale: float = 6.0) -> Mixtral:
+    """A random Mixtral whose routers have opinions: weights `scale` times the usual size."""
+    model = initialise(Mixtral(config or small_config()), seed).requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter.copy_(torch.linspace(0.5, 1.5, len(parameter)))
+        else:
+            parameter.mul_(scale)
+    return model
+
+
+@pytest.fixture(scope="session")
+def model() -> Mixtral:
+    return random_model()
+
+
+@pytest.fixture
+def ids() -> torch.Tensor:
+    return torch.randint(0, 101, (57,), generator=torch.Generator().manual_seed(1))
