@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import overload
 
 from .errors import PromptError
@@ -20,7 +19,6 @@ LANGUAGES = ("en", "fr", "de", "es", "it")
 CODE = ("python", "c", "javascript", "html")
 LABELS = LANGUAGES + CODE
 LICENSE = "Apache-2.0"  # of every curated text
-
 _Choice = str | Iterable[str] | None
 
 
@@ -46,11 +44,10 @@ class Prompt:
 class Prompts(Sequence[Prompt]):
     """An immutable sequence of prompts; slices and sums are `Prompts` too.
 
-    >>> gcd = code().parallel("gcd")
-    >>> gcd
-    <Prompts 4: topics 1, labels 4>
-    >>> gcd[1:3].names
-    ['gcd/c', 'gcd/javascript']
+    >>> code().select("c", topic=["gcd", "stack"])
+    <Prompts 2: topics 2, labels 1>
+    >>> code().parallel("gcd")[:2].names
+    ['gcd/python', 'gcd/c']
     """
 
     _items: tuple[Prompt, ...]
@@ -95,11 +92,7 @@ class Prompts(Sequence[Prompt]):
         return list(dict.fromkeys(prompt.topic for prompt in self))
 
     def select(self, label: _Choice = None, topic: _Choice = None) -> Prompts:
-        """The prompts with these labels and topics; `PromptError` for one that none of them has.
-
-        >>> code().select(label=["python", "c"], topic="stack").names
-        ['stack/python', 'stack/c']
-        """
+        """The prompts with these labels and topics; `PromptError` for one that none of them has."""
         labels, topics = _known("label", label, self.labels), _known("topic", topic, self.topics)
         return Prompts(p for p in self if p.label in labels and p.topic in topics)
 
@@ -113,7 +106,7 @@ def _known(what: str, wanted: _Choice, known: list[str]) -> list[str]:
     names = known if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
     if unknown := [name for name in names if name not in known]:
         raise PromptError(
-            f"expected a {what} of these prompts: {', '.join(dict.fromkeys(known)) or 'none left'}; "
+            f"expected a {what} out of {', '.join(dict.fromkeys(known)) or 'none (empty)'}; "
             f"found {', '.join(map(repr, unknown))}. Choose from that list, or leave {what} out."
         )
     return names
@@ -128,35 +121,30 @@ def curated() -> Prompts:
 @cache
 def passages() -> Prompts:
     """The curated passages, topic by topic, each in all five `LANGUAGES`."""
-    return Prompts(prompt for file in _files(".txt") for prompt in _sections(file))
+    return Prompts(p for topic, text in _files(".txt") for p in _sections(topic, text))
 
 
 @cache
 def code() -> Prompts:
     """The curated programs and pages, algorithm by algorithm, in the order of `CODE`."""
-    found = [
-        Prompt(file.name.removesuffix(suffix), label, file.read_text("utf-8").strip())
-        for label, suffix in zip(CODE, (".py", ".c", ".js", ".html"), strict=True)
-        for file in _files(suffix)
-    ]
+    suffixes = zip(CODE, (".py", ".c", ".js", ".html"), strict=True)
+    found = [Prompt(topic, label, text) for label, end in suffixes for topic, text in _files(end)]
     return Prompts(sorted(found, key=lambda p: p.topic))  # stable: the labels stay in order
 
 
-def _files(suffix: str) -> list[Traversable]:
-    found = (
-        file for file in (files("moe_viz") / "curated").iterdir() if file.name.endswith(suffix)
-    )
-    return sorted(found, key=lambda file: file.name)
+def _files(suffix: str) -> list[tuple[str, str]]:  # topic and text of each, by topic
+    found = [f for f in (files("moe_viz") / "curated").iterdir() if f.name.endswith(suffix)]
+    return sorted((f.name.removesuffix(suffix), f.read_text("utf-8").strip()) for f in found)
 
 
-def _sections(file: Traversable) -> list[Prompt]:
-    """The passages of one topic: `[en]` alone on a line, the passage, a blank line, `[fr]` …"""
-    before, *parts = re.split(r"^\[(\w+)\][ \t]*$", file.read_text("utf-8"), flags=re.MULTILINE)
-    labels, texts = tuple(parts[::2]), [text.strip() for text in parts[1::2]]
-    if before.strip() or labels != LANGUAGES or not all(texts):
+def _sections(topic: str, text: str) -> list[Prompt]:
+    """The passages of one file: `[en]` alone on a line, the passage, a blank line, `[fr]` …"""
+    before, *parts = re.split(r"(?m)^\[(\w+)\][ \t]*$", text)
+    sections = [(label, part.strip()) for label, part in zip(parts[::2], parts[1::2], strict=True)]
+    found = [label if part else f"{label} (empty)" for label, part in sections]
+    if before or tuple(found) != LANGUAGES:
         raise PromptError(
-            f"{file}: expected one text under each of the lines {', '.join(LANGUAGES)}; found under "
-            f"{', '.join(labels)} texts of {[*map(len, texts)]} characters, and before them "
-            f"{before.strip()[:40]!r}. Mend the file, or install moe_viz again."
+            f"curated/{topic}.txt: expected a text under each of {', '.join(LANGUAGES)}; found "
+            f"{before[:40]!r}, then {', '.join(found) or 'nothing'}. Mend it, or reinstall moe_viz."
         )
-    return [Prompt(file.name[:-4], *section) for section in zip(labels, texts, strict=True)]
+    return [Prompt(topic, label, part) for label, part in sections]

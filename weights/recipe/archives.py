@@ -20,8 +20,12 @@ from pathlib import Path
 
 from sources import ROWS
 
-_SUFFIX = {"deb": r"_[^/]*\.deb", "deb-src": r"_[^/]*\.orig\.tar\.\w+",
-           "pypi": r"-\d[^/]*\.whl", "npm": r"-\d[^/]*\.tgz"}
+_SUFFIX = {
+    "deb": r"_[^/]*\.deb",
+    "deb-src": r"_[^/]*\.orig\.tar\.\w+",
+    "pypi": r"-\d[^/]*\.whl",
+    "npm": r"-\d[^/]*\.tgz",
+}
 
 
 def bare(package: str) -> str:
@@ -39,17 +43,18 @@ def archive_of(download: Path, registry: str, package: str) -> Path | None:
     return found[-1] if found else None
 
 
-def version_of(archive: Path | None, registry: str) -> str:
+def version_of(download: Path, registry: str, package: str) -> str:
     """The exact version, read from the file name, in which apt writes ':' as '%3a'."""
     if registry == "stdlib":
         return sys.version.split()[0]
+    archive = archive_of(download, registry, package)
     if archive is None:
         return "missing"
-    if registry.startswith("deb"):
-        if registry == "deb-src":  # the .dsc carries the Debian revision, the tarball does not
-            archive = next(archive.parent.glob(archive.name.split("_")[0] + "_*.dsc"), archive)
-        return archive.name.split("_")[1].removesuffix(".dsc").replace("%3a", ":")
-    return re.search(r"-(\d[^-]*?)(?:-[^/]*)?\.(?:whl|tgz)$", archive.name)[1]
+    if registry in ("pypi", "npm"):
+        return archive.name[len(bare(package)) + 1 :].removesuffix(".tgz").split("-")[0]
+    if registry == "deb-src":  # the .dsc carries the Debian revision, the tarball does not
+        archive = next(archive.parent.glob(f"{package}_*.dsc"), archive)
+    return archive.name.split("_")[1].removesuffix(".dsc").replace("%3a", ":")
 
 
 def fetch(work: Path) -> list[str]:
@@ -59,8 +64,9 @@ def fetch(work: Path) -> list[str]:
     for registry in _SUFFIX:
         folder = download / registry
         folder.mkdir(parents=True, exist_ok=True)
-        absent = sorted(p for r, p in wanted
-                        if r == registry and archive_of(download, r, p) is None)
+        absent = sorted(
+            p for r, p in wanted if r == registry and archive_of(download, r, p) is None
+        )
         if not absent:
             continue
         print(f"download {registry}: {len(absent)} packages", flush=True)
@@ -80,13 +86,28 @@ def _client(registry: str, packages: list[str], folder: Path, work: Path) -> Non
         command = ["apt-get", "download", "-qq", *packages]
     elif registry == "pypi":
         # Wheels only: building metadata of an sdist would run code and fetch build tools.
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps",
-                   "--only-binary", ":all:", *packages]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            *packages,
+        ]
     elif registry == "npm":
         command = ["npm", "pack", "--silent", *packages]
     else:
-        command = ["apt-get", *_private_source_list(work), "source", "-qq", "--download-only",
-                   *packages]
+        command = [
+            "apt-get",
+            *_private_source_list(work),
+            "source",
+            "-qq",
+            "--download-only",
+            *packages,
+        ]
     subprocess.run(command, cwd=folder, check=False, stdout=subprocess.DEVNULL)
 
 
@@ -97,9 +118,14 @@ def _private_source_list(work: Path) -> list[str]:
     (apt / "cache").mkdir(exist_ok=True)
     key = "/usr/share/keyrings/debian-archive-keyring.gpg"
     (apt / "sources.list").write_text(
-        f"deb-src [signed-by={key}] http://deb.debian.org/debian bookworm main\n")
-    options = [f"-oDir::Etc::SourceList={apt}/sources.list", "-oDir::Etc::SourceParts=/dev/null",
-               f"-oDir::State::Lists={apt}/lists", f"-oDir::Cache={apt}/cache"]
+        f"deb-src [signed-by={key}] http://deb.debian.org/debian bookworm main\n"
+    )
+    options = [
+        f"-oDir::Etc::SourceList={apt}/sources.list",
+        "-oDir::Etc::SourceParts=/dev/null",
+        f"-oDir::State::Lists={apt}/lists",
+        f"-oDir::Cache={apt}/cache",
+    ]
     subprocess.run(["apt-get", *options, "update", "-qq"], check=True)
     return options
 
@@ -163,9 +189,10 @@ def _members(registry: str, package: str, work: Path) -> Iterator[tuple[str, byt
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     for member in tar:
-        if member.isfile() and member.size < 20_000_000:
-            name = member.name.removeprefix("./")
-            data = tar.extractfile(member).read()
+        wanted = member.isfile() and member.size < 20_000_000
+        file = tar.extractfile(member) if wanted else None
+        if file:
+            name, data = member.name.removeprefix("./"), file.read()
             if name.endswith(".gz"):
                 name, data = name.removesuffix(".gz"), gzip.decompress(data)
             yield name, data

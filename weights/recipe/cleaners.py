@@ -15,16 +15,23 @@ import re
 import zlib
 from html.parser import HTMLParser
 
-_BLOCK = set("p div h1 h2 h3 h4 h5 h6 table ul ol dl pre blockquote section article hr body main "
-             "para simpara formalpara title subtitle sect1 sect2 sect3 chapter itemizedlist "
-             "orderedlist variablelist note tip warning caution important screen programlisting "
-             "literallayout page steps list terms example informalexample figure media".split())
-_LINE = set("li dt dd tr br item term listitem varlistentry".split())
-_PRE = {"pre", "screen", "programlisting", "literallayout", "code-block", "synopsis"}
-# Navigation, scripts, and front matter that is the same in every file.
-_SKIP = set("script style head nav header footer form button select svg math bookinfo articleinfo "
-            "legalnotice authorgroup info credit license years revision indexterm keywordset "
-            "copyright".split())
+from roff import page_text
+
+_TAGS = {
+    # start and end a paragraph
+    "block": "p div h1 h2 h3 h4 h5 h6 table ul ol dl pre blockquote section article hr body main "
+    "para simpara formalpara title subtitle sect1 sect2 sect3 chapter itemizedlist orderedlist "
+    "variablelist note tip warning caution important screen programlisting literallayout page "
+    "steps list terms example informalexample figure media",
+    # start a line
+    "line": "li dt dd tr br item term listitem varlistentry",
+    "cell": "td th entry",
+    "verbatim": "pre screen programlisting literallayout code-block synopsis",
+    # navigation, scripts, and front matter that is the same in every file
+    "skip": "script style head nav header footer form button select svg math bookinfo articleinfo "
+    "legalnotice authorgroup info credit license years revision indexterm keywordset copyright",
+}
+_TAGS = {kind: frozenset(names.split()) for kind, names in _TAGS.items()}
 
 
 class _Text(HTMLParser):
@@ -40,28 +47,28 @@ class _Text(HTMLParser):
         if self.skip:
             if tag == self.skip[-1]:
                 self.skip.append(tag)
-        elif tag in _SKIP:
+        elif tag in _TAGS["skip"]:
             self.skip.append(tag)
-        elif tag in _BLOCK:
+        elif tag in _TAGS["block"]:
             self.out.append("\n\n")
-        elif tag in _LINE:
+        elif tag in _TAGS["line"]:
             self.out.append("\n")
-        elif tag in ("td", "th", "entry"):
+        elif tag in _TAGS["cell"]:
             self.handle_data(" ")
-        if tag in _PRE:
+        if tag in _TAGS["verbatim"]:
             self.pre += 1
 
     def handle_startendtag(self, tag, attrs):
-        if tag in _LINE and not self.skip:
+        if tag in _TAGS["line"] and not self.skip:
             self.out.append("\n")
 
     def handle_endtag(self, tag):
         if self.skip:
             if tag == self.skip[-1]:
                 self.skip.pop()
-        elif tag in _BLOCK:
+        elif tag in _TAGS["block"]:
             self.out.append("\n\n")
-        if tag in _PRE and self.pre:
+        if tag in _TAGS["verbatim"] and self.pre:
             self.pre -= 1
 
     def handle_data(self, data):
@@ -110,71 +117,17 @@ def docbook(data: bytes) -> str:
     return html(text.encode())
 
 
-_GLYPHS = {"aq": "'", "dq": '"', "cq": "’", "oq": "‘", "lq": "“", "rq": "”", "em": "—",
-           "en": "–", "bu": "•", "co": "©", "ga": "`", "ha": "^", "ti": "~", "rs": "\\",
-           "Fo": "«", "Fc": "»", "mu": "×", "->": "→", "<-": "←", "hy": "-", "bv": "|"}
-
-
-def _inline(text: str) -> str:
-    """Resolve the roff escapes inside one line."""
-    text = re.sub(r'\\".*', "", text)
-    text = re.sub(r"\\f(?:\[[^]]*\]|\(..|.)|\\s[-+]?\d|\\[&%/,:|^)]|\\m\[[^]]*\]", "", text)
-    text = re.sub(r"\\\*\((..)|\\\*\[([^]]*)\]|\\\*(.)", "", text)
-    text = re.sub(r"\\\((..)|\\\[([^]]+)\]", lambda m: _GLYPHS.get(m[1] or m[2], ""), text)
-    return text.replace("\\-", "-").replace("\\ ", " ").replace("\\~", " ").replace(
-        "\\0", " ").replace("\\e", "\\").replace("\\'", "'").replace("\\`", "`")
-
-
-def _arguments(rest: str) -> list[str]:
-    return [a[1:-1].replace('""', '"') if a[:1] == '"' else a
-            for a in re.findall(r'"(?:[^"]|"")*"|(?:\\ |\S)+', rest)]
-
-
 def man(data: bytes) -> str:
-    """The text of a man(7) page, filled lines joined; mdoc pages and redirects give ''."""
-    text = _decode(data)
-    if re.search(r"^\.(Dd|so) ", text, re.M):
-        return ""
-    out: list[str] = []
-    fill, skip = True, ""
-    for line in text.replace("\\\n", "").split("\n"):
-        request, _, rest = line[1:].strip().partition(" ")
-        if skip:
-            if line.startswith(skip):
-                skip = ""
-            continue
-        if line[:1] not in (".", "'"):
-            line = _inline(line)
-            out.append(line + (" " if fill else "\n") if line.strip() else "\n\n")
-        elif request in ("TS", "ig", "de", "de1"):
-            skip = ".TE" if request == "TS" else ".."
-        elif request in ("nf", "EX"):
-            out.append("\n\n")
-            fill = False
-        elif request in ("fi", "EE"):
-            out.append("\n\n")
-            fill = True
-        elif request in ("SH", "SS", "PP", "P", "LP", "TP", "IP", "sp", "TQ", "HP", "RS", "RE"):
-            words = [_inline(a) for a in _arguments(rest)]
-            out.append("\n\n")
-            if request in ("SH", "SS") and words:
-                out.append(" ".join(words) + "\n\n")
-            elif request == "IP" and words:
-                out.append(words[0] + " ")
-        elif request == "br":
-            out.append("\n")
-        elif request in ("B", "I", "SM", "SB"):
-            out.append(" ".join(_inline(a) for a in _arguments(rest)) + (" " if fill else "\n"))
-        elif request in ("BR", "RB", "BI", "IB", "IR", "RI"):
-            out.append("".join(_inline(a) for a in _arguments(rest)) + (" " if fill else "\n"))
-    text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", "".join(out))
-    return tidy(re.sub(r" *\n *\n\s*\n*", "\n\n", text))
+    """The text of a man(7) page."""
+    return tidy(page_text(_decode(data)))
 
 
 def _catalogue(data: bytes) -> list[tuple[str, str]]:
-    strings = gettext.GNUTranslations(io.BytesIO(data))._catalog
-    return [((k if isinstance(k, str) else k[0]).split("\x04")[-1], v)
-            for k, v in strings.items() if k]
+    # gettext offers look-up only; its table of all strings is private but has been there since 2.0
+    strings = vars(gettext.GNUTranslations(io.BytesIO(data)))["_catalog"]
+    return [
+        ((k if isinstance(k, str) else k[0]).split("\x04")[-1], v) for k, v in strings.items() if k
+    ]
 
 
 def _readable(strings: list[str]) -> str:
@@ -207,11 +160,14 @@ def novels(data: bytes) -> str:
     """
     lines, at = [], 0
     while at + 5 < len(data):
-        for start, unpack in ((4, zlib.decompressobj), (5, bz2.BZ2Decompressor),
-                              (5, lzma.LZMADecompressor)):
+        for start, unpack in (
+            (4, zlib.decompressobj),
+            (5, bz2.BZ2Decompressor),
+            (5, lzma.LZMADecompressor),
+        ):
             try:
                 machine = unpack()
-                block = machine.decompress(data[at + start:])
+                block = machine.decompress(data[at + start :])
             except (zlib.error, OSError, lzma.LZMAError):
                 continue
             break
@@ -220,22 +176,26 @@ def novels(data: bytes) -> str:
         at = len(data) - len(machine.unused_data)
         for m in re.finditer(rb"\x00[\x04-\x06]\x00\x09\x00\x00(..)", block, re.S):
             size = int.from_bytes(m[1], "big")
-            lines.append(block[m.end():m.end() + size].decode("utf-8", "replace"))
+            lines.append(block[m.end() : m.end() + size].decode("utf-8", "replace"))
         lines.append("")
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
     return tidy("\n\n".join(re.sub(r"\s+", " ", p).strip() for p in paragraphs))
 
 
+_LINE_COMMENTS = r"\s*(?:(?://|#(?!!|include|if|define)).*\n)+\s*?\n"
+
+
 def code(data: bytes) -> str:
     """Source code as it stands, without a leading licence comment."""
     text = _decode(data)
-    header = re.match(r"\s*(?:/\*.*?\*/|(?:(?://|#(?!!|include|if|define)).*\n)+)\s*?\n", text,
-                      re.S if text.lstrip()[:2] == "/*" else 0)
+    comment = r"\s*/\*.*?\*/\s*?\n" if text.lstrip()[:2] == "/*" else _LINE_COMMENTS
+    header = re.match(comment, text, re.S if comment is not _LINE_COMMENTS else 0)
     if header and len(header[0]) > 200 and re.search(r"licen[sc]e|copyright", header[0], re.I):
-        text = text[header.end():]
+        text = text[header.end() :]
     return tidy(text, empty_lines=2) + "\n"
 
 
 def html_source(data: bytes) -> str:
     """HTML as it stands, without longer scripts and styles, which repeat in every file."""
-    return code(re.sub(rb"(?is)<(script|style)\b[^>]*>.{200,}?</\1>\n?", b"", data))
+    blocks = re.compile(rb"<(script|style)\b[^>]*>.*?</\1>\n?", re.I | re.S)
+    return code(blocks.sub(lambda m: b"" if len(m[0]) > 200 else m[0], data))

@@ -10,13 +10,11 @@ this file.  A stage skips what is already there; delete a stage's folder to do i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import re
 import time
 import zipfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from multiprocessing import Pool
 from pathlib import Path
@@ -24,11 +22,10 @@ from pathlib import Path
 import archives
 import cleaners
 from filters import Lines, Paragraphs, in_language, is_written_by_hand, without_addresses
+from held_out import hash_of, held_out, parts, size
 from sources import DOMAINS, LANGUAGES, ROWS, Row
 
 SOURCE_CAP = 5_000_000  # bytes of one source in one domain
-DOCUMENT_CAP = 200_000  # bytes; longer files become several documents of the same file
-HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.03, 300_000, 600_000
 PROCESSES = 2
 
 
@@ -47,11 +44,6 @@ def read(path: Path) -> Iterator[dict]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def size(text: str) -> int:
-    """Bytes of UTF-8."""
-    return len(text.encode())
 
 
 def download(work: Path) -> None:
@@ -114,18 +106,6 @@ def clean(work: Path) -> None:
                 print(line, flush=True)
 
 
-def hash_of(document: dict) -> str:
-    """The key that orders files; a file and its translations share it.
-
-    So a manual page held out in German is held out in French as well: no leak through parallel
-    text, and held-out passages that are aligned across languages.
-    """
-    name = re.sub(r"(?<=[/.])(?:C|(?:en|fr|de|es|it)(?:-[A-Za-z]{2})?)(?=[/.])", "*",
-                  document["file"])
-    name = re.sub(r"^([\w.-]+?)-(?:en|fr|de|es|it)(?:-us|-dev)?/", r"\1/", name)
-    return hashlib.blake2b(f"{document['source']}:{name}".encode(), digest_size=8).hexdigest()
-
-
 def _deduplicate(job: tuple[Path, str]) -> str:
     """DIR/unique/<domain>.jsonl: every source up to its cap, its files in hash order."""
     work, domain = job
@@ -164,34 +144,6 @@ def deduplicate(work: Path) -> None:
                 print(line, flush=True)
 
 
-def _parts(document: dict) -> Iterator[dict]:
-    """Cut a long file at paragraph ends (at line ends where there are none)."""
-    text = document["text"]
-    while len(text) > DOCUMENT_CAP:
-        cut = max(text.rfind("\n\n", 1, DOCUMENT_CAP), text.rfind("\n", 1, DOCUMENT_CAP) // 2)
-        yield {**document, "text": text[:cut].strip("\n")}
-        text = text[cut:].strip("\n")
-    yield {**document, "text": text}
-
-
-def _held_out(documents: list[dict]) -> set[str]:
-    """Names of the files to hold out: in hash order, of every source its share, no giant file."""
-    per_source = Counter()
-    for document in documents:
-        per_source[document["source"]] += size(document["text"])
-    total = per_source.total()
-    target = min(max(HELD_OUT_SHARE * total, HELD_OUT_LEAST), 0.9 * HELD_OUT_MOST)
-    chosen, taken = set(), Counter()
-    for document in sorted(documents, key=hash_of):
-        bytes_, source = size(document["text"]), document["source"]
-        quota = target * per_source[source] / total
-        room = HELD_OUT_MOST - taken.total()
-        if bytes_ <= min(target / 6, room) and taken[source] < quota:
-            chosen.add(document["file"])
-            taken[source] += bytes_
-    return chosen
-
-
 def split(work: Path) -> None:
     summary_path = work / "corpus" / "summary.json"
     if summary_path.exists():
@@ -199,44 +151,61 @@ def split(work: Path) -> None:
     summary = {}
     for domain in DOMAINS:
         documents = list(read(work / "unique" / f"{domain}.jsonl"))
-        chosen = _held_out(documents)
+        chosen = held_out(documents)
         summary[domain] = {}
         for name in ("train", "held_out"):
-            part = [p for d in documents if (d["file"] in chosen) == (name == "held_out")
-                    for p in _parts(d)]
+            part = [
+                p
+                for d in documents
+                if (d["file"] in chosen) == (name == "held_out")
+                for p in parts(d)
+            ]
             _write(work / "corpus" / domain / f"{name}.jsonl", part)
             per_source: dict[str, int] = defaultdict(int)
             for document in part:
                 per_source[document["source"]] += size(document["text"])
-            summary[domain][name] = {"bytes": sum(per_source.values()), "documents": len(part),
-                                     "sources": dict(sorted(per_source.items()))}
-        print(f"split {domain}: {summary[domain]['train']['bytes'] / 1e6:.1f} MB train, "
-              f"{summary[domain]['held_out']['bytes'] / 1e3:.0f} kB held out", flush=True)
+            summary[domain][name] = {
+                "bytes": sum(per_source.values()),
+                "documents": len(part),
+                "sources": dict(sorted(per_source.items())),
+            }
+        print(
+            f"split {domain}: {summary[domain]['train']['bytes'] / 1e6:.1f} MB train, "
+            f"{summary[domain]['held_out']['bytes'] / 1e3:.0f} kB held out",
+            flush=True,
+        )
     summary_path.write_text(json.dumps(summary, indent=1))
 
 
 def sources(work: Path) -> None:
     """SOURCES.md beside this file: what went in, in which version, under which licence."""
     summary = json.loads((work / "corpus" / "summary.json").read_text())
-    used = {(d, s): sum(summary[d][part]["sources"].get(s, 0) for part in ("train", "held_out"))
-            for d in DOMAINS for s in {row.source for row in ROWS if row.domain == d}}
-    out = ["# Sources of the training text", "",
-           "Written by `corpus.py` (stage `sources`); the text itself is not in this repository.",
-           "Sizes are bytes of clean text used, training and held out together.", "",
-           "| source | domain | clean MB | licence | packages and versions |",
-           "|---|---|--:|---|---|"]
+    used = {
+        (d, s): sum(summary[d][part]["sources"].get(s, 0) for part in ("train", "held_out"))
+        for d in DOMAINS
+        for s in {row.source for row in ROWS if row.domain == d}
+    }
+    out = [
+        "# Sources of the training text",
+        "",
+        "Written by `corpus.py` (stage `sources`); the text itself is not in this repository.",
+        "Sizes are bytes of clean text used, training and held out together.",
+        "",
+        "| source | domain | clean MB | licence | packages and versions |",
+        "|---|---|--:|---|---|",
+    ]
     for row in ROWS:
         bytes_ = used[row.domain, row.source]
         if not bytes_:
             continue
         packages = []
         for package in row.packages:
-            archive = archives.archive_of(work / "download", row.registry, package) if (
-                row.registry != "stdlib") else None
-            version = archives.version_of(archive, row.registry)
+            version = archives.version_of(work / "download", row.registry, package)
             packages.append(f"{archives.bare(package)} {version}")
-        out.append(f"| {row.source} ({row.registry}) | {row.domain} | {bytes_ / 1e6:.2f} | "
-                   f"{row.licence} | {', '.join(packages)} |")
+        out.append(
+            f"| {row.source} ({row.registry}) | {row.domain} | {bytes_ / 1e6:.2f} | "
+            f"{row.licence} | {', '.join(packages)} |"
+        )
     (Path(__file__).parent / "SOURCES.md").write_text("\n".join(out) + "\n")
 
 
@@ -244,7 +213,7 @@ STAGES = (download, extract, clean, deduplicate, split, sources)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Build the training corpus.")
     parser.add_argument("--work", type=Path, required=True, help="folder for everything made here")
     work = parser.parse_args().work.resolve()
     work.mkdir(parents=True, exist_ok=True)

@@ -11,15 +11,15 @@ import re
 
 _STOP = {
     "en": "the of and to in is that for it with as on be are this by not or from an at which you "
-          "can will was have has if but they when all there been would more your its any he she",
+    "can will was have has if but they when all there been would more your its any he she",
     "fr": "le la les des et une du est dans que pour pas sur qui par avec vous au ce ne plus sont "
-          "être cette ou il elle aux ces votre se son sa si peut mais été nous même comme",
+    "être cette ou il elle aux ces votre se son sa si peut mais été nous même comme",
     "de": "der die und das ist nicht den von mit sie ein eine zu für auf dem werden des wird im "
-          "als auch sich oder wenn aus kann es bei nach wir ihr nur wie an durch zum zur hat",
+    "als auch sich oder wenn aus kann es bei nach wir ihr nur wie an durch zum zur hat",
     "es": "el la los las de y que en una del es para con por no se un al como su más este esta si "
-          "lo son puede pero sus ser está cuando también sin todo muy hay fue donde",
+    "lo son puede pero sus ser está cuando también sin todo muy hay fue donde",
     "it": "il la di che e è per un una non del con sono nel dei della delle in le gli si come da "
-          "questo questa alla più essere anche se può ma viene nella al lo tutti suo quando ed",
+    "questo questa alla più essere anche se può ma viene nella al lo tutti suo quando ed",
 }
 _STOP = {language: frozenset(words.split()) for language, words in _STOP.items()}
 _WORD = re.compile(r"[^\W\d_]+")
@@ -84,11 +84,13 @@ class Paragraphs:
         self.seen: dict[bytes, int] = {}
 
     def count(self, text: str) -> None:
+        """Note the paragraphs of one document."""
         for paragraph in text.split("\n\n"):
             key = paragraph_key(paragraph)
             self.total[key] = self.total.get(key, 0) + 1
 
     def first_only(self, text: str) -> str:
+        """The document without paragraphs that came before or are boilerplate."""
         kept = []
         for paragraph in text.split("\n\n"):
             key = paragraph_key(paragraph)
@@ -111,6 +113,7 @@ class Lines:
         self.limit = limit
 
     def is_new(self, text: str) -> bool:
+        """True, and the lines are noted, where at most `limit` of them came before."""
         lines = {hash(line.strip()) for line in text.split("\n") if len(line.strip()) > 12}
         if not lines or len(lines & self.seen) > self.limit * len(lines):
             return False
@@ -118,8 +121,11 @@ class Lines:
         return True
 
 
-_GENERATED = re.compile(r"@generated|do not edit|generated (?:by|from|file|automatically)|"
-                        r"automatically generated|auto-generated", re.I)
+_GENERATED = re.compile(
+    r"@generated|do not edit|generated (?:by|from|file|automatically)|"
+    r"automatically generated|auto-generated",
+    re.I,
+)
 
 
 def is_written_by_hand(text: str, domain: str) -> bool:

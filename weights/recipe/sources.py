@@ -66,11 +66,13 @@ _CATALOGUE_PACKAGES = (
     "git gnucash-common gimp-data evolution-common freeciv-data binutils-common gcc-12-locales "
     "coreutils inkscape " + _KDE_PACKAGES
 )
+_CAMPAIGNS = "did dm dw ei httt l low nr sof sota sotbe thot trow tsg ttb utbs"
 # The main package and one per campaign, which holds the campaign's dialogue.
 _WESNOTH_PACKAGES = "wesnoth-1.16-data " + " ".join(
-    f"wesnoth-1.16-{campaign}" for campaign in
-    "did dm dw ei httt l low nr sof sota sotbe thot trow tsg ttb utbs".split())
+    f"wesnoth-1.16-{campaign}" for campaign in _CAMPAIGNS.split()
+)
 
+# fmt: off
 ROWS: tuple[Row, ...] = (
     # --- natural languages -------------------------------------------------------------------
     *_prose("manpages", f"manpages manpages-dev git-man {_MAN_PACKAGES}",
@@ -207,19 +209,6 @@ ROWS: tuple[Row, ...] = (
     *_code("javascript", "npm", ("package/src/*.js", "!*.min.*"), """
         three@0.187.0: MIT
         leaflet@1.9.4: BSD-2-Clause
-        d3-array@3.2.5: ISC
-        d3-scale@4.0.3: ISC
-        d3-shape@3.2.1: ISC
-        d3-geo@3.1.2: ISC
-        d3-hierarchy@3.1.3: ISC
-        d3-force@3.0.1: ISC
-        d3-selection@3.0.1: ISC
-        d3-transition@3.0.2: ISC
-        d3-interpolate@3.0.2: ISC
-        d3-time-format@4.1.1: ISC
-        d3-format@3.1.3: ISC
-        d3-zoom@3.0.1: ISC
-        d3-delaunay@6.0.6: ISC
         luxon@3.7.2: MIT
         preact@11.2.0: MIT
         svelte@5.57.3: MIT"""),
@@ -238,3 +227,4 @@ ROWS: tuple[Row, ...] = (
         haproxy-doc: GPL-2+
         privoxy: GPL-2+"""),
 )
+# fmt: on

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
-from corpus import PROCESSES, read, size
+from corpus import PROCESSES, read
+from held_out import size
 from sources import DOMAINS
 
 SPLITS = ("held_out", "train")
@@ -43,7 +44,7 @@ def encode(job: tuple[Path, str, str]) -> tuple[str, dict[str, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Encode the corpus.")
     parser.add_argument("--work", type=Path, required=True, help="the folder corpus.py filled")
     work = parser.parse_args().work.resolve()
     (work / "tokens").mkdir(exist_ok=True)
@@ -52,8 +53,10 @@ def main() -> None:
         index = dict(pool.imap(encode, [(work, d, s) for s in SPLITS for d in DOMAINS]))
     (work / "tokens" / "index.json").write_text(json.dumps(index, indent=1) + "\n")
     for name, counts in index.items():
-        print(f"{name}: {counts['tokens'] / 1e6:.2f} M tokens, {counts['documents']} documents, "
-              f"{counts['bytes'] / counts['tokens']:.2f} bytes per token")
+        print(
+            f"{name}: {counts['tokens'] / 1e6:.2f} M tokens, {counts['documents']} documents, "
+            f"{counts['bytes'] / counts['tokens']:.2f} bytes per token"
+        )
     print(f"tokens: {time.monotonic() - began:.0f} s")
 
 

@@ -33,7 +33,7 @@ BOS = 1
 SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
 BATCH_TOKENS = 2048
 SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long ones
-LONG_FROM = 0.85  # share of the budget after which windows are long
+LONG_FROM = 0.88  # share of the budget after which windows are long
 PEAK_RATE, WARM_UP = 2e-3, 100  # learning rate, and steps until it is reached
 BALANCE, Z_LOSS = 0.01, 1e-3  # weights of the two router losses, each summed over layers
 LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
@@ -82,14 +82,47 @@ class RouterLosses:
         self.load.append(load)
 
 
+class HeadLoss(torch.autograd.Function):
+    """Mean cross-entropy of the output head, without ever holding all logits.
+
+    For each chunk of tokens the gradient is formed beside the loss, while its logits are still in
+    the cache: on two cores about a fifth of a training step is saved.
+    """
+
+    CHUNK = 256
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        loss = x.new_zeros((), dtype=torch.float32)
+        dx, dweight = torch.empty_like(x), torch.zeros_like(weight, dtype=torch.float32)
+        for n in range(0, len(x), HeadLoss.CHUNK):
+            rows = slice(n, n + HeadLoss.CHUNK)
+            logits, target = (x[rows] @ weight.T).float(), targets[rows, None]
+            log_sum = logits.logsumexp(-1, keepdim=True)
+            loss += (log_sum - logits.gather(1, target)).sum()
+            # d loss / d logits = softmax − one-hot
+            error = logits.sub_(log_sum).exp_()
+            error.scatter_add_(1, target, error.new_full(target.shape, -1.0))
+            error = error.div_(len(x)).to(x.dtype)
+            dx[rows] = error @ weight
+            dweight += error.T @ x[rows]
+        ctx.save_for_backward(dx, dweight.to(weight.dtype))
+        return loss / len(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        dx, dweight = ctx.saved_tensors
+        scale = gradient.to(dx.dtype)
+        return dx * scale, dweight * scale, None
+
+
 def step_loss(model: Mixtral, windows: Tensor) -> tuple[Tensor, float, float]:
     """Loss to minimise, cross-entropy in nats per token, largest load share of any expert."""
     inputs, targets = windows[:, :-1], windows[:, 1:]
     losses = RouterLosses()
     with model.router_hooks(losses):
-        logits = model(inputs.flatten(), [inputs.shape[1]] * len(inputs))
-    assert logits is not None
-    entropy = functional.cross_entropy(logits.float(), targets.flatten())
+        x = model.hidden(inputs.flatten(), [inputs.shape[1]] * len(inputs))
+    entropy = HeadLoss.apply(model.norm(x), model.head.weight, targets.flatten())
     loss = entropy + BALANCE * sum(losses.balance) + Z_LOSS * sum(losses.z)
     return loss, entropy.item(), max(load.max().item() for load in losses.load)
 

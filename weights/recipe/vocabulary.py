@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sentencepiece
-from corpus import read, size
+from corpus import read
+from held_out import size
 from sentencepiece import sentencepiece_model_pb2
 from sources import DOMAINS
 
@@ -75,8 +76,11 @@ def train(work: Path) -> bytes:
 
 
 def without_paths(serialised: bytes) -> bytes:
-    """The same model with the trainer's file names cleared: they would tell of this machine."""
-    proto = sentencepiece_model_pb2.ModelProto()
+    """The same model with the trainer's file names cleared: they would tell of this machine.
+
+    sentencepiece_model_pb2 needs the package protobuf, which sentencepiece does not install.
+    """
+    proto = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
     proto.ParseFromString(serialised)
     for field in ("input", "model_prefix", "seed_sentencepieces_file"):
         proto.trainer_spec.ClearField(field)
@@ -88,8 +92,13 @@ def check(work: Path, serialised: bytes) -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=serialised)
     assert tokenizer.vocab_size() == PIECES
     assert (tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()) == (1, 2, -1)
-    edge_cases = ["def f(x):\n    if x:\n\t\treturn  [1,\n            22]\n\n\n", " x  y \n",
-                  "\n\n", "<s> </s> <0x0A>", "日本語 ☃ \U0001f600\r\n"]
+    edge_cases = [
+        "def f(x):\n    if x:\n\t\treturn  [1,\n            22]\n\n\n",
+        " x  y \n",
+        "\n\n",
+        "<s> </s> <0x0A>",
+        "日本語 ☃ \U0001f600\r\n",
+    ]
     for text in edge_cases:
         assert tokenizer.decode(tokenizer.encode(text)) == text, repr(text)
     for domain in DOMAINS:
@@ -102,7 +111,7 @@ def check(work: Path, serialised: bytes) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Train the tokenizer.")
     parser.add_argument("--work", type=Path, required=True, help="the folder corpus.py filled")
     work = parser.parse_args().work.resolve()
     target = work / "tokenizer.model"
