@@ -6,7 +6,9 @@ drawing a recorded trace never imports torch.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -43,9 +45,18 @@ def __getattr__(name: str) -> Any:
         return import_module(f".{name}", __name__)
     if name not in _WHERE:
         raise AttributeError(f"module 'moe_viz' has no attribute {name!r}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value  # also puts the function over the submodule of the same name
-    return value
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+
+
+class _Package(ModuleType):
+    """`import moe_viz.record` would put that module in the place of the function `record`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_namesake = isinstance(value, ModuleType) and _WHERE.get(name) == name
+        super().__setattr__(name, getattr(value, name) if is_namesake else value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

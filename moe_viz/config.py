@@ -133,9 +133,7 @@ class MixtralConfig:
                 f"{where}: tie_word_embeddings is true; Mixtral has an output head of its own."
             )
         if raw.get("hidden_act", "silu") != "silu":
-            raise ConfigError(
-                f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}."
-            )
+            raise ConfigError(f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}.")
         if raw.get("sliding_window") not in (None, 4096):
             raise ConfigError(
                 f"{where}: sliding_window is {raw['sliding_window']!r}; Mixtral attends to the "

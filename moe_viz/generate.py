@@ -6,6 +6,7 @@ token is run too, so that generating gives the same trace as recording the same 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ from .routing import TokenIndex
 from .trace import Trace, TracePrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+#: Bytes of a matrix below which a second thread slows its product with one token down.
+SMALL_MATRIX = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,18 @@ def generate(
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
-        for n in range(room):
-            ids.append(choose(logits[0], temperature, top_p, generator))
-            last = n == room - 1 or ids[-1] == eos
-            logits = model(
-                torch.tensor(ids[-1:]),
-                logits="none" if last else "last",
-                cache=cache,
-                index=steps[n : n + 1],
-            )
-            if last:
-                break
+        with _threads_for_one_token(model):
+            for n in range(room):
+                ids.append(choose(logits[0], temperature, top_p, generator))
+                last = n == room - 1 or ids[-1] == eos
+                logits = model(
+                    torch.tensor(ids[-1:]),
+                    logits="none" if last else "last",
+                    cache=cache,
+                    index=steps[n : n + 1],
+                )
+                if last:
+                    break
     return _finish(model, ids, given, recorder)
 
 
@@ -106,6 +111,23 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
     before = ranked.cumsum(0) - ranked
     ranked[before >= top_p] = 0
     return int(order[torch.multinomial(ranked, 1, generator=generator)])
+
+
+@contextmanager
+def _threads_for_one_token(model: Mixtral) -> Iterator[None]:
+    """One thread while single tokens meet small matrices; restored at the end.
+
+    The product is over before a second thread has woken up: with two threads, 8x7m decodes at
+    half the speed (`benchmarks/inference.py`).
+    """
+    threads = torch.get_num_threads()
+    largest = max(w.numel() * w.element_size() for w in model.layers[0].parameters())
+    if model.device.type == "cpu" and largest < SMALL_MATRIX:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> Generation:

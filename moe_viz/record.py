@@ -40,6 +40,7 @@ class Recorder:
         self.gates = torch.zeros((*shape, config.experts_per_token), device=model.device)
 
     def __call__(self, routing: Routing) -> None:
+        """Keep a decision as it will be executed."""
         layer, k = routing.layer, routing.experts.shape[1]
         if k > self.experts.shape[2]:  # a hook chose more experts than the model does
             missing = k - self.experts.shape[2]
@@ -118,17 +119,13 @@ def assemble(
         special=np.array(encoding.special, bool),
         generated=generated,
         prompts=tuple(prompts),
-        provenance=replace(
-            model.provenance, date=datetime.now(UTC).isoformat(timespec="seconds")
-        ),
+        provenance=replace(model.provenance, date=datetime.now(UTC).isoformat(timespec="seconds")),
         layers=tuple(range(model.config.layers)),
         loss=loss,
     )
 
 
-def token_losses(
-    model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence[int]
-) -> Tensor:
+def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence[int]) -> Tensor:
     """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU."""
     targets = token_ids.to(x.device).roll(-1)  # the last row's target is dropped below
     losses = []
@@ -197,9 +194,7 @@ def encode_prompt(model: Mixtral, item: str | Iterable[int]) -> tuple[str, Encod
                 f"token ids must lie in 0 … {model.config.vocab_size - 1}, found {min(ids)} … "
                 f"{max(ids)}. Were they made with another model's tokenizer?"
             )
-        text, encoding = (
-            model.tokenizer.describe(ids) if model.tokenizer else _undescribed(ids)
-        )
+        text, encoding = model.tokenizer.describe(ids) if model.tokenizer else _undescribed(ids)
     if len(encoding.ids) > model.config.context:
         raise InputError(
             f"It is {len(encoding.ids):,} tokens long; {model.config.name} has a context of "

@@ -162,7 +162,7 @@ class Tokenizer:
         return ids
 
     def _check(self, ids: list[int]) -> None:
-        if ids and not (0 <= min(ids) and max(ids) < self.vocab_size):
+        if ids and not (min(ids) >= 0 and max(ids) < self.vocab_size):
             raise InputError(
                 f"Token ids must lie in 0 … {self.vocab_size - 1}, found {min(ids)} … {max(ids)}."
             )
@@ -177,9 +177,7 @@ class Tokenizer:
             contents[0] = contents[0][1:]
         # surrogateescape keeps one character for each invalid byte, so that counting stays exact.
         text = b"".join(contents).decode("utf-8", "surrogateescape")
-        character_at = [
-            n for n, c in enumerate(text) for _ in c.encode("utf-8", "surrogateescape")
-        ]
+        character_at = [n for n, c in enumerate(text) for _ in c.encode("utf-8", "surrogateescape")]
         text = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
         pieces, spans, at = [], [], 0
         for content in contents:

@@ -84,7 +84,7 @@ class Trace:
         starts = [*(prompt.start for prompt in self.prompts), T]
         if ends != starts or any(p.start >= p.stop for p in self.prompts):
             raise TraceError(f"The prompts must cover the {T} tokens end to end, none empty.")
-        if E < k:
+        if k > E:
             raise TraceError(f"There are {E} experts, but {k} are chosen.")
 
     def __len__(self) -> int:
@@ -270,10 +270,10 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         raise ValueError("the texts do not lie end to end")
     vocabulary = [str(piece) for piece in header["pieces"]]
     pieces = arrays["pieces"]
-    if pieces.size and not (0 <= pieces.min() and pieces.max() < len(vocabulary)):
+    if pieces.size and not (pieces.min() >= 0 and pieces.max() < len(vocabulary)):
         raise ValueError("a token's piece is not in the list of pieces")
     experts = arrays["experts"]
-    if experts.size and not (-1 <= experts.min() and experts.max() < E):
+    if experts.size and not (experts.min() >= -1 and experts.max() < E):
         raise ValueError(f"an expert lies outside −1 … {E - 1}")
     return Trace(
         router_logits=arrays["router_logits"],
@@ -306,7 +306,5 @@ def _asked(wanted: Any, there: Iterable[Any], what: str) -> set[Any]:
     asked = {wanted} if isinstance(wanted, str | int | np.integer) else set(wanted)
     missing = asked - set(there)
     if missing:
-        raise TraceError(
-            f"The trace has no {what} {sorted(missing)}; it has {sorted(there)[:20]}."
-        )
+        raise TraceError(f"The trace has no {what} {sorted(missing)}; it has {sorted(there)[:20]}.")
     return asked

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError
 from .safetensors import SafetensorsCheckpoint, save_checkpoint
 
 __all__ = ["embedded_folder", "open_checkpoint", "save_checkpoint"]
-
-EMBEDDED = "8x7m"
-
-
-def embedded_folder() -> Path:
-    """The folder of the embedded model: inside the installed package, or in the repository."""
-    package = Path(__file__).parent.parent
-    installed = package / "weights" / EMBEDDED
-    return installed if installed.is_dir() else package.parent / "weights" / EMBEDDED
 
 
 def open_checkpoint(source: str | Path) -> SafetensorsCheckpoint:

@@ -32,7 +32,8 @@ def shapes(config: MixtralConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     (256, 512)
     """
     c = config
-    D, F, queries, keys = c.hidden_size, c.expert_size, c.heads * c.head_dim, c.kv_heads * c.head_dim
+    D, F = c.hidden_size, c.expert_size
+    queries, keys = c.heads * c.head_dim, c.kv_heads * c.head_dim
     yield "embedding.weight", (c.vocab_size, D)
     for n in range(c.layers):
         layer = f"layers.{n}"

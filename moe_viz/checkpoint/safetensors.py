@@ -61,7 +61,9 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
                 "Download the weights into this folder."
             )
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{index}: expected a JSON object with a weight_map ({error}). Download it again."

@@ -22,6 +22,8 @@ def run_experts(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: 
     `benchmarks/README.md`.
     """
     T, k = chosen.shape
+    if T == 1:
+        return _run_one(experts, x, chosen, gates)
     flat = chosen.flatten()  # (T·k,): slot s of token t at t·k + s
     order = flat.argsort(stable=True)  # assignments expert by expert, unused ones (−1) first
     tokens_of = flat[:, None] == torch.arange(-1, len(experts), device=x.device)
@@ -38,3 +40,9 @@ def run_experts(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: 
     if outputs:
         result = result.index_copy(0, order, torch.cat(outputs))
     return (result.view(T, k, -1) * gates[:, :, None]).sum(1).to(x.dtype)  # summed in float32
+
+
+def _run_one(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
+    """A single token, as in decoding: there is nothing to sort."""
+    outputs = [experts[e](x) if e >= 0 else torch.zeros_like(x) for e in chosen[0].cpu().tolist()]
+    return (torch.cat(outputs) * gates[0, :, None]).sum(0, keepdim=True).to(x.dtype)

@@ -120,7 +120,7 @@ function moeVizExplorer(id, style, palette) {
     ...(data.synthetic ? [h("div", { class: "banner", role: "note" }, h("span", {}, `${data.synthetic}: nothing here is about a trained model`))] : []),
     legend,
     h("div", { class: "body" },
-      h("div", {}, text, h("label", {}, "Map of tokens × layers: ", modeSelect), h("div", { class: "map" }, axis, map, h("span"), overview, h("span"), ends)),
+      h("div", {}, text, h("label", {}, "Map of tokens × layers: ", modeSelect), h("div", { class: "map" }, h("span", { class: "end" }, "input"), h("span"), axis, map, h("span", { class: "end" }, "output"), overview, h("span"), ends)),
       h("div", {}, sentence, h("section", {}, decisionTitle, decision),
         h("section", {}, h("h3", {}, "This token through all layers: first and second choice"), path),
         h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads))),
@@ -234,7 +234,7 @@ function moeVizExplorer(id, style, palette) {
 
   // ---- Map ---------------------------------------------------------------------------------
 
-  const rowHeight = () => (L <= 8 ? 24 : L <= 16 ? 14 : 7);
+  const rowHeight = () => (L <= 8 ? (state.page ? 32 : 24) : L <= 16 ? 14 : state.page ? 11 : 7);
   const gapAfter = (l) => (L > 8 && l % 8 === 7 && l < L - 1 ? 3 : 0);
   const rowTop = (l) => { let y = 0; for (let i = 0; i < l; i++) y += rowHeight() + gapAfter(i); return y; };
   function sized(canvas, height) {

@@ -63,7 +63,9 @@ def _token(trace: Trace, layer: int, t: int) -> str:
     if trace.special[t] or expert < 0:
         return f'<span style="color:{LIGHT.muted}">{text}</span>'
     share = token_share(gate, trace.experts.shape[2])
-    return f'<span style="background:{mix(expert_colour(expert), LIGHT.ground, share)}">{text}</span>'
+    return (
+        f'<span style="background:{mix(expert_colour(expert), LIGHT.ground, share)}">{text}</span>'
+    )
 
 
 def _map(trace: Trace, prompt: TracePrompt) -> str:

@@ -45,9 +45,7 @@ def pack(trace: Trace, state: dict[str, Any]) -> str:
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Escaped as JSON allows: no "</script>" or "<!--" can occur, and no line ends that are not.
-    return (
-        text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    )
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _encode(array: np.ndarray) -> str:

@@ -63,7 +63,9 @@ def mix(colour: str, ground: str, share: float) -> str:
     '#808080'
     """
     a, b = rgb(colour), rgb(ground)
-    return "#" + "".join(f"{round(x * share + y * (1 - share)):02x}" for x, y in zip(a, b, strict=True))
+    return "#" + "".join(
+        f"{round(x * share + y * (1 - share)):02x}" for x, y in zip(a, b, strict=True)
+    )
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

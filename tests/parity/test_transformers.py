@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.conftest import random_model, small_config
 
 import moe_viz as mv
 from moe_viz.checkpoint import embedded_folder, save_checkpoint
 from moe_viz.model import Mixtral
+from tests.conftest import random_model, small_config
 
 transformers = pytest.importorskip("transformers")
 

@@ -1,0 +1,14 @@
+"""Where the embedded model lies: inside the installed package, or in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EMBEDDED = "8x7m"
+
+
+def embedded_folder() -> Path:
+    """The folder of `8x7m`, in Hugging Face's form."""
+    package = Path(__file__).parent
+    installed = package / "weights" / EMBEDDED
+    return installed if installed.is_dir() else package.parent / "weights" / EMBEDDED
