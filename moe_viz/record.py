@@ -185,6 +185,10 @@ def encode_prompt(model: Mixtral, item: str | Iterable[int]) -> tuple[str, Encod
     """The text of a prompt and its tokens, checked against the model's vocabulary and context."""
     if isinstance(item, str):
         text, encoding = item, _tokenizer(model).encode(item)
+    elif not isinstance(item, Iterable):
+        raise InputError(
+            f"Expected a text, or a list of token ids, found {type(item).__name__}: {item!r}."
+        )
     else:
         ids = [int(i) for i in item]
         if not ids:

@@ -98,7 +98,9 @@ class Routing:
 
     def with_experts(self, experts: Tensor) -> Routing:
         """The same scores with other experts: gates are the softmax over their logits."""
-        return replace(self, experts=experts, gates=self.logits.gather(1, experts).softmax(-1))
+        chosen = self.logits.gather(1, experts.clamp(0, self.logits.shape[1] - 1))
+        gates = chosen.masked_fill(experts < 0, -torch.inf).softmax(-1)
+        return replace(self, experts=experts, gates=gates.nan_to_num(0))  # NaN: no slot is used
 
 
 #: Sees a decision; returns the one to execute instead, or None to let it stand.

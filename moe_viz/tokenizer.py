@@ -173,7 +173,7 @@ class Tokenizer:
         Bytes that are no UTF-8, as a model may well write, count as one character each.
         """
         contents = [self._bytes(i) for i in ids]
-        if contents and self._puts_space_first and contents[0][:1] == b" ":
+        if ids and self._puts_space_first and self._model.id_to_piece(ids[0])[0] == "▁":
             contents[0] = contents[0][1:]
         # surrogateescape keeps one character for each invalid byte, so that counting stays exact.
         text = b"".join(contents).decode("utf-8", "surrogateescape")

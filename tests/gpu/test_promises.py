@@ -8,6 +8,7 @@ score is clear of the next.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -175,6 +176,9 @@ def test_recordings_are_float32_whatever_the_dtype(dtype, device, prompts):
     assert trace.router_logits.dtype == trace.gates.dtype == np.float32
     assert np.isfinite(trace.router_logits).all()
     assert np.allclose(trace.gates.sum(-1), 1)
+    if dtype != torch.float32:  # not numbers of the smaller type, written as float32
+        logits = torch.from_numpy(trace.router_logits)
+        assert not torch.equal(logits, logits.to(dtype).float())
     if exact(device):
         assert_same_trace(trace, mv.record(random_model().to(dtype), prompts), exact=True)
 
@@ -339,7 +343,9 @@ def test_each_chunk_copies_once_a_layer(device, ids):
     assert count(lambda: model(ids, LENGTHS, "none")) == (IDS + INDEX, 6 * L)
 
 
-def test_recording_adds_no_copy_per_layer(there, prompts):
+def test_recording_adds_no_copy_per_layer(there, prompts, monkeypatch):
+    # By its module's name, since moe_viz.record is the function.
+    monkeypatch.setattr(import_module("moe_viz.record"), "LOSS_TOKENS", 10)  # six pieces
     kept = 3  # at the end: logits, experts, gates
     assert count(lambda: mv.record(there, prompts)) == (IDS + INDEX, L + kept)
     # The loss: its targets go there, its values come back.

@@ -188,12 +188,22 @@ def test_what_comes_to_the_host_is_plain_and_its_own(x):
 
 
 def test_views_and_writes_in_place_reach_the_same_memory(x):
-    assert x.add_(1) is x
+    assert torch.ops.aten.add_.Tensor(x, 1) is x
     view = x.view(2, 3)[1]
     view.index_copy_(0, torch.tensor([0, 2], device="sim"), x[:2])
     x[1:3] = torch.tensor([7, 8], device="sim")
     assert x.cpu().tolist() == [1, 7, 8, 1, 5, 2]
     assert view.cpu().tolist() == [1, 5, 2]
+
+
+def test_inference_mode_takes_views_of_tensors_made_outside_it(sim):
+    with torch.inference_mode(False):
+        weight = torch.arange(6.0, device=sim)
+    with torch.inference_mode():
+        row = weight.view(2, 3)[1]
+        assert not row.is_inference()
+        assert (row * 2).is_inference()
+        assert row.sum().cpu().tolist() == 12.0
 
 
 def test_changing_a_shape_in_place_is_not_simulated(x):
