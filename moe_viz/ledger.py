@@ -132,7 +132,7 @@ class Ledger:
 
         >>> account = ledger("mixtral-8x7b")
         >>> account.flops_per_token(head=False), account.flops_per_token()
-        (25234505728, 25496649728)
+        (25235030016, 25497174016)
         >>> account.flops_per_token(attended=1) - account.flops_per_token()
         524288
         """

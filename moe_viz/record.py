@@ -119,7 +119,11 @@ def assemble(
         special=np.array(encoding.special, bool),
         generated=generated,
         prompts=tuple(prompts),
-        provenance=replace(model.provenance, date=datetime.now(UTC).isoformat(timespec="seconds")),
+        provenance=replace(
+            model.provenance,
+            device=str(model.device),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
         layers=tuple(range(model.config.layers)),
         loss=loss,
     )

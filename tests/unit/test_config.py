@@ -86,7 +86,7 @@ def test_impossible_values_are_refused_by_name(change, named):
 def test_damaged_files_are_named(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_text(content)
-    with pytest.raises(ConfigError, match="config.json"):
+    with pytest.raises(ConfigError, match=r"config\.json"):
         MixtralConfig.from_file(path)
 
 

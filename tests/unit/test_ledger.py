@@ -66,7 +66,7 @@ def test_flops_equal_what_torch_counts():
     model = Mixtral(config)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, dtype=torch.int64))
-    # torch's counter does not know the CPU's attention kernel: the scores are left out on both sides
+    # torch's counter does not know the CPU's attention kernel: no scores on either side
     assert counter.get_total_flops() == ledger(config).flops_per_token()
 
 
