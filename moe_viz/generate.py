@@ -117,8 +117,7 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
 def _threads_for_one_token(model: Mixtral) -> Iterator[None]:
     """One thread while single tokens meet small matrices; restored at the end.
 
-    The product is over before a second thread has woken up: with two threads, 8x7m decodes at
-    half the speed (`benchmarks/inference.py`).
+    Such a product is over before a second thread has woken up.
     """
     threads = torch.get_num_threads()
     largest = max(w.numel() * w.element_size() for w in model.layers[0].parameters())

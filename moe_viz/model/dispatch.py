@@ -16,11 +16,7 @@ from torch import Tensor, nn
 
 
 def run_experts(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
-    """Weighted sum over each token's experts; a slot whose expert is −1 adds nothing.
-
-    The figures behind this choice of a loop over sorted tokens, against `grouped_mm`, are in
-    `benchmarks/README.md`.
-    """
+    """Weighted sum over each token's experts; a slot whose expert is −1 adds nothing."""
     T, k = chosen.shape
     if T == 1:
         return _run_one(experts, x, chosen, gates)
