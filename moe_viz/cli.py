@@ -165,7 +165,7 @@ def doctor() -> None:
 
     table = Table(show_header=False)
     for name, finding in examine():
-        table.add_row(name, finding)
+        table.add_row(name, _plain(finding))
     console.print(table)
 
 
