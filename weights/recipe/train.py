@@ -3,7 +3,7 @@
 In: `WORK/tokens` and `WORK/tokenizer.model` (`corpus.py`, `vocabulary.py`, `tokens.py`). Out: the
 folder named by `--out`. The model that is trained is `moe_viz.model.Mixtral` itself; its routers'
 logits reach the load-balancing loss through an ordinary router hook. Checkpoints go to
-`WORK/train`; a run that was cut off goes on from the last one with the same result.
+`WORK/train`; a run that was cut off goes on from the last one.
 
 Weights are bf16 with float32 master copies. Each batch is one domain mix of equal shares, drawn as
 windows from anywhere in the training text, with BOS put in front.
@@ -86,7 +86,7 @@ class HeadLoss(torch.autograd.Function):
     """Mean cross-entropy of the output head, without ever holding all logits.
 
     For each chunk of tokens the gradient is formed beside the loss, while its logits are still in
-    the cache: on two cores about a fifth of a training step is saved.
+    the cache.
     """
 
     CHUNK = 256
