@@ -82,7 +82,7 @@ def generate(
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
-        with _threads_for_one_token(model):
+        with _small_products(model):
             for n in range(room):
                 ids.append(choose(logits[0], temperature, top_p, generator))
                 last = n == room - 1 or ids[-1] == eos
@@ -114,19 +114,21 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
 
 
 @contextmanager
-def _threads_for_one_token(model: Mixtral) -> Iterator[None]:
-    """One thread while single tokens meet small matrices; restored at the end.
+def _small_products(model: Mixtral) -> Iterator[None]:
+    """Settings for the products of one token with small matrices on a CPU; restored at the end.
 
-    Such a product is over before a second thread has woken up.
+    Such a product is over before a second thread has woken up, or oneDNN has prepared its own.
     """
-    threads = torch.get_num_threads()
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
     largest = max(w.numel() * w.element_size() for w in model.layers[0].parameters())
     if model.device.type == "cpu" and largest < SMALL_MATRIX:
         torch.set_num_threads(1)
+        torch.backends.mkldnn.set_flags(_enabled=False)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.mkldnn.set_flags(_enabled=onednn)
 
 
 def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> Generation:

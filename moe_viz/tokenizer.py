@@ -7,9 +7,11 @@ character, all show that character and share its span. No torch here.
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ _VISIBLE = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x00": "␀", "\u00a0": "⍽
 
 #: A text this long would not fit any context; it is refused before minutes are spent on it.
 MAX_CHARACTERS = 5_000_000
+
+#: Bytes that are no UTF-8, as `surrogateescape` reads them.
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -87,32 +92,15 @@ class Tokenizer:
         Raises `InputError` for an empty text, for one that is no text, and for one too long to
         fit any context.
         """
-        if not isinstance(text, str):
-            raise InputError(f"Expected a text (str), found {type(text).__name__}.")
-        if not text:
-            raise InputError("The text is empty. Give at least one character.")
-        if len(text) > MAX_CHARACTERS:
-            raise InputError(
-                f"A text of {len(text):,} characters fits no context; expected at most "
-                f"{MAX_CHARACTERS:,}. Split it into several prompts."
-            )
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"The text is not valid Unicode: a lone surrogate stands at character "
-                f"{error.start}. Decode the file it came from as UTF-8 first."
-            ) from error
+        _check_text(text)
         ids: list[int] = self._model.encode(text)
-        read, pieces, spans = self._align(ids)
+        read, encoding = self._align([self.bos, *ids] if bos else ids)
         if read != text.replace("▁", " "):  # SentencePiece's own sign for a space
             raise TokenizerError(
                 f"{self.path}: this tokenizer changes texts before it splits them, so that tokens "
                 "cannot be matched with characters. Expected Mixtral's, which keeps them as is."
             )
-        if bos:
-            ids, pieces, spans = [self.bos, *ids], ["<s>", *pieces], [(0, 0), *spans]
-        return Encoding(ids, pieces, spans, [bos and n == 0 for n in range(len(ids))])
+        return encoding
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these tokens; special tokens leave no trace in it.
@@ -123,7 +111,16 @@ class Tokenizer:
 
     def is_special(self, token: int) -> bool:
         """True for tokens that stand for no text: BOS, EOS, and unknown."""
-        return self._model.is_control(token) or self._model.is_unknown(token)
+        return token in self._special
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        model = self._model
+        return frozenset(
+            token
+            for token in range(self.vocab_size)
+            if model.is_control(token) or model.is_unknown(token)
+        )
 
     def describe(self, ids: Iterable[int]) -> tuple[str, Encoding]:
         """The text of a sequence of ids, and its encoding; the ids are kept as they are.
@@ -133,28 +130,17 @@ class Tokenizer:
         """
         ids = [int(i) for i in ids]
         self._check(ids)
-        special = [self.is_special(i) for i in ids]
-        plain = [i for i, s in zip(ids, special, strict=True) if not s]
-        text, *aligned = self._align(plain)
-        aligned = zip(*aligned, strict=True)
-        pieces, spans, at = [], [], 0
-        for token, is_special in zip(ids, special, strict=True):
-            piece, span = (
-                (self._model.id_to_piece(token), (at, at)) if is_special else next(aligned)
-            )
-            at = span[1]
-            pieces.append(piece)
-            spans.append(span)
-        return text, Encoding(ids, pieces, spans, special)
+        return self._align(ids)
 
     def chat(self, *turns: str) -> list[int]:
         """Ids of a conversation in the `[INST]` template of Mixtral Instruct.
 
         Turns alternate, the user's first. `[INST]` is ordinary text to this tokenizer, as it was
-        in Mixtral's training; BOS and EOS are real tokens.
+        in Mixtral's training; BOS and EOS are real tokens. Raises `InputError` where `encode` does.
         """
         ids = [self.bos]
         for n, turn in enumerate(turns):
+            _check_text(turn)
             if n % 2 == 0:
                 ids += self._model.encode(f"[INST] {turn} [/INST]")
             else:
@@ -167,34 +153,71 @@ class Tokenizer:
                 f"Token ids must lie in 0 … {self.vocab_size - 1}, found {min(ids)} … {max(ids)}."
             )
 
-    def _align(self, ids: list[int]) -> tuple[str, list[str], list[tuple[int, int]]]:
-        """The text that these tokens spell; what each looks like; the characters it stands for.
+    def _align(self, ids: list[int]) -> tuple[str, Encoding]:
+        """The text that these tokens spell, and what each of them has to do with it.
 
         Bytes that are no UTF-8, as a model may well write, count as one character each.
         """
-        contents = [self._bytes(i) for i in ids]
-        if ids and self._puts_space_first and self._model.id_to_piece(ids[0])[0] == "▁":
-            contents[0] = contents[0][1:]
+        special = [i in self._special for i in ids]
+        contents = [self._contents[i] for i in ids]
+        first = special.index(False) if False in special else None
+        if first is not None and self._puts_space_first:
+            contents[first] = contents[first].removeprefix(b" ")
         # surrogateescape keeps one character for each invalid byte, so that counting stays exact.
         text = b"".join(contents).decode("utf-8", "surrogateescape")
-        character_at = [n for n, c in enumerate(text) for _ in c.encode("utf-8", "surrogateescape")]
-        text = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
-        pieces, spans, at = [], [], 0
-        for content in contents:
-            start, at = at, at + len(content)
-            first = character_at[start] if start < len(character_at) else len(text)
-            last = character_at[at - 1] + 1 if content else first
-            spans.append((first, last))
-            pieces.append(visible(text[first:last]) if content else "␣")
-        return text, pieces, spans
+        if text.isascii():
+            character_at: Sequence[int] = range(len(text))
+        else:
+            sizes = [len(c.encode("utf-8", "surrogateescape")) for c in text]
+            character_at = [n for n, size in enumerate(sizes) for _ in range(size)]
+            text = _NO_UTF8.sub("\ufffd", text)
+        pieces, spans, at, stop = [], [], 0, 0  # byte and character where the next token begins
+        for content, token, is_special in zip(contents, ids, special, strict=True):
+            if content:
+                start, at = character_at[at], at + len(content)
+                stop = character_at[at - 1] + 1
+                pieces.append(visible(text[start:stop]))
+                spans.append((start, stop))
+            else:
+                # Nothing to see: a special token, or the space in front of every text.
+                pieces.append(self._model.id_to_piece(token) if is_special else "␣")
+                spans.append((stop, stop))
+        return text, Encoding(ids, pieces, spans, special)
 
-    def _bytes(self, token: int) -> bytes:
-        piece = self._model.id_to_piece(token)
-        if self._model.is_byte(token):
-            return bytes([int(piece[3:5], 16)])  # <0x0A>
-        return piece.replace("▁", " ").encode("utf-8")
+    @cached_property
+    def _contents(self) -> list[bytes]:
+        """What each token of the vocabulary spells; special ones, nothing."""
+        pieces = (self._model.id_to_piece(token) for token in range(self.vocab_size))
+        return [
+            b""
+            if token in self._special
+            else bytes([int(piece[3:5], 16)])  # <0x0A>
+            if self._model.is_byte(token)
+            else piece.replace("▁", " ").encode("utf-8")
+            for token, piece in enumerate(pieces)
+        ]
 
 
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"Expected a text (str), found {type(text).__name__}.")
+    if not text:
+        raise InputError("The text is empty. Give at least one character.")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(
+            f"A text of {len(text):,} characters fits no context; expected at most "
+            f"{MAX_CHARACTERS:,}. Split it into several prompts."
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The text is not valid Unicode: a lone surrogate stands at character {error.start}. "
+            "Decode the file it came from as UTF-8 first."
+        ) from error
+
+
+@lru_cache(maxsize=2**16)
 def visible(text: str) -> str:
     """A text with spaces, line ends and control characters made visible.
 

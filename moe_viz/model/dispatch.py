@@ -1,44 +1,43 @@
 """Sending tokens to their experts and adding up what comes back.
 
 In: hidden states (T, D), the chosen experts (T, k) and their gates (T, k). Out: (T, D), for each
-token the sum of its experts' outputs, weighted by the gates. The tokens are sorted by expert, so
-that each expert runs once on all of its tokens; what it returns is put back in the tokens' order,
+token the sum of its experts' outputs, weighted by the gates. The choices are sorted by expert, so
+that each expert runs once on all of its tokens; what it returns is put where the choice was made,
 and the k results of a token are added strongest first. No atomic additions are involved, so the
 result is the same every time, on CUDA too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 
-def run_experts(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
+def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
     """Weighted sum over each token's experts; a slot whose expert is −1 adds nothing."""
-    T, k = chosen.shape
+    (T, k), D = chosen.shape, x.shape[1]
     if T == 1:
         return _run_one(experts, x, chosen, gates)
-    flat = chosen.flatten()  # (T·k,): slot s of token t at t·k + s
-    order = flat.argsort(stable=True)  # assignments expert by expert, unused ones (−1) first
-    tokens_of = flat[:, None] == torch.arange(-1, len(experts), device=x.device)
-    unused, *counts = tokens_of.sum(0).cpu().tolist()  # the one look at the host in a layer
-    order = order[unused:]
+    # Slot s of token t is number s·T + t. Sorted by expert, unused ones (−1) first:
+    experts_of, order = chosen.T.flatten().sort(stable=True)
+    bounds = torch.searchsorted(experts_of, torch.arange(len(experts), device=x.device))
+    unused, *ends = [*bounds.cpu().tolist(), k * T]  # the one look at the host in a layer
+    rows = x.index_select(0, order % T)  # each token once for every expert it goes to
+    outputs = [x.new_zeros(unused, D)]
+    for expert, start, end in zip(experts, [unused, *ends], ends, strict=False):
+        if start < end:
+            outputs.append(expert(rows[start:end]))
+    # Where each slot's output stands in what follows: the sorting, backwards.
+    places = torch.empty_like(order).index_copy_(0, order, torch.arange(k * T, device=x.device))
+    results, gates = torch.cat(outputs), gates.to(x.dtype)
+    total = results.index_select(0, places[:T]) * gates[:, :1]
+    for slot in range(1, k):
+        result = results.index_select(0, places[slot * T : (slot + 1) * T])
+        total = torch.addcmul(total, result, gates[:, slot, None])
+    return total
 
-    rows = x.index_select(0, order // k)  # each token once for every expert it goes to
-    outputs = [
-        expert(group)
-        for expert, group in zip(experts, rows.split(counts), strict=True)
-        if len(group)
-    ]
-    result = x.new_zeros(T * k, x.shape[1])
-    if outputs:
-        result = result.index_copy(0, order, torch.cat(outputs))
-    return (result.view(T, k, -1) * gates[:, :, None]).sum(1).to(x.dtype)  # summed in float32
 
-
-def _run_one(experts: Sequence[nn.Module], x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
+def _run_one(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
     """A single token, as in decoding: there is nothing to sort."""
     outputs = [experts[e](x) if e >= 0 else torch.zeros_like(x) for e in chosen[0].cpu().tolist()]
-    return (torch.cat(outputs) * gates[0, :, None]).sum(0, keepdim=True).to(x.dtype)
+    return gates.to(x.dtype) @ torch.cat(outputs)  # (1, k) @ (k, D)

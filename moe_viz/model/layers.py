@@ -34,8 +34,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(config.hidden_size))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x.float()  # written out: torch's rms_norm was slower in bf16 on the CPU we tried
-        h = h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps)
+        h = x.float()
+        norm = torch.linalg.vector_norm(h, dim=-1, keepdim=True)
+        h = h * torch.rsqrt(norm.square() / x.shape[-1] + self.eps)
         return h.to(x.dtype) * self.weight  # (T, D)
 
 
@@ -76,7 +77,8 @@ class Pass:
 
     lengths: Sequence[int]  # tokens of each prompt
     index: TokenIndex
-    rotation: tuple[Tensor, Tensor]  # RoPE's factors for every token, (T, 1, d)
+    rotation: tuple[Tensor, Tensor]  # RoPE's factors for every token
+    chunk: int  # tokens that the experts see at once, at most
     hooks: Sequence[RouterHook] = ()
     cache: KVCache | None = None
 
@@ -87,29 +89,49 @@ class Pass:
         return list(zip(count(), starts, self.lengths, strict=False))
 
     @cached_property
+    def chunks(self) -> list[tuple[slice, TokenIndex]]:
+        """Rows that the experts see at once."""
+        T = sum(self.lengths)
+        if self.chunk >= T:
+            return [(slice(None), self.index)]
+        blocks = (slice(start, start + self.chunk) for start in range(0, T, self.chunk))
+        return [(rows, self.index[rows]) for rows in blocks]
+
+    @cached_property
     def batches(self) -> list[tuple[int, int, int]]:
         """Neighbouring prompts of equal length, one batch to attention: row, prompts, tokens."""
         groups = [list(group) for _, group in groupby(self.prompts, key=lambda prompt: prompt[2])]
         return [(group[0][1], len(group), group[0][2]) for group in groups]
 
 
-def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Factors of RoPE (arXiv 2104.09864) at these positions, for `rotate`: (T, 1, d), float32.
+def joined(parts: list[Tensor]) -> Tensor:
+    """The parts end to end; a single one as it is, where `torch.cat` would copy it."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    The pair (x, y) of dimensions i and i + d/2 turns by an angle: x cos − y sin, y cos + x sin.
-    So the cosines stand twice, and the sines once with either sign.
+
+def rotation(
+    positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Factors of RoPE (arXiv 2104.09864) at these positions, for `rotate`.
+
+    Cosines for both of each pair, (T, 1, d), and sines, (T, 1, d/2), of angles in float32.
     """
     exponents = torch.arange(0, head_dim, 2, device=positions.device) / head_dim
-    angles = positions[:, None, None].float() * theta**-exponents  # (T, 1, d/2)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+    angles = positions[:, None, None].float() * theta**-exponents
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat((cos, cos), dim=-1), sin
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each head's pairs (i, i + d/2), the order of Hugging Face's weights: (T, H, d)."""
-    h = x.float()
-    swapped = h.roll(h.shape[-1] // 2, dims=-1)  # each dimension meets the other of its pair
-    return torch.addcmul(h * cos, swapped, sin).to(x.dtype)
+    """Turn each head's pairs (i, i + d/2), the order of Hugging Face's weights: (T, H, d).
+
+    A pair (a, b) becomes (a cos − b sin, b cos + a sin).
+    """
+    half = sin.shape[-1]
+    turned = x * cos
+    turned[..., :half].addcmul_(x[..., half:], sin, value=-1)
+    turned[..., half:].addcmul_(x[..., :half], sin)
+    return turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -125,16 +147,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         out = scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2))
         return out.flatten(1, 2)[:, None]
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, heads, tokens, d)
-    if groups != heads:
+    if groups != heads and q.device.type != "cpu":
         # Expanded, since enable_gqa falls back to quadratic memory on some GPUs (T4).
         k, v = (x.repeat_interleave(heads // groups, dim=1) for x in (k, v))
     if t == s:
-        out = scaled_dot_product_attention(q, k, v, is_causal=True)
+        out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     else:
         # is_causal aligns the first query with the first key; here the last ones meet.
         out = torch.cat(
             [
-                scaled_dot_product_attention(block, k, v, attn_mask=mask)
+                scaled_dot_product_attention(block, k, v, attn_mask=mask, enable_gqa=True)
                 for block, mask in _masked_blocks(q, s - t, s)
             ],
             dim=2,
@@ -169,7 +191,7 @@ class Attention(nn.Module):
             mixed = [self._batch(q, k, v, *batch) for batch in run.batches]
         else:
             mixed = [self._cached(q, k, v, run.cache, *prompt) for prompt in run.prompts]
-        return self.wo(torch.cat(mixed).flatten(1))
+        return self.wo(joined(mixed).flatten(1))
 
     def _batch(
         self, q: Tensor, k: Tensor, v: Tensor, start: int, prompts: int, length: int

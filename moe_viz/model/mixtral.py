@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..provenance import RANDOM_WEIGHTS, Provenance
 from ..routing import RouterHook, TokenIndex
 from ..tokenizer import Tokenizer
-from .layers import Attention, KVCache, Pass, RMSNorm, rotation
+from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
 
 
@@ -35,12 +35,11 @@ class DecoderLayer(nn.Module):
         self.moe_norm = RMSNorm(config)
         self.moe = MoELayer(config, layer)
 
-    def forward(self, x: Tensor, run: Pass, chunk: int) -> Tensor:
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
         x = x + self.attention(self.attention_norm(x), run)
         # Experts look at each token alone, so long inputs pass through them in chunks.
-        blocks = (slice(start, start + chunk) for start in range(0, len(x), chunk))
-        return x + torch.cat(
-            [self.moe(self.moe_norm(x[rows]), run.index[rows], run.hooks) for rows in blocks]
+        return x + joined(
+            [self.moe(self.moe_norm(x[rows]), index, run.hooks) for rows, index in run.chunks]
         )
 
 
@@ -130,7 +129,7 @@ class Mixtral(nn.Module):
         run = self._prepare(lengths, cache, index)
         x = self.embedding(token_ids.to(self.device))  # (T, D)
         for layer in _with_bar(self.layers) if progress else self.layers:
-            x = layer(x, run, self.chunk)
+            x = layer(x, run)
         return x
 
     def _prepare(
@@ -146,8 +145,10 @@ class Mixtral(nn.Module):
             )
         if index is None:
             index = TokenIndex.of_prompts(lengths, past).to(self.device)
-        angles = rotation(index.position, config.head_dim, config.rope_theta)
-        return Pass(lengths, index, angles, self.hooks, cache)
+        angles = rotation(
+            index.position, config.head_dim, config.rope_theta, self.head.weight.dtype
+        )
+        return Pass(lengths, index, angles, self.chunk, self.hooks, cache)
 
 
 def _with_bar(layers: nn.ModuleList) -> Iterable[nn.Module]:

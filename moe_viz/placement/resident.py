@@ -16,6 +16,17 @@ def fill(
     A tensor that is stored in `dtype` and stays on the CPU is used where the file maps it, without
     a copy.
     """
-    weights = {name: checkpoint[name].to(device, dtype) for name in checkpoint}
+    weights = {name: _placed(name, checkpoint[name], device, dtype) for name in checkpoint}
     model.load_state_dict(weights, strict=True, assign=True)
     model.requires_grad_(False)
+
+
+def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    placed = stored.to(device, dtype)
+    copied = placed.data_ptr() != stored.data_ptr()
+    if copied and device.type == "cpu" and placed.ndim == 2 and not name.startswith("embedding"):
+        # Laid out with the longer side contiguous: the product with a single token, as in
+        # decoding, then reads memory in long strides.
+        rows, columns = placed.shape
+        return placed.t().contiguous().t() if rows > columns else placed
+    return placed
