@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -95,19 +96,20 @@ def our_recording(model: Mixtral, prompts: list[list[int]]) -> Callable[[], obje
     return lambda: mv.record(model, prompts)
 
 
-def load_theirs(folder: Path, dtype: torch.dtype):
+def load_theirs(folder: Path, dtype: torch.dtype) -> Any:
     return transformers.MixtralForCausalLM.from_pretrained(folder, dtype=dtype).eval()
 
 
-def ragged(tokenizer) -> list[list[int]]:
+def ragged(model: Mixtral) -> list[list[int]]:
     """The curated prompts, as they are."""
-    return [tokenizer.encode(text).ids for text in mv.prompts.curated()[::4].texts]
+    assert model.tokenizer is not None
+    return [model.tokenizer.encode(text).ids for text in mv.prompts.curated()[::4].texts]
 
 
 def recording(report: Report, repeats: int) -> None:
     for name, dtype in DTYPES.items():
         ours, theirs = mv.load("8x7m", dtype=name), load_theirs(embedded_folder(), dtype)
-        prompts = ragged(ours.tokenizer)
+        prompts = ragged(ours)
         tokens, padded = sum(map(len, prompts)), len(prompts) * max(map(len, prompts))
         sides = {"moe_viz": our_recording(ours, prompts), "hf": their_recording(theirs, prompts)}
         report.add(
@@ -163,6 +165,7 @@ def decoding(report: Report, repeats: int) -> None:
     text = mv.prompts.curated().select(label="en").texts[0]
     for name, dtype in DTYPES.items():
         ours, theirs = mv.load("8x7m", dtype=name), load_theirs(embedded_folder(), dtype)
+        assert ours.tokenizer is not None
         ids = torch.tensor([ours.tokenizer.encode(text).ids])
 
         def their_generate(theirs=theirs, ids=ids) -> object:
@@ -193,7 +196,7 @@ def decoding(report: Report, repeats: int) -> None:
 def overhead(repeats: int) -> None:
     """What recording itself costs: the same pass with and without the recorder."""
     model = mv.load("8x7m")
-    prompts = ragged(model.tokenizer)
+    prompts = ragged(model)
     ids, lengths = torch.tensor(list(chain.from_iterable(prompts))), [len(p) for p in prompts]
 
     def plain() -> object:

@@ -25,7 +25,19 @@ _WHERE = {
 }
 _MODULES = ("errors", "prompts")
 
-__all__ = [*_WHERE, *_MODULES, "__version__"]  # noqa: PLE0604, RUF100
+__all__ = [
+    "MixtralConfig",
+    "Trace",
+    "__version__",
+    "errors",
+    "explore",
+    "generate",
+    "ledger",
+    "load",
+    "prompts",
+    "record",
+    "save_page",
+]
 
 if TYPE_CHECKING:
     from . import errors as errors
@@ -45,7 +57,17 @@ def __getattr__(name: str) -> Any:
         return import_module(f".{name}", __name__)
     if name not in _WHERE:
         raise AttributeError(f"module 'moe_viz' has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    try:
+        return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "sentencepiece", "tqdm"):
+            raise
+        from .errors import MissingDependencyError
+
+        raise MissingDependencyError(
+            f"moe_viz.{name} runs a model and needs the package {error.name}: "
+            "pip install 'moe-viz[model]'. Recorded traces open without it."
+        ) from error
 
 
 class _Package(ModuleType):

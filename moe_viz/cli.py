@@ -6,6 +6,7 @@ one message, without a traceback, and ends the program with status 1.
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -86,7 +87,10 @@ def explore(
     from .trace import Trace
     from .view import save_page
 
-    page = save_page(Trace.load(trace), out or trace.with_suffix(".html"))
+    opened, page = Trace.load(trace), out or trace.with_suffix(".html")
+    if page.resolve() == trace.resolve():
+        raise InputError(f"{page}: is the trace itself. Choose another page with --out.")
+    save_page(opened, page)
     console.print(f"written to {page}", markup=False)
     if browser:
         import webbrowser
@@ -238,6 +242,9 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """The program `moe-viz`: errors of this library become messages, not tracebacks."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal or pipe of another encoding is no reason
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except MoeVizError as error:

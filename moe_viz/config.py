@@ -103,7 +103,7 @@ class MixtralConfig:
                 f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
                 "or a Mistral params.json."
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
                 "params.json; download it again if it was cut short."
@@ -111,7 +111,11 @@ class MixtralConfig:
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
         read = MixtralConfig.from_mistral if "dim" in raw else MixtralConfig.from_hf
-        return read(raw, name=path.parent.name or path.stem, where=str(path))
+        try:
+            return read(raw, name=path.parent.name or path.stem, where=str(path))
+        except ConfigError as error:
+            # What is impossible is said without the file's name, wherever the values came from.
+            raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
 
     @staticmethod
     def from_hf(
@@ -143,15 +147,21 @@ class MixtralConfig:
         get = _reader(raw, where)
         # transformers 5 writes the base inside rope_parameters, 4 at the top level.
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+        if not isinstance(rope, Mapping):
+            raise ConfigError(f"{where}: rope_parameters must be an object, found {rope!r:.80}.")
         if rope.get("rope_type", rope.get("type", "default")) != "default":
             raise ConfigError(
                 f"{where}: RoPE of type {rope.get('rope_type', rope.get('type'))!r} is not "
                 "Mixtral's; expected 'default'."
             )
-        heads = get("num_attention_heads")
-        hidden = get("hidden_size")
+        heads, hidden = get("num_attention_heads"), get("hidden_size")
         head_dim = raw.get("head_dim")
         if head_dim is None:
+            if not (isinstance(heads, int) and isinstance(hidden, int)) or not heads > 0 < hidden:
+                raise ConfigError(
+                    f"{where}: num_attention_heads and hidden_size must be whole numbers above 0, "
+                    f"found {heads!r:.40} and {hidden!r:.40}."
+                )
             if hidden % heads:
                 raise ConfigError(
                     f"{where}: hidden_size ({hidden}) is no multiple of num_attention_heads "
@@ -170,8 +180,8 @@ class MixtralConfig:
             experts_per_token=get("num_experts_per_tok"),
             vocab_size=get("vocab_size"),
             context=get("max_position_embeddings"),
-            rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 1e6),
-            norm_eps=float(raw.get("rms_norm_eps", 1e-5)),
+            rope_theta=_number({**raw, **rope}, "rope_theta", 1e6, where),
+            norm_eps=_number(raw, "rms_norm_eps", 1e-5, where),
         )
 
     @staticmethod
@@ -198,8 +208,8 @@ class MixtralConfig:
             experts_per_token=_reader(moe, f"{where}, moe")("num_experts_per_tok"),
             vocab_size=get("vocab_size"),
             context=raw.get("max_seq_len", 32768),
-            rope_theta=float(raw.get("rope_theta") or 1e6),
-            norm_eps=float(raw.get("norm_eps", 1e-5)),
+            rope_theta=_number(raw, "rope_theta", 1e6, where),
+            norm_eps=_number(raw, "norm_eps", 1e-5, where),
         )
 
     def to_hf(self) -> dict[str, Any]:
@@ -230,6 +240,16 @@ class MixtralConfig:
             "eos_token_id": 2,
             "torch_dtype": "bfloat16",
         }
+
+
+def _number(raw: Mapping[str, Any], key: str, default: float, where: str) -> float:
+    """A field that may be missing (or null), and must be a number where it is there."""
+    value = raw.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{where}: {key} must be a number, found {value!r:.80}.")
+    return float(value)
 
 
 def _reader(raw: Mapping[str, Any], where: str):

@@ -60,10 +60,14 @@ def generate(
     """
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be at least 1, found {max_new_tokens}.")
-    if not temperature >= 0:
-        raise InputError(f"temperature must be 0 or more, found {temperature}.")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p must lie above 0 and be at most 1, found {top_p}.")
+    if not (temperature == 0 or temperature >= 0.01):
+        raise InputError(
+            f"temperature must be 0 (the likeliest token) or at least 0.01, found {temperature}."
+        )
+    if not 1e-6 <= top_p <= 1:
+        raise InputError(f"top_p must lie between 0.000001 and 1, found {top_p}.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed must lie between 0 and 2**63 − 1, found {seed}.")
     _, encoding = encode_prompt(model, text)
     given = len(encoding.ids)
     room = min(max_new_tokens, model.config.context - given)

@@ -19,7 +19,7 @@ import safetensors.numpy
 from .errors import MissingDependencyError, TraceError
 from .files import atomic_path
 from .provenance import Provenance
-from .tracefile import map_arrays, read_header
+from .tracefile import DAMAGED, map_arrays, read_header
 
 if TYPE_CHECKING:
     import pyarrow
@@ -86,6 +86,13 @@ class Trace:
             raise TraceError(f"The prompts must cover the {T} tokens end to end, none empty.")
         if k > E:
             raise TraceError(f"There are {E} experts, but {k} are chosen.")
+        if not (L and T and k):
+            raise TraceError(
+                f"A trace needs a layer, a token and a choice, found {L}, {T} and {k} of them."
+            )
+        _refuse_surrogates("tokens", self.tokens)
+        _refuse_surrogates("texts", (prompt.text for prompt in self.prompts))
+        _refuse_surrogates("labels", (prompt.label for prompt in self.prompts))
 
     def __len__(self) -> int:
         """Number of tokens, T."""
@@ -251,7 +258,7 @@ class Trace:
             return _assemble(header, map_arrays(path, layout))
         except TraceError as error:
             raise error if str(path) in str(error) else TraceError(f"{path}: {error}") from error
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        except DAMAGED as error:
             raise TraceError(
                 f"{path}: is a damaged trace ({type(error).__name__}: {error}). Record it again, "
                 "or copy it again from where it came."
@@ -300,6 +307,17 @@ def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:
     if array.ndim != ndim:
         raise TraceError(f"{name} must have {ndim} dimensions, found {array.ndim}.")
     return array.shape
+
+
+def _refuse_surrogates(name: str, texts: Iterable[str]) -> None:
+    """What is no Unicode could be written to no file and shown on no page."""
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TraceError(
+            f"The {name} are not valid Unicode: there is a lone surrogate among them. Decode what "
+            "they came from as UTF-8 first."
+        ) from error
 
 
 def _asked(wanted: Any, there: Iterable[Any], what: str) -> set[Any]:

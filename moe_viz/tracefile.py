@@ -31,6 +31,8 @@ _TYPE_OF = {
     "texts": "U8",
     "loss": "F32",
 }
+#: What a header that is not what it should be can raise when it is read.
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 _LARGEST_HEADER = 100_000_000  # bytes: safetensors' own limit
 
 
@@ -47,13 +49,13 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
                     "saved by moe_viz; copy it again if it was cut short."
                 )
             header = json.loads(file.read(length))
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         return metadata, {"start": 8 + length, "size": size, "arrays": header}
     except OSError as error:
         raise TraceError(
             f"{path}: cannot be read ({error.strerror}). Expected a trace saved by moe_viz."
         ) from error
-    except (ValueError, AttributeError, TypeError) as error:
+    except DAMAGED as error:
         raise TraceError(
             f"{path}: is not a safetensors file. Expected a trace saved by moe_viz."
         ) from error

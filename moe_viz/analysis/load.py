@@ -11,7 +11,7 @@ def load_shares(trace: Trace) -> tuple[np.ndarray, int]:
     """Share of each layer's assignments that each expert takes, and the number of tokens counted.
 
     Shares are (L, E) and add up to 1 in each layer: the denominator is k × tokens, both choices
-    counted, special tokens left out; even routing gives 1/E.
+    counted, special tokens and unused slots (−1) left out; even routing gives 1/E.
     """
     counted = ~trace.special
     E = trace.router_logits.shape[2]

@@ -6,6 +6,7 @@ never knows where a tensor came from.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..embedded import EMBEDDED, embedded_folder
@@ -20,8 +21,10 @@ def open_checkpoint(source: str | Path) -> SafetensorsCheckpoint:
 
     Raises `CheckpointError` for anything else, and for files that are missing or damaged.
     """
-    folder = embedded_folder() if str(source) == EMBEDDED else Path(source).expanduser()
-    if not folder.exists():
+    is_embedded = str(source) == EMBEDDED
+    # os.path, unlike pathlib, takes any name: too long, or of a user who does not exist.
+    folder = embedded_folder() if is_embedded else Path(os.path.expanduser(source))
+    if not os.path.exists(folder):
         raise CheckpointError(
             f"{source}: there is no such folder. Expected '{EMBEDDED}', the embedded model, or a "
             "folder with config.json, model.safetensors (or shards) and tokenizer.model."

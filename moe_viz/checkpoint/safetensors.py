@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,6 +31,9 @@ _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
+#: What a JSON file that is not what it should be can raise when it is read.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 class SafetensorsCheckpoint(Mapping[str, Tensor]):
     """The tensors of a Hugging Face Mixtral folder under their canonical names.
@@ -42,12 +47,11 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config = MixtralConfig.from_file(self.folder / "config.json")
-        self._expected = dict(shapes(self.config))
         self._files = {file: _open(self.folder / file) for file in self._file_names()}
         where = {key: file for file, opened in self._files.items() for key in opened.keys()}  # noqa: SIM118
         self._where: dict[str, str] = {}
         dtypes: set[str] = set()
-        for name, shape in self._expected.items():
+        for name, shape in shapes(self.config):  # a config may promise more than memory holds
             dtypes.add(self._locate(name, shape, where))
         self.dtype = "mixed" if len(dtypes) > 1 else dtypes.pop()
 
@@ -64,18 +68,22 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
             names = sorted(
                 set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _DAMAGED as error:
             raise CheckpointError(
                 f"{index}: expected a JSON object with a weight_map ({error}). Download it again."
             ) from error
         for name in names:
-            if not isinstance(name, str) or Path(name).name != name:
-                raise CheckpointError(f"{index}: {name!r} is not the name of a file beside it.")
-        missing = [name for name in names if not (self.folder / name).is_file()]
+            is_beside = isinstance(name, str) and Path(name).name == name
+            if not (is_beside and name.endswith(".safetensors")):
+                raise CheckpointError(
+                    f"{index}: {name!r} is not the name of a safetensors file beside it. Download "
+                    "it again from where the weights come."
+                )
+        missing = [name for name in names if not os.path.isfile(self.folder / name)]
         if missing:
             raise CheckpointError(
                 f"{self.folder}: {len(missing)} of {len(names)} shards are missing, the first is "
-                f"{missing[0]}. Download them into this folder."
+                f"{missing[0]!r}. Download them into this folder."
             )
         return names
 
@@ -96,7 +104,7 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
         if header.get_dtype() not in _DTYPES:
             raise CheckpointError(
                 f"{self.folder / where[key]}: {key} is stored as {header.get_dtype()}; expected "
-                f"one of {', '.join(_DTYPES)}."
+                f"one of {', '.join(_DTYPES)}. Download the weights in bf16, or convert them."
             )
         return _DTYPES[header.get_dtype()]
 
@@ -104,10 +112,10 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
         return self._files[self._where[name]].get_tensor(hugging_face(name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._expected)
+        return iter(self._where)
 
     def __len__(self) -> int:
-        return len(self._expected)
+        return len(self._where)
 
     @property
     def tokenizer_file(self) -> Path:
@@ -120,7 +128,8 @@ class SafetensorsCheckpoint(Mapping[str, Tensor]):
         Enough to tell apart any two checkpoints that route differently, base and Instruct for
         instance, without reading all of the weights.
         """
-        digest = hashlib.sha256(repr((self.config, sorted(self))).encode())
+        config = replace(self.config, name="")  # the folder's name, which says nothing
+        digest = hashlib.sha256(repr((config, sorted(self))).encode())
         for name in self:
             if ".router." in name or "norm" in name:
                 digest.update(self[name].contiguous().view(torch.uint8).numpy().tobytes())
