@@ -7,25 +7,20 @@ model, tokenizer or torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.numpy
 
-from .errors import MissingDependencyError, TraceError
-from .files import atomic_path
+from .errors import TraceError
 from .provenance import Provenance
-from .tracefile import DAMAGED, map_arrays, read_header
+from .tracefile import DAMAGED, read, write
+from .traceformat import pack, unpack
 
 if TYPE_CHECKING:
     import pyarrow
-
-FORMAT = 1
-_KEY = "moe_viz_trace"
 
 
 @dataclass(frozen=True)
@@ -173,67 +168,14 @@ class Trace:
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
         expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss.
         """
-        try:
-            import pyarrow
-        except ImportError as error:
-            raise MissingDependencyError(
-                "Trace.table() needs the package pyarrow: pip install 'moe-viz[arrow]'."
-            ) from error
-        L, T, E = self.router_logits.shape
-        lengths = [p.stop - p.start for p in self.prompts]
-        per_token = {
-            "prompt": np.repeat(np.arange(len(lengths)), lengths),
-            "label": np.repeat([p.label for p in self.prompts], lengths),
-            "position": np.concatenate([np.arange(n) for n in lengths]),
-            "token_id": self.token_ids,
-            "token": np.asarray(self.tokens, dtype=object),
-            "special": self.special,
-            "generated": self.generated,
-        }
-        if self.loss is not None:
-            per_token["loss"] = self.loss
-        columns = {name: np.tile(values, L) for name, values in per_token.items()}
-        columns["layer"] = np.repeat(self.layers, T)
-        columns["margin"] = self.margins.reshape(-1)
-        for slot in range(self.experts.shape[2]):
-            columns[f"expert_{slot}"] = self.experts[:, :, slot].reshape(-1)
-            columns[f"gate_{slot}"] = self.gates[:, :, slot].reshape(-1)
-        for e in range(E):
-            columns[f"logit_{e}"] = self.router_logits[:, :, e].reshape(-1)
-        return pyarrow.table(columns)
+        from .tracetable import table_of
+
+        return table_of(self)
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one file, whole or not at all; what stood there is replaced last."""
-        path = Path(path)
-        vocabulary = list(dict.fromkeys(self.tokens))
-        number = {piece: n for n, piece in enumerate(vocabulary)}
-        texts = [prompt.text.encode("utf-8") for prompt in self.prompts]
-        arrays = {
-            "router_logits": self.router_logits.astype(np.float32, copy=False),
-            "experts": self.experts.astype(np.int16, copy=False),
-            "gates": self.gates.astype(np.float32, copy=False),
-            "token_ids": self.token_ids.astype(np.int32, copy=False),
-            "pieces": np.array([number[piece] for piece in self.tokens], np.int32),
-            "spans": self.spans.astype(np.int32, copy=False),
-            "special": self.special.astype(np.uint8),
-            "generated": self.generated.astype(np.uint8),
-            "prompt_stops": np.array([prompt.stop for prompt in self.prompts], np.int64),
-            "text_stops": np.cumsum([len(text) for text in texts], dtype=np.int64),
-            "texts": np.frombuffer(b"".join(texts), np.uint8),
-        }
-        if self.loss is not None:
-            arrays["loss"] = self.loss.astype(np.float32, copy=False)
-        header = {
-            "format": FORMAT,
-            "pieces": vocabulary,
-            "labels": [prompt.label for prompt in self.prompts],
-            "layers": list(self.layers),
-            "provenance": self.provenance.to_json(),
-        }
-        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        with atomic_path(path) as temporary:
-            safetensors.numpy.save_file(arrays, temporary, {_KEY: json.dumps(header)})
-        return path
+        write(Path(path), *pack(self))
+        return Path(path)
 
     @staticmethod
     def load(path: str | Path) -> Trace:
@@ -242,20 +184,10 @@ class Trace:
         Raises `TraceError` if the file is missing, damaged, of a later format, or no trace.
         """
         path = Path(path)
-        metadata, layout = read_header(path)
-        if _KEY not in metadata:
-            raise TraceError(
-                f"{path}: is a safetensors file, but no trace of moe_viz. Record one with "
-                "moe_viz.record(…).save(path)."
-            )
         try:
-            header = json.loads(metadata[_KEY])
-            if header["format"] > FORMAT:
-                raise TraceError(
-                    f"{path}: is of trace format {header['format']}, and this moe_viz reads up to "
-                    f"{FORMAT}. Upgrade moe_viz."
-                )
-            return _assemble(header, map_arrays(path, layout))
+            fields = unpack(*read(path))
+            prompts = tuple(TracePrompt(*prompt) for prompt in fields.pop("prompts"))
+            return Trace(**fields, prompts=prompts)
         except TraceError as error:
             raise error if str(path) in str(error) else TraceError(f"{path}: {error}") from error
         except DAMAGED as error:
@@ -263,44 +195,6 @@ class Trace:
                 f"{path}: is a damaged trace ({type(error).__name__}: {error}). Record it again, "
                 "or copy it again from where it came."
             ) from error
-
-
-def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
-    """A trace from a file's header and arrays, none of which is trusted yet."""
-    texts = arrays["texts"].tobytes()
-    stops, ends = arrays["prompt_stops"].tolist(), arrays["text_stops"].tolist()
-    labels = header["labels"]
-    E = arrays["router_logits"].shape[-1]
-    if not len(stops) == len(ends) == len(labels):
-        raise ValueError(f"{len(stops)} prompts, {len(ends)} texts, {len(labels)} labels")
-    if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] != len(texts))):
-        raise ValueError("the texts do not lie end to end")
-    vocabulary = [str(piece) for piece in header["pieces"]]
-    pieces = arrays["pieces"]
-    if pieces.size and not (pieces.min() >= 0 and pieces.max() < len(vocabulary)):
-        raise ValueError("a token's piece is not in the list of pieces")
-    experts = arrays["experts"]
-    if experts.size and not (experts.min() >= -1 and experts.max() < E):
-        raise ValueError(f"an expert lies outside −1 … {E - 1}")
-    return Trace(
-        router_logits=arrays["router_logits"],
-        experts=experts,
-        gates=arrays["gates"],
-        token_ids=arrays["token_ids"],
-        tokens=[vocabulary[n] for n in pieces],
-        spans=arrays["spans"],
-        special=arrays["special"] != 0,
-        generated=arrays["generated"] != 0,
-        prompts=tuple(
-            TracePrompt(texts[a:b].decode("utf-8"), str(label), start, stop)
-            for label, a, b, start, stop in zip(
-                labels, [0, *ends], ends, [0, *stops], stops, strict=False
-            )
-        ),
-        provenance=Provenance.from_json(header["provenance"]),
-        layers=tuple(int(n) for n in header["layers"]),
-        loss=arrays.get("loss"),
-    )
 
 
 def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:

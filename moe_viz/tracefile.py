@@ -1,7 +1,8 @@
-"""Mapping the arrays of a safetensors file into memory, with every claim of its header checked.
+"""The bytes of a trace file: safetensors, with our header as JSON in its metadata.
 
-`safetensors.numpy` copies what it reads; a trace of gigabytes should open without that. In: a
-path. Out: the header's metadata, and read-only NumPy views of the file.
+Writing is atomic. Reading maps the arrays into memory, with every claim of the file's header
+checked: `safetensors.numpy` would copy what it reads, and a trace of gigabytes should open without
+that. In: a path. Out: our header, and read-only NumPy views of the file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from .errors import TraceError
+from .files import atomic_path
+
+_KEY = "moe_viz_trace"
 
 #: The types that a trace may hold, and the arrays that it must: anything else is refused.
 _DTYPES = {"F32": "<f4", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1"}
@@ -36,7 +41,28 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, Re
 _LARGEST_HEADER = 100_000_000  # bytes: safetensors' own limit
 
 
-def read_header(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """One file, whole or not at all; what stood there is replaced last."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with atomic_path(path) as temporary:
+        safetensors.numpy.save_file(arrays, temporary, {_KEY: json.dumps(header)})
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Our header, and the arrays as read-only views.
+
+    Raises `TraceError`, or one of `DAMAGED`, where the file is not what it should be.
+    """
+    metadata, layout = _read_layout(path)
+    if _KEY not in metadata:
+        raise TraceError(
+            f"{path}: is a safetensors file, but no trace of moe_viz. Record one with "
+            "moe_viz.record(…).save(path)."
+        )
+    return json.loads(metadata[_KEY]), _map_arrays(path, layout)
+
+
+def _read_layout(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Metadata and layout of a safetensors file: 8 bytes of length, JSON, then the arrays."""
     try:
         with open(path, "rb") as file:
@@ -61,7 +87,7 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         ) from error
 
 
-def map_arrays(path: Path, layout: dict[str, Any]) -> dict[str, np.ndarray]:
+def _map_arrays(path: Path, layout: dict[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a trace as read-only views of its file."""
     whole = np.memmap(path, np.uint8, "r")
     arrays = {}
