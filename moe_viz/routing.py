@@ -145,6 +145,14 @@ def _check(changed: Routing, before: Routing, hook: RouterHook) -> None:
             f"{where}: expected experts as int64 and gates as float32, found "
             f"{changed.experts.dtype} and {changed.gates.dtype}."
         )
+    device = before.logits.device
+    for name in ("logits", "experts", "gates"):
+        where_it_is = getattr(changed, name).device
+        if where_it_is != device:
+            raise HookError(
+                f"{where}: {name} must stay on {device}, found them on {where_it_is}. Make new "
+                "tensors on routing.logits.device."
+            )
     # One look at the values, on the host: an expert that is not there would read foreign memory.
     low, high = torch.stack(changed.experts.aminmax()).cpu().tolist() if T else (0, 0)
     if low < -1 or high >= E:

@@ -70,7 +70,7 @@ def _device(device: str | torch.device) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-        torch.ones(1, device=chosen).sum().item()  # "meta" has shapes, and computes nothing
+        torch.ones(1, device=chosen).cpu()  # "meta" has shapes, and holds nothing
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PlacementError(
             f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]} "

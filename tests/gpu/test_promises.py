@@ -1,14 +1,8 @@
-"""What moe_viz promises holds on an accelerator as it does on the CPU, which is the oracle here.
-
-On the simulated device, which computes with the CPU's kernels, "the same" is bit for bit. On CUDA
-it is: float32 logits within 1e-4 of the largest, and the same experts wherever the k-th expert's
-score is clear of the next.
-"""
+"""What moe_viz promises holds on an accelerator as it does on the CPU, which is the oracle here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -18,79 +12,14 @@ from sentencepiece import SentencePieceTrainer
 
 import moe_viz as mv
 from moe_viz.checkpoint import save_checkpoint
-from moe_viz.errors import HookError, InputError
-from moe_viz.model import KVCache, Mixtral, layers
-from moe_viz.routing import Routing, TokenIndex
+from moe_viz.errors import InputError
+from moe_viz.model import KVCache, layers
 from tests.conftest import random_model, small_config
 
-from .copies import WatchCopies
+from .agreement import LENGTHS, assert_same_trace, close, exact, same
 
-LENGTHS = [9, 9, 1, 20, 18]  # two neighbours of equal length, which are attended to as one batch
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 L = small_config().layers
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The CPU's sums depend on how many threads share them, in the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def cpu() -> Mixtral:
-    return random_model()
-
-
-@pytest.fixture(scope="module")
-def there(device) -> Mixtral:
-    return random_model().to(device)
-
-
-@pytest.fixture
-def prompts(ids) -> list[list[int]]:
-    return [part.tolist() for part in ids.split(LENGTHS)]
-
-
-def same(found: torch.Tensor, expected: torch.Tensor, device: torch.device) -> bool:
-    """Bit for bit, or on CUDA within 1e-4 of the largest value."""
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    found, expected = found.cpu(), expected.cpu()
-    if device.type != "cuda":
-        return torch.equal(found, expected)
-    return close(found, expected)
-
-
-def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    difference = (found.cpu().double() - expected.cpu().double()).abs().max()
-    return bool(difference <= 1e-4 * expected.abs().max().cpu())
-
-
-def assert_same_trace(found: mv.Trace, expected: mv.Trace, exact: bool) -> None:
-    """Bit for bit; or the same experts where the margin is clear, and logits within 1e-4."""
-    for name in ("token_ids", "generated", "special", "spans"):
-        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
-    assert (found.tokens, found.prompts) == (expected.tokens, expected.prompts)
-    assert (found.loss is None) == (expected.loss is None)
-    floats = ["router_logits", "gates", *(["loss"] if expected.loss is not None else [])]
-    clear = np.ones(expected.margins.shape, bool) if exact else expected.margins > 1e-3
-    assert clear.mean() > 0.9  # what follows is about nearly all tokens
-    assert np.array_equal(found.experts[clear], expected.experts[clear])
-    for name in floats:
-        a, b = (torch.from_numpy(getattr(trace, name)) for trace in (found, expected))
-        assert np.array_equal(a.isnan(), b.isnan()), name
-        assert (
-            torch.equal(a[~a.isnan()], b[~b.isnan()])
-            if exact
-            else close(a.nan_to_num(), b.nan_to_num())
-        ), name
-
-
-def exact(device: torch.device) -> bool:
-    return device.type != "cuda"
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -230,140 +159,9 @@ def test_chunked_equals_whole(chunk, there, device, prompts, ids):
     assert_same_trace(mv.record(chunked, prompts), mv.record(there, prompts), exact=False)
 
 
-def next_expert(routing: Routing) -> Routing:
-    return routing.with_experts((routing.experts + 1) % 8)
-
-
-def drop_expert_3(routing: Routing) -> Routing:
-    dropped = routing.experts == 3
-    return replace(
-        routing,
-        experts=routing.experts.masked_fill(dropped, -1),
-        gates=routing.gates.masked_fill(dropped, 0.0),
-    )
-
-
-def drop_all_in_layer_1(routing: Routing) -> Routing | None:
-    if routing.layer == 1:
-        return replace(
-            routing,
-            experts=torch.full_like(routing.experts, -1),
-            gates=torch.zeros_like(routing.gates),
-        )
-    return None
-
-
-def three_experts(routing: Routing) -> Routing:
-    return routing.with_experts(routing.logits.topk(3).indices)
-
-
-def later_tokens_to_expert_5(routing: Routing) -> Routing:
-    late = (routing.position > 4) & (routing.prompt != 1) & (routing.tokens % 2 == 0)
-    forced = torch.full_like(routing.experts[:, :1], 5)
-    return routing.with_experts(torch.where(late[:, None], forced, routing.experts[:, :1]))
-
-
-HOOKS = [next_expert, drop_expert_3, drop_all_in_layer_1, three_experts, later_tokens_to_expert_5]
-
-
-@pytest.mark.parametrize("hook", HOOKS)
-def test_a_changed_routing_is_executed_as_on_the_cpu(hook, cpu, there, device, ids, prompts):
-    logits, traces = [], []
-    for model in (there, cpu):
-        with model.router_hooks(hook):
-            logits.append(model(ids, LENGTHS))
-            traces.append(mv.record(model, prompts))
-    assert same(*logits, device)
-    assert_same_trace(*traces, exact(device))
-    assert not close(logits[0], there(ids, LENGTHS))  # the hook did something, and is gone
-
-
-def test_a_hook_sees_tensors_of_the_device(there, device, ids):
-    seen = []
-    with there.router_hooks(seen.append):
-        there(ids, LENGTHS)
-    assert [routing.layer for routing in seen] == list(range(L))
-    for routing in seen:
-        fields = (routing.logits, routing.experts, routing.gates, routing.tokens, routing.prompt)
-        where = {t.device for t in (*fields, routing.position, routing.generated)}
-        assert where == {device}
-
-
-def test_an_expert_that_is_not_there_is_refused_on_the_host(there, ids):
-    def ninth(routing: Routing) -> Routing:
-        return replace(routing, experts=torch.full_like(routing.experts, 8))
-
-    with there.router_hooks(ninth), pytest.raises(HookError, match="must lie in"):
-        there(ids)
-
-
 def test_twice_is_bit_for_bit_the_same(there, ids, prompts):
     assert torch.equal(there(ids, LENGTHS).cpu(), there(ids, LENGTHS).cpu())
     first, second = (mv.record(there, prompts, loss=True) for _ in range(2))
     assert_same_trace(first, second, exact=True)
     first, second = (mv.generate(there, prompts[0], 8, temperature=1.0) for _ in range(2))
     assert first.token_ids == second.token_ids
-
-
-# Copies. In every layer the host looks at the device once, to learn how many tokens each expert
-# gets (dispatch.py); no other look depends on the number of layers. Token ids and lengths come
-# from the host, so checking them costs nothing there; ids that lie on the device are looked at
-# once more. To the device go the token ids and the four vectors of a TokenIndex.
-
-IDS, INDEX = 1, 4
-
-
-def count(run) -> tuple[int, int]:
-    """Copies to the device, and to the host."""
-    with torch.inference_mode(), WatchCopies() as copies:
-        run()
-    return copies.to_device, copies.to_host
-
-
-def test_a_pass_copies_once_a_layer_to_the_host(there, ids):
-    assert count(lambda: there(ids, LENGTHS, "none")) == (IDS + INDEX, L)
-    assert count(lambda: there(ids, LENGTHS, "all")) == (IDS + INDEX, L)
-    # Where each prompt ends is sent along.
-    assert count(lambda: there(ids, LENGTHS, "last")) == (IDS + INDEX + 1, L)
-
-
-def test_ids_on_the_device_are_checked_with_one_copy_more(there, device, ids):
-    on_device = ids.to(device)
-    assert count(lambda: there(on_device, LENGTHS, "none")) == (INDEX, L + 1)
-
-
-def test_an_index_on_the_device_is_not_sent_again(there, device, ids):
-    index = TokenIndex.of_prompts(LENGTHS).to(device)
-    assert count(lambda: there(ids, LENGTHS, "none", index=index)) == (IDS, L)
-
-
-def test_each_chunk_copies_once_a_layer(device, ids):
-    model = random_model().to(device)
-    model.chunk = 10  # 57 tokens: six chunks
-    assert count(lambda: model(ids, LENGTHS, "none")) == (IDS + INDEX, 6 * L)
-
-
-def test_recording_adds_no_copy_per_layer(there, prompts, monkeypatch):
-    # By its module's name, since moe_viz.record is the function.
-    monkeypatch.setattr(import_module("moe_viz.record"), "LOSS_TOKENS", 10)  # six pieces
-    kept = 3  # at the end: logits, experts, gates
-    assert count(lambda: mv.record(there, prompts)) == (IDS + INDEX, L + kept)
-    # The loss: its targets go there, its values come back.
-    assert count(lambda: mv.record(there, prompts, loss=True)) == (IDS + INDEX + 1, L + kept + 1)
-
-
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_generating_adds_one_copy_a_token(temperature, there, prompts):
-    n, kept = 6, 3
-    # The prompt; the index of all steps, sent once; then for each new token: its choice comes to
-    # the host, its id goes back, and where logits are asked for (not after the last), its end.
-    prompt, steps = IDS + INDEX + 1, INDEX + n * IDS + (n - 1)
-    found = count(lambda: mv.generate(there, prompts[0], n, temperature=temperature))
-    assert found == (prompt + steps, L + n * (L + 1) + kept)
-
-
-def test_a_hook_that_changes_a_decision_costs_one_look_at_it(there, ids):
-    with there.router_hooks(lambda routing: None):
-        assert count(lambda: there(ids, LENGTHS, "none")) == (IDS + INDEX, L)
-    with there.router_hooks(next_expert):
-        assert count(lambda: there(ids, LENGTHS, "none")) == (IDS + INDEX, 2 * L)
