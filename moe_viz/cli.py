@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import InputError, MissingDependencyError, MoeVizError
+from .files import check_writable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,6 +66,7 @@ def record(
 
     if curated == bool(texts):
         raise InputError("Give texts to record, or --curated: one of the two.")
+    check_writable(out)
     source = prompts.curated() if curated else [_read(text) for text in texts or []]
     trace = run(load(model, device, dtype), source, labels=label or None, loss=loss)
     trace.save(out)
@@ -152,6 +154,8 @@ def generate(
     from .generate import generate as run
     from .placement import load
 
+    if out is not None:
+        check_writable(out)
     result = run(load(model, device, dtype), _read(text), max_new_tokens, temperature, top_p, seed)
     console.print(f"[dim]{_plain(_read(text))}[/]{_plain(result.text)}")
     if out is not None:

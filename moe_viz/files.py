@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,13 +20,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises `OutputError` where the folder cannot be written.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(_explain(path, error)) from error
-    temporary = Path(name)
+    temporary = _beside(path)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide it from a web server
@@ -36,9 +31,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _explain(path: Path, error: OSError) -> str:
+def check_writable(path: str | Path) -> None:
+    """Raise `OutputError` now, before long work, if its result could not be written here."""
+    _beside(Path(path)).unlink()
+
+
+def _beside(path: Path) -> Path:
+    """A new, empty file in the folder of `path`, which is made where it is missing."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise OutputError(_explain(path, error)) from error
+    os.close(handle)
+    return Path(name)
+
+
+def _explain(path: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
     return (
-        f"{path}: cannot be written ({error.strerror}). Expected a file name in a folder you may "
+        f"{path}: cannot be written ({reason}). Expected a file name in a folder you may "
         "write to, with room on the disk; choose another path."
     )
 

@@ -170,6 +170,8 @@ def _encode(
         raise InputError(
             f"Expected one label for each of the {len(items)} texts, found {len(labels)}."
         )
+    if any("\ud800" <= c <= "\udfff" for label in labels for c in label):
+        raise InputError("A label is not valid Unicode: it holds a lone surrogate.")
     ids, pieces, spans, special = [], [], [], []
     prompts: list[TracePrompt] = []
     for number, (item, label) in enumerate(zip(items, labels, strict=True)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -276,3 +277,15 @@ def test_without_torch_traces_open_and_recording_says_what_is_missing(here):
     result = program(*start, "explore", TRACE, "--no-browser")
     assert result.returncode == 0, result.stderr
     assert Path("kept.html").is_file()
+
+
+@pytest.mark.parametrize("out", ["/proc/no/t.safetensors", ".", "a\0b"])
+@pytest.mark.parametrize("command", ["record", "generate"])
+def test_an_unwritable_output_is_noticed_before_any_work(run, monkeypatch, command, out):
+    def work(*_, **__):
+        pytest.fail("a model was loaded first")
+
+    monkeypatch.setattr(import_module("moe_viz.placement"), "load", work)
+    status, printed, error = run(command, "text", "-o", out)
+    assert status == 1
+    assert "cannot be written" in printed + error
