@@ -279,7 +279,7 @@ def test_without_torch_traces_open_and_recording_says_what_is_missing(here):
     assert Path("kept.html").is_file()
 
 
-@pytest.mark.parametrize("out", ["/proc/no/t.safetensors", ".", "a\0b"])
+@pytest.mark.parametrize("out", ["/proc/no/t.safetensors", "."])
 @pytest.mark.parametrize("command", ["record", "generate"])
 def test_an_unwritable_output_is_noticed_before_any_work(run, monkeypatch, command, out):
     def work(*_, **__):
