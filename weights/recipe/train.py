@@ -6,7 +6,8 @@ logits reach the load-balancing loss through an ordinary router hook. Checkpoint
 `WORK/train`; a run that was cut off goes on from the last one.
 
 Weights are bf16 with float32 master copies. Each batch is one domain mix of equal shares, drawn as
-windows from anywhere in the training text, with BOS put in front.
+windows from anywhere in the training text, with BOS put in front. What `compare.py` varies stands
+in `Settings`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import math
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +33,22 @@ from moe_viz.routing import Routing
 DOMAINS = ("en", "fr", "de", "es", "it", "python", "c", "javascript", "html")
 BOS = 1
 SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
-BATCH_TOKENS = 2048
 SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long ones
 LONG_FROM = 0.88  # share of the budget after which windows are long
-PEAK_RATE, WARM_UP = 2e-3, 100  # learning rate, and steps until it is reached
-BALANCE, Z_LOSS = 0.01, 1e-3  # weights of the two router losses, each summed over layers
+WARM_UP = 100  # steps until the learning rate is reached
 LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may well be chosen otherwise."""
+
+    optimiser: str = "adamw"  # or "muon", for the matrices inside the layers but for the routers
+    rate: float = 2e-3  # peak learning rate
+    batch: int = 2048  # tokens of a step
+    balance: float = 0.01  # weight of the load-balancing loss, summed over layers
+    z_loss: float = 1e-3  # weight of the routers' z-loss, summed over layers
+    embedding: float = 0.02  # deviation of the embedding's rows at step 0
 
 
 class Corpus:
@@ -53,12 +65,12 @@ class Corpus:
             ([BOS], self.streams[domain][start : start + length].astype(np.int64))
         )
 
-    def batch(self, rng: np.random.Generator, length: int) -> Tensor:
-        """Windows (BATCH_TOKENS / length, length + 1), domains drawn evenly."""
+    def batch(self, rng: np.random.Generator, tokens: int, length: int) -> Tensor:
+        """Windows (tokens / length, length + 1), domains drawn evenly."""
         rows = []
-        for n in rng.integers(0, len(DOMAINS), BATCH_TOKENS // length):
+        for n in rng.integers(0, len(DOMAINS), tokens // length):
             stream = self.streams[DOMAINS[n]]
-            start = rng.integers(0, len(stream) - length)
+            start = int(rng.integers(0, len(stream) - length))
             rows.append(self.window(DOMAINS[n], start, length))
         return torch.from_numpy(np.stack(rows))
 
@@ -116,14 +128,14 @@ class HeadLoss(torch.autograd.Function):
         return dx * scale, dweight * scale, None
 
 
-def step_loss(model: Mixtral, windows: Tensor) -> tuple[Tensor, float, float]:
+def step_loss(model: Mixtral, windows: Tensor, settings: Settings) -> tuple[Tensor, float, float]:
     """Loss to minimise, cross-entropy in nats per token, largest load share of any expert."""
     inputs, targets = windows[:, :-1], windows[:, 1:]
     losses = RouterLosses()
     with model.router_hooks(losses):
         x = model.hidden(inputs.flatten(), [inputs.shape[1]] * len(inputs))
     entropy = HeadLoss.apply(model.norm(x), model.head.weight, targets.flatten())
-    loss = entropy + BALANCE * sum(losses.balance) + Z_LOSS * sum(losses.z)
+    loss = entropy + settings.balance * sum(losses.balance) + settings.z_loss * sum(losses.z)
     return loss, entropy.item(), max(load.max().item() for load in losses.load)
 
 
@@ -141,58 +153,86 @@ def bits_per_byte(model: Mixtral, corpus: Corpus, windows: int = 12, length: int
     return result
 
 
-class Trainer:
-    """Model, float32 masters, optimiser and the state that makes a run resumable."""
+def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
+    """The model before any training: the untrained twin of what will become of it."""
+    model = initialise(Mixtral(config), SEED)
+    with torch.no_grad():
+        model.embedding.weight.mul_(settings.embedding / model.embedding.weight.std())
+    return model
 
-    def __init__(self, config: MixtralConfig, minutes: float) -> None:
-        self.budget = minutes * 60
-        self.model = initialise(Mixtral(config), SEED).to(torch.bfloat16)
-        self.weights = list(self.model.parameters())
-        self.masters = [w.detach().float() for w in initialise(Mixtral(config), SEED).parameters()]
-        for weight, master in zip(self.weights, self.masters, strict=True):
-            weight.grad = torch.zeros_like(weight)
-            master.grad = torch.zeros_like(master)
-        matrices = [m for m in self.masters if m.ndim > 1]
-        vectors = [m for m in self.masters if m.ndim == 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-            lr=PEAK_RATE,
-            betas=(0.9, 0.95),
-            fused=True,
-        )
+
+class Trainer:
+    """Model, float32 masters, optimisers and the state that makes a run resumable."""
+
+    def __init__(self, config: MixtralConfig, settings: Settings) -> None:
+        self.settings = settings
+        self.model = first_step(config, settings)
+        self.masters = [w.detach().clone() for w in self.model.parameters()]
+        self.weights = list(self.model.to(torch.bfloat16).parameters())
+        self.optimisers = self._optimisers()
         self.rng = np.random.default_rng(SEED)
         self.step = 0
         self.spent = 0.0  # seconds of the budget
 
-    def learning_rate(self) -> float:
-        """Warm-up by steps, then a cosine over the budget, down to a hundredth."""
-        done = min(self.spent / self.budget, 1.0)
-        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
-        return PEAK_RATE * min(1.0, (self.step + 1) / WARM_UP) * cosine
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        names = [name for name, _ in self.model.named_parameters()]
+        muon, matrices, vectors = [], [], []
+        for name, master in zip(names, self.masters, strict=True):
+            inner = name.startswith("layers.") and ".router." not in name and master.ndim == 2
+            if inner and self.settings.optimiser == "muon":
+                muon.append(master)
+            else:
+                (matrices if master.ndim == 2 else vectors).append(master)
+        optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [
+                    {"params": matrices, "weight_decay": 0.1},
+                    {"params": vectors, "weight_decay": 0.0},
+                ],
+                betas=(0.9, 0.95),
+                fused=True,
+            )
+        ]
+        if muon:
+            optimisers.append(torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw"))
+        return optimisers
 
-    def train_step(self, corpus: Corpus) -> dict:
+    def learning_rate(self, done: float) -> float:
+        """Warm-up by steps, then a cosine over the budget, down to a hundredth."""
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.settings.rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
+
+    def train_step(self, corpus: Corpus, done: float) -> dict:
+        """One step, with this share of the budget done."""
         began = time.perf_counter()
-        length = LONG if self.spent > LONG_FROM * self.budget else SHORT
-        for weight in self.weights:
-            weight.grad.zero_()
-        loss, entropy, load = step_loss(self.model, corpus.batch(self.rng, length))
+        length = LONG if done > LONG_FROM else SHORT
+        windows = corpus.batch(self.rng, self.settings.batch, length)
+        loss, entropy, load = step_loss(self.model, windows, self.settings)
         loss.backward()
-        with torch.no_grad():
-            gradients = [m.grad for m in self.masters]
-            torch._foreach_copy_(gradients, [w.grad for w in self.weights])
-            torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.learning_rate()
-            self.optimiser.step()
-            torch._foreach_copy_(self.weights, self.masters)
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            # No gradient: an expert that no token of this batch went to.
+            master.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate(done)
+            optimiser.step()
+        self.copy_masters()
         self.step += 1
         self.spent += min(time.perf_counter() - began, LONGEST_STEP)
         return {"step": self.step, "spent": self.spent, "entropy": entropy, "max_load": load}
 
+    @torch.no_grad()
+    def copy_masters(self) -> None:
+        """Bring the weights that compute up to date."""
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            weight.copy_(master)
+
     def save(self, path: Path) -> None:
         state = {
             "masters": self.masters,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "rng": json.dumps(self.rng.bit_generator.state),
             "step": self.step,
             "spent": self.spent,
@@ -202,10 +242,11 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
-        with torch.no_grad():
-            torch._foreach_copy_(self.masters, state["masters"])
-            torch._foreach_copy_(self.weights, self.masters)
-        self.optimiser.load_state_dict(state["optimiser"])
+        for master, saved in zip(self.masters, state["masters"], strict=True):
+            master.copy_(saved)
+        self.copy_masters()
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.rng.bit_generator.state = json.loads(state["rng"])
         self.step, self.spent = state["step"], state["spent"]
 
@@ -224,16 +265,17 @@ def main() -> None:
     folder = args.work / "train"
     folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    trainer = Trainer(config, args.minutes)
+    settings, budget = Settings(), args.minutes * 60
+    trainer = Trainer(config, settings)
     if checkpoint.exists():
         trainer.load(checkpoint)
         print(f"resumed at step {trainer.step}, {trainer.spent / 60:.1f} minutes in", flush=True)
 
     saved = looked = trainer.spent
     with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-        while trainer.spent < trainer.budget:
-            row = trainer.train_step(training)
-            if trainer.spent - looked > min(300, trainer.budget / 5):
+        while trainer.spent < budget:
+            row = trainer.train_step(training, trainer.spent / budget)
+            if trainer.spent - looked > min(300, budget / 5):
                 looked = trainer.spent
                 row["held_out"] = bits_per_byte(trainer.model, held_out)
             if trainer.spent - saved > 120:
@@ -246,7 +288,7 @@ def main() -> None:
                 log.flush()
     trainer.save(checkpoint)
     save_checkpoint(trainer.model, args.out, tokenizer=args.work / "tokenizer.model")
-    tokens = trainer.step * BATCH_TOKENS
+    tokens = trainer.step * settings.batch
     print(f"{trainer.step} steps, {tokens / 1e6:.1f} M tokens, written to {args.out}")
 
 

@@ -1,0 +1,71 @@
+"""The training recipe: a run that is cut off goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import small_config
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
+
+from train import DOMAINS, Corpus, HeadLoss, Settings, Trainer
+
+SETTINGS = Settings(batch=512, embedding=1.0)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Corpus:
+    folder = tmp_path_factory.mktemp("tokens")
+    rng, index = np.random.default_rng(0), {}
+    for domain in DOMAINS:
+        tokens = rng.integers(3, 101, 2000).astype("<u2")
+        tokens.tofile(folder / f"{domain}.train.bin")
+        index[f"{domain}.train"] = {"bytes": 2 * len(tokens)}
+    (folder / "index.json").write_text(json.dumps(index))
+    return Corpus(folder, "train")
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_resumed_run_equals_an_uninterrupted_one(optimiser, corpus, tmp_path):
+    settings = replace(SETTINGS, optimiser=optimiser)
+    whole = Trainer(small_config(), settings)
+    for step in range(2):
+        whole.train_step(corpus, step / 4)
+    whole.save(tmp_path / "checkpoint.pt")
+    resumed = Trainer(small_config(), settings)
+    resumed.load(tmp_path / "checkpoint.pt")
+    for step in range(2, 4):
+        rows = [run.train_step(corpus, step / 4) for run in (whole, resumed)]
+        assert rows[0]["entropy"] == rows[1]["entropy"]
+    for a, b in zip(whole.masters, resumed.masters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_learns_what_repeats(corpus):
+    counting = Corpus.__new__(Corpus)
+    counting.streams = {d: np.tile(np.arange(3, 19, dtype="<u2"), 100) for d in DOMAINS}
+    trainer = Trainer(small_config(), replace(SETTINGS, rate=2e-2))
+    losses = [trainer.train_step(counting, 0.0)["entropy"] for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_head_s_loss_and_gradients_are_torch_s():
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, 16, generator=generator) for n in (600, 50))
+    targets = torch.randint(0, 50, (600,), generator=generator)
+    ours = [t.clone().requires_grad_() for t in (x, weight)]
+    theirs = [t.clone().requires_grad_() for t in (x, weight)]
+    loss = HeadLoss.apply(*ours, targets)
+    expected = torch.nn.functional.cross_entropy(theirs[0] @ theirs[1].T, targets)
+    torch.testing.assert_close(loss, expected)
+    (3 * loss).backward()
+    (3 * expected).backward()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
