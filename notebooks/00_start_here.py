@@ -11,45 +11,190 @@
 # %% [markdown]
 # # Start here: see it happen
 #
-# In ten minutes you will load a mixture of experts, record its routers, and look at every decision.
-# Needs a CPU and 2 GB of memory; no network.
+# Ten minutes of reading; under a minute of a laptop's CPU, 2 GB of memory, no network.
 #
-# **Predict first:** will a sentence be sent to one expert as a whole, or each token on its own?
+# After it you can
+#
+# - say what a router decides, how often, and about what;
+# - read the explorer: text, map, decision, load;
+# - read a table of loads, and say what it does not show.
+#
+# ## 1 · Load a model
 
 # %%
+from textwrap import fill
+
+import numpy as np
+
 import moe_viz as mv
+from moe_viz.analysis.load import load_shares
 
 model = mv.load("8x7m")
-model.provenance.title
+size = mv.ledger(model.config)
+print(f"{model.provenance.title}: {size.total:,} parameters")
+print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one token")
 
 # %% [markdown]
-# `8x7m` has Mixtral's architecture at about a thousandth of its size. It is not Mixtral.
-# In each layer a *router* scores eight *experts* for each token, and the two best run.
+# `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
+# writes nonsense. We use it to look at how such a model decides.
+#
+# Each of its layers holds eight *experts*: feed-forward networks of equal shape, side by side. For
+# each token a *router* scores all eight, the two with the highest scores run, and their outputs are
+# added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a token
+# uses only part of the parameters: the share printed above.
+#
+# ## 2 · Record
+#
+# The same short passage in three languages, and a small Python program. `record` runs them through
+# the model once and keeps what every router said about every token.
 
 # %%
-texts = ["Two of eight experts work on every token.", "Zwei von acht Experten arbeiten."]
-trace = mv.record(model, texts, labels=["en", "de"])
-assert trace.experts.shape == (6, len(trace), 2)
+prompts = mv.prompts.passages().parallel("cat").select(["en", "fr", "de"])
+prompts += mv.prompts.code().select("python", "gcd")
+trace = mv.record(model, prompts)
 trace
 
 # %% [markdown]
-# The answer to the prediction: each token, in each layer, on its own.
-# One prompt meets many experts.
+# ## 3 · Predict, before you look
+#
+# The first prompt is this English passage. Two of eight experts run for each token.
+#
+# **Write down a number:** over the whole passage, how many of layer 0's eight experts will have run
+# at least once? Two, because a text goes to the experts for its subject? About half? All?
 
 # %%
-used = set(trace.select(prompt=0).experts[0].flatten().tolist())
-assert len(used) > 2
-sorted(used)
+passage = trace.select(prompt=0)
+words = ~passage.special  # all but <s>, which opens every prompt
+print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 
 # %% [markdown]
-# Look: hover a token, click it, move through the layers with ↑ and ↓.
+# ## 4 · See
+#
+# Click a token, then walk with the arrow keys: ← → to other tokens, ↑ ↓ through the layers.
+#
+# - **Text**: the colour of a token is its first choice in the chosen layer; the line below it, the
+#   gates of both.
+# - **Map**: every token (left to right) in every layer (top to bottom).
+# - **Right**: the router's opinion of all eight experts, the token's way through the layers, and
+#   how the layer's work is shared out.
+#
+# Find three things: a word whose pieces go to different experts; a token whose third expert missed
+# by less than 0.1 logits (set the map to *margin*: dark is close); and, in the Python program, a
+# layer in which all line ends ⏎ have the same first choice, and one in which they have not.
 
 # %%
 mv.explore(trace)
 
 # %% [markdown]
-# Expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks: the number is only a place in
-# its layer.
+# ## 5 · The answer
+
+# %%
+experts = passage.experts[:, words]  # (layers, tokens, 2)
+ran = [len(np.unique(layer)) for layer in experts]
+pairs = len(np.unique(np.sort(experts[0], axis=1), axis=0))
+ways = experts.transpose(1, 0, 2).reshape(words.sum(), -1)  # one row for each token
+alone = int((np.unique(ways, axis=0, return_counts=True)[1] == 1).sum())
+print("experts that ran at least once, layer by layer:", *ran)
+print(f"different pairs in layer 0: {pairs} of 28 possible")
+print(f"tokens whose way through all layers no other token takes: {alone} of {words.sum()}")
+assert set(ran) == {8}
+assert alone > words.sum() / 2
+
+# %% [markdown]
+# All eight, in every layer. The router decides about *tokens*, not texts: each one by itself, in
+# each layer anew. Most tokens take a way through the layers that no other token of the passage
+# takes.
 #
-# **Exercise.** Record a sentence of your own in two languages, and find the layer where they differ
-# most.
+# One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
+# the colour, is only a place within its layer.
+#
+# What there was to find, counted:
+
+# %%
+program = trace.select(label="python")
+line_ends = [t for t, piece in enumerate(program.tokens) if piece == "⏎"]
+close = passage.margins[:, words] < 0.1
+print(f"missed by less than 0.1 logits: {close.sum()} of the passage's {close.size} decisions")
+print("first choices of the program's line ends, layer by layer:")
+for layer, first in zip(program.layers, program.experts[:, line_ends, 0], strict=True):
+    shares = {int(e): int(n) for e, n in zip(*np.unique(first, return_counts=True), strict=True)}
+    print(f"  layer {layer}:", ", ".join(f"expert {e}: {n}" for e, n in shares.items()))
+
+# %% [markdown]
+# ## 6 · Who does how much?
+#
+# The *load* of an expert is its share of a layer's assignments (two for each token, `<s>` left
+# out). Shared out evenly, each would have one eighth. We record more text, and print the layer in
+# which English and German differ most: how much of the load would have to move to make them equal.
+
+# %%
+topics = mv.prompts.passages().topics
+more = mv.record(
+    model,
+    mv.prompts.passages().select(["en", "fr", "de"], topics[:6])
+    + mv.prompts.code().select("python", ["gcd", "stack"]),
+)
+loads = {label: load_shares(more.select(label=label)) for label in more.labels}
+
+
+def distance(a, b):
+    """Half the summed differences of two loads, in each layer: 0 is equal, 1 is disjoint."""
+    return abs(a - b).sum(axis=-1) / 2
+
+
+apart = distance(loads["en"][0], loads["de"][0])
+layer = int(apart.argmax())
+print(f"layer {layer}: {apart[layer]:.0%} would have to move between English and German\n")
+print("expert    tokens" + "".join(f"{e:7}" for e in range(8)))
+for label, (shares, tokens) in loads.items():
+    print(f"{label:8}{tokens:8,}" + "".join(f"{x:7.1%}" for x in shares[layer]))
+print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
+
+# %% [markdown]
+# The loads differ. What the table does **not** show:
+#
+# - *That experts are specialists for languages.* Different languages are different tokens, and a
+#   router that was never trained sends different tokens to different experts too. To claim more
+#   needs that comparison: it is in the model's card, and layer by layer it is not always in favour
+#   of training.
+# - *That other texts behave like these.* These are a few passages. Exercise 2 tries others.
+# - *Anything about Mixtral.* This is 8x7m.
+#
+# ## Exercises
+#
+# Solutions are folded away below each exercise: try first, then click the three dots.
+#
+# **Exercise 1.** In which layer are the loads of English and German most alike? And English and
+# Python? Use `distance`.
+
+# %%
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+for other in ("de", "python"):
+    apart = distance(loads["en"][0], loads[other][0])
+    shown = "  ".join(f"{x:.0%}" for x in apart)
+    print(
+        f"en and {other}: layers 0 … {len(apart) - 1}: {shown}; smallest in layer {apart.argmin()}"
+    )
+
+# %% [markdown]
+# **Exercise 2.** Take the busiest expert of each language in the table of section 6. Is it the
+# busiest on texts that the table has not seen? Record the passages of six other topics.
+
+# %%
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+unseen = mv.record(model, mv.prompts.passages().select(["en", "fr", "de"], topics[6:12]))
+for label in unseen.labels:
+    before, now = loads[label][0][layer], load_shares(unseen.select(label=label))[0][layer]
+    first = before.argmax()
+    print(
+        f"{label}, layer {layer}: expert {first} had {before[first]:.1%}, now {now[first]:.1%}; "
+        f"now the busiest is expert {now.argmax()}"
+    )
+
+# %% [markdown]
+# Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
+# `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.

@@ -9,6 +9,7 @@ weights came from (`checkpoint`) and where they lie (`placement`) makes no diffe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -152,9 +153,12 @@ class Mixtral(nn.Module):
 
 
 def _with_bar(layers: nn.ModuleList) -> Iterable[nn.Module]:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        # In a notebook without ipywidgets it warns, in red, that its bar will be plain text.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from tqdm.auto import tqdm
 
-    return tqdm(layers, "layers", leave=False, delay=2)
+        return tqdm(layers, "layers", leave=False, delay=2)
 
 
 def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfig) -> None:

@@ -65,7 +65,7 @@ class Explorer:
             "page": page,
         }
         name = f"moe-viz-{uuid.uuid4().hex[:12]}"
-        folder = files(__package__)
+        folder = files(__name__)
         script = (folder / "explorer.js").read_text(encoding="utf-8")
         style = (folder / "explorer.css").read_text(encoding="utf-8")
         return (
@@ -131,7 +131,8 @@ body {{ margin: 0; padding: 16px; max-width: 1600px; margin-inline: auto; box-si
 """
     path = Path(path)
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # A title may hold what is no Unicode, from a folder's name for instance: drawn as "?".
+        temporary.write_bytes(page.encode("utf-8", "replace"))
     return path
 
 

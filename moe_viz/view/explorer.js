@@ -31,7 +31,7 @@ function moeVizExplorer(id, style, palette) {
   const gate = (layer, t, slot) => gates[(layer * T + t) * K + slot];
   const isSpecial = (t) => (flags[t] & 1) === 1;
   const piece = (t) => data.pieces[pieces[t]];
-  const percent = (x, digits = 0) => (100 * x).toFixed(digits) + " %";
+  const percent = (x, digits = 0) => (100 * x).toFixed(digits) + "\u00a0%"; // never apart
 
   function probabilities(layer, t) {
     const row = Array.from(logits.subarray((layer * T + t) * E, (layer * T + t + 1) * E), Math.exp);
@@ -67,7 +67,9 @@ function moeVizExplorer(id, style, palette) {
     const group = Math.floor(e / palette.experts.length);
     return group ? `repeating-linear-gradient(${45 * group}deg, transparent 0 4px, #0005 4px 5px), ` : "";
   };
-  const solid = (e) => `${hatch(e)}linear-gradient(${colour(e)}, ${colour(e)})`;
+  const filled = (e, c) => `${hatch(e)}linear-gradient(${c}, ${c})`;
+  const solid = (e) => filled(e, colour(e));
+  const faint = (e) => filled(e, css(mixed(colour(e), theme.ground, 0.3)));
   const cividis = (x) => {
     const at = Math.min(Math.max(x || 0, 0), 1) * (palette.cividis.length - 1), n = Math.min(Math.floor(at), palette.cividis.length - 2);
     return mixed(palette.cividis[n + 1], palette.cividis[n], at - n);
@@ -101,7 +103,7 @@ function moeVizExplorer(id, style, palette) {
     ...labels.map((l) => h("option", { value: l }, l)));
   const promptSelect = h("select", { "aria-label": "Prompt", onchange: () => open(Number(promptSelect.value)) });
   const layerRange = h("input", { type: "range", min: 0, max: L - 1, "aria-label": "Layer", oninput: () => set({ layer: Number(layerRange.value) }) });
-  const layerName = h("b");
+  const layerName = h("b"), mapTitle = h("span");
   const modeSelect = h("select", { "aria-label": "Colour of the map", onchange: () => set({ mode: modeSelect.value }) },
     h("option", { value: "first" }, "first choice"), ...Object.entries(QUANTITIES).map(([k, q]) => h("option", { value: k }, q.name)));
   const legend = h("div", { class: "legend" }), text = h("div", { class: "text" });
@@ -109,22 +111,24 @@ function moeVizExplorer(id, style, palette) {
   const axis = h("div", { class: "axis", "aria-hidden": "true" });
   const sentence = h("p", { class: "sentence", "aria-live": "polite" });
   const decision = h("div", { class: "bars" }), path = h("div", { class: "path" }), loads = h("div", { class: "bars" });
-  const decisionTitle = h("h3"), loadTitle = h("h3");
+  const decisionTitle = h("h3"), loadTitle = h("h3", { title: "Share of the layer’s assignments: each token has one for every choice" });
   const scopeSelect = h("select", { "aria-label": "Load of", onchange: () => draw() },
     h("option", { value: "prompt" }, "this prompt"), h("option", { value: "label" }, "this label"), h("option", { value: "all" }, "all prompts"));
-  const ends = h("div", { class: "ends" }, h("span", {}, "first token"), h("span", {}, "wheel zooms · drag the strip · double click: all"), h("span", {}, "last token"));
-  const caption = h("footer", {}, `Colour = expert number within its layer. The same number in another layer is another network. ${data.model}${/^mixtral-8x7b/i.test(data.model) ? "" : ", not Mixtral 8x7B"}. <s> is run and shown, and left out of loads.`);
+  const ends = h("div", { class: "ends" }, h("span"), h("span", { class: "hint" }, "click, then wheel: zoom · drag the strip: move · double click: all"), h("span"));
+  const caption = h("footer", {}, `Colour = expert number within its layer. The same number in another layer is another network. ${data.model}${/^mixtral-8x7b/i.test(data.model) ? "" : ", not Mixtral 8x7B"}. <s> is run and shown, and left out of loads. `,
+    h("span", { class: "hint" }, `Keys: ← → token, ↑ ↓ layer, 0 – ${Math.min(E, 10) - 1} one expert, Esc all.`));
   const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, role: "application", "aria-label": `Routing explorer: ${data.title}`, onkeydown: key },
     h("header", {}, h("h2", {}, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
-      h("label", {}, "Prompt ", labelSelect, promptSelect), h("label", {}, "Layer ", layerRange, layerName)),
+      h("label", { class: "prompts" }, "Prompt ", labelSelect, promptSelect), h("label", {}, "Layer ", layerRange, layerName)),
     ...(data.synthetic ? [h("div", { class: "banner", role: "note" }, h("span", {}, `${data.synthetic}: nothing here is about a trained model`))] : []),
     legend,
     h("div", { class: "body" },
-      h("div", {}, text, h("label", {}, "Map of tokens × layers: ", modeSelect), h("div", { class: "map" }, h("span", { class: "end" }, "input"), h("span"), axis, map, h("span", { class: "end" }, "output"), overview, h("span"), ends)),
+      h("div", {}, text, h("label", {}, mapTitle, modeSelect), h("div", { class: "map" }, h("span", { class: "end" }, "input"), h("span"), axis, map, h("span", { class: "end" }, "output"), overview, h("span"), ends)),
       h("div", {}, sentence, h("section", {}, decisionTitle, decision),
         h("section", {}, h("h3", {}, "This token through all layers: first and second choice"), path),
         h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads))),
     caption);
+  let zoom = 1, textKey = "", legendKey = "", loadKey = ""; // what was drawn last
   const shadow = host.attachShadow({ mode: "open" });
   shadow.append(h("style", {}, style), root);
 
@@ -172,11 +176,11 @@ function moeVizExplorer(id, style, palette) {
 
   // ---- Text --------------------------------------------------------------------------------
 
-  let chips = new Map();
+  let chips = new Map(), chosenChip;
   const SIGNS = { "\n": "⏎", "\t": "⇥" };
   function buildText() {
     const p = current(), characters = Array.from(p.text);
-    chips = new Map();
+    chips = new Map(); textKey = "";
     const nodes = [];
     for (let t = p.start; t < p.stop; t++) {
       const from = spans[2 * t], to = spans[2 * t + 1];
@@ -197,6 +201,9 @@ function moeVizExplorer(id, style, palette) {
     }
     text.replaceChildren(...nodes);
     text.classList.toggle("code", ["python", "c", "javascript", "html", "code"].includes(p.label));
+    // Where runs of spaces mean something all are kept; elsewhere none hangs, coloured, after a line.
+    text.classList.toggle("exact", /[ \t]{2}|(^|\n)[ \t]/.test(p.text));
+    mapTitle.textContent = `Map of ${(p.stop - p.start).toLocaleString("en")} tokens × ${L} layers: `;
     text.scrollTop = 0;
     labelSelect.value = label(p);
     const alike = prompts.map((q, n) => [q, n]).filter(([q]) => label(q) === label(p));
@@ -211,14 +218,20 @@ function moeVizExplorer(id, style, palette) {
   text.addEventListener("pointerleave", () => set({ hover: null }));
   text.addEventListener("click", (e) => { const t = tokenOf(e); if (t !== null) set({ token: t }); root.focus({ preventScroll: true }); });
 
+  function paintChosen() {
+    const chip = chips.get(focus().token);
+    if (chip === chosenChip) return;
+    chosenChip?.classList.remove("chosen");
+    chip?.classList.add("chosen");
+    chosenChip = chip;
+  }
   function paintText() {
     const ground = theme.ground, share = (g) => theme.faintest + (theme.strongest - theme.faintest) * Math.min(Math.max(K > 1 ? (g - 1 / K) / (1 - 1 / K) : 1, 0), 1);
-    const only = state.faded ?? state.isolate, pinned = focus().token;
+    const only = state.faded ?? state.isolate;
     for (const chip of new Set(chips.values())) {
       const t = chip.bytes[0];
       const involved = chip.bytes.some((b) => Array.from({ length: K }, (_, s) => choice(state.layer, b, s)).includes(only));
       chip.classList.toggle("faded", only !== null && !involved);
-      chip.classList.toggle("chosen", chip.bytes.includes(pinned));
       if (isSpecial(t) || choice(state.layer, t, 0) < 0) { chip.style.background = ""; continue; }
       const n = chip.bytes.length;
       const stripes = chip.bytes.map((b, i) => `${css(mixed(colour(choice(state.layer, b, 0)), ground, share(gate(state.layer, b, 0))))} ${(100 * i) / n}% ${(100 * (i + 1)) / n}%`);
@@ -234,7 +247,7 @@ function moeVizExplorer(id, style, palette) {
 
   // ---- Map ---------------------------------------------------------------------------------
 
-  const rowHeight = () => (L <= 8 ? (state.page ? 32 : 24) : L <= 16 ? 14 : state.page ? 11 : 7);
+  const rowHeight = () => Math.round(zoom * (L <= 8 ? (state.page ? 40 : 24) : L <= 16 ? 14 : state.page ? 11 : 7));
   const gapAfter = (l) => (L > 8 && l % 8 === 7 && l < L - 1 ? 3 : 0);
   const rowTop = (l) => { let y = 0; for (let i = 0; i < l; i++) y += rowHeight() + gapAfter(i); return y; };
   function sized(canvas, height) {
@@ -277,7 +290,7 @@ function moeVizExplorer(id, style, palette) {
         g.fillRect(x, rowTop(l), w > 3 ? w - 0.5 : w + 0.5, rowHeight() - (L <= 8 ? 1 : 0.5));
         const e = choice(l, a, 0);
         if (state.mode === "first" && cell >= 12 && rowHeight() >= 12 && e >= 0 && (state.faded ?? state.isolate) === null && !muted) {
-          g.fillStyle = digitInk(e); g.font = "600 11px system-ui, sans-serif"; g.textAlign = "center"; g.textBaseline = "middle";
+          g.fillStyle = digitInk(e); g.font = `600 ${11 * zoom}px system-ui, sans-serif`; g.textAlign = "center"; g.textBaseline = "middle";
           g.fillText(e, x + w / 2, rowTop(l) + rowHeight() / 2);
         }
       }
@@ -285,13 +298,17 @@ function moeVizExplorer(id, style, palette) {
     g.strokeStyle = theme.ink; g.lineWidth = 2;
     g.strokeRect(1, rowTop(at.layer) - 1 + (at.layer === 0 ? 2 : 0), width - 2, rowHeight() - (at.layer === 0 ? 1 : 0));
     if (at.token >= from && at.token < to) {
-      const x = (at.token - from) * cell;
-      g.strokeRect(Math.min(x, width - 3) + 1, 1, Math.max(cell - 2, 1), height - 2);
-      g.lineWidth = 3; g.strokeRect(Math.min(x, width - 3), rowTop(at.layer) + 1, Math.max(cell, 3), rowHeight() - 2);
+      // The ring never covers what it marks: around a thin column it is wider than the column.
+      const w = Math.max(cell, 8) - 2, x = Math.min(Math.max((at.token - from + 0.5) * cell - w / 2, 1), width - w - 1);
+      g.strokeRect(x, 1, w, height - 2);
+      g.lineWidth = 3; g.strokeRect(x, rowTop(at.layer) + 1, w, rowHeight() - 2);
     }
     map.setAttribute("aria-label", `Map of ${n} tokens by ${L} layers of ${data.model}, layer ${data.layers[0]} on top; colour: ${state.mode === "first" ? "number of the first-choice expert within its layer" : QUANTITIES[state.mode].name}.`);
-    const rows = L <= 8 ? data.layers.map((_, i) => i) : [0, 8, 15, 24, L - 1].filter((i, n, all) => i < L && all.indexOf(i) === n);
-    axis.replaceChildren(...rows.map((i) => { const s = h("span", {}, String(data.layers[i])); s.style.top = rowTop(i) + rowHeight() / 2 + "px"; return s; }));
+    const rows = L <= 8 ? data.layers.map((_, i) => i) : [0, 8, 16, 24, L - 1].filter((i, n, all) => i < L && all.indexOf(i) === n);
+    axis.replaceChildren(...rows.map((i) => { const s = h("span", { class: i === at.layer ? "here" : "" }, String(data.layers[i])); s.style.top = rowTop(i) + rowHeight() / 2 + "px"; return s; }));
+    const p = current();
+    ends.firstChild.textContent = from === p.start ? "first token" : `token ${from - p.start}`;
+    ends.lastChild.textContent = to === p.stop ? "last token" : `token ${to - 1 - p.start}`;
     paintOverview();
   }
   const css2hex = (c) => "#" + c.map((v) => v.toString(16).padStart(2, "0")).join("");
@@ -336,10 +353,10 @@ function moeVizExplorer(id, style, palette) {
 
   function bar(e, share, scale, chosen, value, uniform = null) {
     const fill = h("div", { class: "fill" + (chosen ? "" : " other") }), number = h("div", { class: "n" }, String(e));
-    fill.style.width = Math.max(0, Math.min(1, share / scale)) * 100 + "%"; fill.style.background = solid(e);
+    fill.style.width = Math.max(0, Math.min(1, share / scale)) * 100 + "%"; fill.style.background = chosen ? solid(e) : faint(e); if (!chosen) fill.style.borderColor = colour(e);
     number.style.background = colour(e); number.style.color = digitInk(e);
     const track = h("div", { class: "track" }, fill);
-    if (uniform !== null) { const line = h("div", { class: "uniform" }); line.style.left = (100 * uniform) / scale + "%"; track.append(line); }
+    if (uniform !== null) { const line = h("div", { class: "uniform", title: "even: " + percent(uniform, 1) }); line.style.left = (100 * uniform) / scale + "%"; track.append(line); }
     return [number, track, h("div", { class: "value" }, value)];
   }
   function chosenOf(layer, t) { return Array.from({ length: K }, (_, s) => [choice(layer, t, s), gate(layer, t, s)]).filter(([e]) => e >= 0); }
@@ -382,20 +399,20 @@ function moeVizExplorer(id, style, palette) {
   };
   function paintLoads() {
     const share = loadOf(state.layer, scopeSelect.value), scale = Math.max(...share, 2 / E);
-    loadTitle.textContent = `Load of layer ${data.layers[state.layer]}: share of assignments (dashed: uniform, ${percent(1 / E, 1)})`;
+    loadTitle.textContent = `Load of layer ${data.layers[state.layer]} (even: ${percent(1 / E, 1)})`;
     loads.replaceChildren(...share.flatMap((x, e) => bar(e, x, scale, true, percent(x, 1), 1 / E)));
   }
   function paintLegend() {
     const swatches = Array.from({ length: E }, (_, e) => {
       const b = h("button", {
         class: "swatch", "aria-pressed": String(state.isolate === e), "aria-label": `Expert ${e}: show only its tokens`, tabindex: -1, onclick: () => isolate(e),
-        onpointerenter: () => { state.faded = e; paintText(); paintMap(); }, onpointerleave: () => { state.faded = null; paintText(); paintMap(); },
+        onpointerenter: () => set({ faded: e }), onpointerleave: () => set({ faded: null }),
       }, String(e));
       b.style.background = solid(e); b.style.color = digitInk(e);
       return b;
     });
     const scale = state.mode === "first" ? [] : [h("span", { class: "muted" }, `Map: ${QUANTITIES[state.mode].name}, ${QUANTITIES[state.mode].ends[0]} `), gradient(), h("span", { class: "muted" }, QUANTITIES[state.mode].ends[1])];
-    legend.replaceChildren(h("span", {}, "Experts of this layer:"), ...swatches, h("span", { class: "muted" }, "stronger = larger gate; below each token, its gates"), ...scale);
+    legend.replaceChildren(h("span", {}, "Experts of this layer:"), ...swatches, h("span", { class: "muted" }, "token: its first choice, stronger for a larger gate; line below: all its gates"), ...scale);
   }
   function gradient() {
     const box = h("span"); box.style.cssText = `display:inline-block;width:96px;height:10px;background:linear-gradient(90deg,${palette.cividis.join(",")})`;
@@ -404,7 +421,7 @@ function moeVizExplorer(id, style, palette) {
 
   // ---- Drawing -----------------------------------------------------------------------------
 
-  let legendKey = "", loadKey = "", waiting = false;
+  let waiting = false;
   function draw() {
     if (waiting) return; // several changes in one frame are drawn once
     waiting = true;
@@ -416,7 +433,11 @@ function moeVizExplorer(id, style, palette) {
     for (const name of ["ground", "ink", "line", "muted"]) root.style.setProperty("--" + name, theme[name]);
     root.style.colorScheme = dark ? "dark" : "light";
     layerRange.value = state.layer; layerName.textContent = String(data.layers[state.layer]); modeSelect.value = state.mode;
-    paintText(); paintMap(); paintDecision();
+    zoom = Number(getComputedStyle(root).getPropertyValue("--s")) || 1;
+    // A token's colours hang on these alone; the pointer's way over a long text repaints none.
+    const nextText = `${dark} ${state.layer} ${state.faded ?? state.isolate}`;
+    if (textKey !== nextText) { textKey = nextText; paintText(); }
+    paintChosen(); paintMap(); paintDecision();
     const nextLegend = `${state.isolate} ${state.mode}`, nextLoad = `${state.layer} ${state.prompt} ${scopeSelect.value}`;
     if (legendKey !== nextLegend) { legendKey = nextLegend; paintLegend(); }
     if (loadKey !== nextLoad) { loadKey = nextLoad; paintLoads(); }

@@ -34,15 +34,17 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
     )
     height = 24 if len(trace.layers) <= 8 else 7
     return (
-        f'<div style="background:{LIGHT.ground};color:{LIGHT.ink};padding:8px">'
+        f'<div style="background:{LIGHT.ground};color:{LIGHT.ink};padding:8px;'
+        f'font-family:system-ui,sans-serif;border:1px solid {LIGHT.line}">'
         f'<p style="margin:0 0 6px"><b>{escape(trace.provenance.title)}</b> · layer '
         f"{trace.layers[layer]} · first choice among experts {legend}</p>"
         f'<p style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">{tokens}{more}</p>'
         f'<img alt="{escape(describe(trace, shown))}" style="width:100%;'
         f'height:{height * len(trace.layers)}px;image-rendering:pixelated" '
-        f'src="data:image/png;base64,{_map(trace, shown)}"/>'
-        '<p style="margin:6px 0 0">Scripts are off here. Trust this notebook, or open it in '
-        "JupyterLab, to explore every token, layer and decision.</p></div>"
+        f'src="data:image/png;base64,{_map(trace, shown, height)}"/>'
+        f'<p style="color:{LIGHT.muted};margin:4px 0 0">{_caption(trace)}</p>'
+        '<p style="margin:6px 0 0"><b>Scripts are off here.</b> Trust this notebook, or open the '
+        "page where scripts run, to explore every prompt, layer and decision.</p></div>"
     )
 
 
@@ -52,6 +54,16 @@ def describe(trace: Trace, prompt: TracePrompt) -> str:
     return (
         f"Map of {prompt.stop - prompt.start} tokens by {L} layers of {trace.provenance.model}; "
         "the colour of a cell is the number of the first-choice expert within its layer."
+    )
+
+
+def _caption(trace: Trace) -> str:
+    model = trace.provenance.model
+    other = "" if model.lower().startswith("mixtral-8x7b") else ", not Mixtral 8x7B"
+    return (
+        f"Map: tokens from left to right, layer {trace.layers[0]} on top. Colour = expert number "
+        f"within its layer. The same number in another layer is another network. "
+        f"{escape(model)}{other}."
     )
 
 
@@ -68,11 +80,14 @@ def _token(trace: Trace, layer: int, t: int) -> str:
     )
 
 
-def _map(trace: Trace, prompt: TracePrompt) -> str:
+def _map(trace: Trace, prompt: TracePrompt, height: int) -> str:
     first = trace.experts[:, prompt.start : prompt.stop, 0].astype(int)
     colours = np.array([rgb(c) for c in (*EXPERTS, LIGHT.ground)], np.uint8)
     pixels = colours[np.where(first < 0, len(EXPERTS), first % len(EXPERTS))]
+    # At most 4096 across: viewers give up somewhere beyond. Each decision is drawn as large as it
+    # is shown, since JupyterLab strips `image-rendering`, and blurred hues are other experts' hues.
+    pixels = pixels[:, :4096]
+    pixels = pixels.repeat(max(1, 1600 // max(1, pixels.shape[1])), axis=1).repeat(height, axis=0)
     file = BytesIO()
-    # One pixel a decision, at most 4096 across: canvases and viewers give up somewhere beyond.
-    Image.fromarray(pixels[:, :4096]).save(file, "PNG")
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")

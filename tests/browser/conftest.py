@@ -1,0 +1,47 @@
+"""One headless Chromium for a file of tests, and what its pages ask for and complain of."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+
+import pytest
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+
+
+@dataclass
+class Noise:
+    """What the pages of one context did beside drawing."""
+
+    requests: list[str] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)  # message, and the script's address
+
+    def outside(self, *inside: str) -> list[str]:
+        """Requests to anywhere but these beginnings of addresses."""
+        return [u for u in self.requests if not u.startswith((*inside, "data:", "blob:"))]
+
+
+def listen(context) -> Noise:
+    """Keep what the pages of a browser context request and report, from now on."""
+    noise = Noise()
+    context.on("request", lambda request: noise.requests.append(request.url))
+    context.on("weberror", lambda e: noise.errors.append((str(e.error), "")))
+
+    def console(message):
+        if message.type == "error":
+            noise.errors.append((message.text, (message.location or {}).get("url", "")))
+
+    context.on("console", console)
+    return noise
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "Chromium is missing: make chromium"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()

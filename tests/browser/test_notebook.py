@@ -1,0 +1,204 @@
+"""The first notebook as a reader meets it: run, then opened in JupyterLab, trusted and not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from moe_viz.view.palette import DARK, LIGHT, rgb
+from tests.browser.conftest import listen
+
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("jupyterlab")
+pytestmark = pytest.mark.browser
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "00_start_here.ipynb"
+WAIT = 120_000  # milliseconds: a busy machine of two cores starts JupyterLab slowly
+SETTINGS = "settings/@jupyterlab/apputils-extension"
+
+
+def run(*arguments: str, home: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", *arguments], check=True, cwd=home, env=environment(home), timeout=300
+    )
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Jupyter's folders below `home`: a test reads and changes no one's settings or trust."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
+    return {
+        **kept,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+
+
+@dataclass
+class Lab:
+    """A JupyterLab on the loopback address, and its folder."""
+
+    url: str
+    token: str
+    home: Path
+
+    @contextmanager
+    def open(self, browser, name: str, theme: str):
+        """A notebook's page in its own context, with its noise; `theme` is Light or Dark."""
+        folder = self.home / SETTINGS
+        folder.mkdir(parents=True, exist_ok=True)
+        quiet = {"checkForUpdates": False, "fetchNews": "false"}
+        (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        (folder / "themes.jupyterlab-settings").write_text(
+            json.dumps({"theme": f"JupyterLab {theme}"})
+        )
+        context = browser.new_context(viewport={"width": 1366, "height": 768})
+        context.set_default_timeout(WAIT)
+        noise = listen(context)
+        page = context.new_page()
+        try:
+            page.goto(f"{self.url}/lab/tree/{name}?token={self.token}&reset")
+            page.locator(".moe-viz").wait_for(state="attached")
+            page.locator(".moe-viz").scroll_into_view_if_needed()
+            yield page, noise
+        finally:
+            context.close()  # before JupyterLab saves what a test did to the notebook
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with the executed notebook: trusted, not trusted, and as HTML."""
+    home = tmp_path_factory.mktemp("jupyter")
+    (home / "nb").mkdir()
+    trusted = shutil.copy(NOTEBOOK, home / "nb" / "trusted.ipynb")
+    run("nbconvert", "--to=notebook", "--execute", "--inplace", str(trusted), home=home)
+    run("nbconvert", "--to=html", str(trusted), home=home)
+    notebook = nbformat.read(trusted, as_version=4)
+    # Trust is a signature of the content: one more cell, and it does not hold.
+    notebook.cells.append(nbformat.v4.new_markdown_cell("Not trusted."))
+    nbformat.write(notebook, home / "nb" / "untrusted.ipynb")
+    run("nbformat.sign", str(trusted), home=home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def lab(home):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, f"--ServerApp.root_dir={home / 'nb'}"],
+            cwd=home,
+            env={**environment(home), "JUPYTER_TOKEN": token},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(2 * WAIT // 1000):
+            assert server.poll() is None, (home / "log").read_text()
+            try:
+                urllib.request.urlopen(f"{url}/api?token={token}").close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail((home / "log").read_text())
+        yield Lab(url, token, home)
+    finally:
+        server.terminate()  # its kernels end with it
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)  # the group that this test started
+            server.wait(30)
+
+
+def of_ours(noise, url: str) -> list[str]:
+    """Console errors, without those that JupyterLab's own files and services report."""
+    theirs = re.compile(re.escape(url) + r"/(static|api|lab/(api|extensions))/")
+    return [text for text, where in noise.errors if not theirs.match(where)]
+
+
+@pytest.mark.parametrize(("name", "theme"), [("Light", LIGHT), ("Dark", DARK)])
+def test_the_explorer_in_jupyterlab(browser, lab, name, theme):
+    with lab.open(browser, "trusted.ipynb", name) as (page, noise):
+        sentence = page.locator(".sentence")
+        sentence.wait_for()
+        frame = page.locator(".moe-viz .mv")
+        page.locator(f'body[data-jp-theme-light="{str(theme is LIGHT).lower()}"]').wait_for(
+            state="attached"
+        )
+        page.wait_for_timeout(300)
+        ground = frame.evaluate("e => getComputedStyle(e).backgroundColor")
+        assert ground == "rgb({}, {}, {})".format(*rgb(theme.ground))
+
+        # The whole picture fits between JupyterLab's bars, and nothing of it stands out.
+        assert frame.bounding_box()["height"] <= 600
+        assert frame.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+        # Keys act in the picture, and only there: `dd` would delete the cell.
+        cells = page.locator(".jp-Cell").count()
+        page.locator(".moe-viz .tok").nth(5).click()
+        for key in ("ArrowDown", "ArrowDown", "d", "d"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert sentence.inner_text().startswith("In layer 2,")
+        assert page.locator(".jp-Cell").count() == cells
+
+        assert of_ours(noise, lab.url) == []
+        assert noise.outside(lab.url) == []
+
+
+def test_an_untrusted_notebook_keeps_text_map_and_a_way_on(browser, lab):
+    with lab.open(browser, "untrusted.ipynb", "Dark") as (page, noise):
+        shown = page.locator(".moe-viz")
+        page.get_by_text("Scripts are off here.").wait_for()
+        assert shown.evaluate("e => e.shadowRoot === null")
+        assert "Our cat answers to no name" in shown.inner_text()
+        colours = shown.locator("p span").evaluate_all(
+            "all => new Set(all.map((e) => getComputedStyle(e).backgroundColor)).size"
+        )
+        assert colours > 8  # the legend's eight, and their mixtures in the text
+        # JupyterLab strips `image-rendering`: the picture must be as large as it is drawn.
+        image = shown.locator("img")
+        natural, drawn = image.evaluate("e => [e.naturalWidth, e.clientWidth]")
+        assert natural >= drawn > 600
+        assert of_ours(noise, lab.url) == []
+        assert noise.outside(lab.url) == []
+
+
+def test_the_notebook_as_html_draws_offline(browser, home):
+    context = browser.new_context(offline=True)
+    context.set_default_timeout(WAIT)
+    noise = listen(context)
+    page = context.new_page()
+    page.goto((home / "nb" / "trusted.html").as_uri(), wait_until="domcontentloaded")
+    page.locator(".sentence").wait_for()
+    # nbconvert's own template asks for MathJax and require; nothing else is asked for.
+    assert noise.outside("file:", "https://cdnjs.cloudflare.com/ajax/libs/") == []
+    assert [text for text, where in noise.errors if not where.startswith("https:")] == []
+    context.close()
