@@ -28,17 +28,18 @@ BASE = Settings(embedding=1.0)
 
 #: Name → shape and settings. Shapes have the same active parameters, but for a few per cent.
 RUNS = {
-    "embedding 0.02": (SHAPE, replace(BASE, embedding=0.02)),
     "base: AdamW 2e-3, batch 2048, embedding 1": (SHAPE, BASE),
+    "embedding 0.02": (SHAPE, replace(BASE, embedding=0.02)),
     "rate 4e-3": (SHAPE, replace(BASE, rate=4e-3)),
-    "muon 2e-3": (SHAPE, replace(BASE, optimiser="muon")),
+    "matrices as torch's": (SHAPE, replace(BASE, matrices="torch")),
     "muon 4e-3, batch 4096": (SHAPE, replace(BASE, optimiser="muon", rate=4e-3, batch=4096)),
+    "4 layers of expert size 896": (replace(SHAPE, layers=4, expert_size=896), BASE),
+    "9 layers of expert size 256": (replace(SHAPE, layers=9, expert_size=256), BASE),
     "batch 4096, rate 3e-3": (SHAPE, replace(BASE, batch=4096, rate=3e-3)),
+    "muon 2e-3, batch 2048": (SHAPE, replace(BASE, optimiser="muon")),
     "balance 0.001": (SHAPE, replace(BASE, balance=0.001)),
     "balance 0.02": (SHAPE, replace(BASE, balance=0.02)),
     "no z-loss": (SHAPE, replace(BASE, z_loss=0.0)),
-    "9 layers of expert size 256": (replace(SHAPE, layers=9, expert_size=256), BASE),
-    "4 layers of expert size 896": (replace(SHAPE, layers=4, expert_size=896), BASE),
 }
 
 
@@ -72,9 +73,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--only", default="", help="runs whose names contain this")
     args = parser.parse_args()
-    with open(args.work / "compare.jsonl", "a", encoding="utf-8") as log:
+    path = args.work / "compare.jsonl"
+    done = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = {json.loads(line)["run"] for line in done}
+    with path.open("a", encoding="utf-8") as log:
         for name, (shape, settings) in RUNS.items():
-            if args.only not in name:
+            if args.only not in name or name in known:
                 continue
             row = {"run": name, **run(args.work, shape, settings, args.minutes)}
             log.write(json.dumps(row) + "\n")

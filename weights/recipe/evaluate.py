@@ -1,92 +1,180 @@
-"""What is known about the trained model: bits per byte by domain, and routing by label.
+"""What is known about the trained model: how well it predicts, and whether routing means anything.
 
-In: `WORK/corpus` and the folder of weights. Out: `evaluation.json` beside the weights and a table.
-Bits per byte: held-out documents, windows of 512 tokens with BOS in front and nothing before it,
-beside gzip -9 of the same bytes. Routing: Jensen-Shannon divergence (bits) between the labels'
-first-choice shares in the curated prompts, averaged over pairs, beside the untrained twin: the
-same architecture at step 0 of the same run.
+In: DIR/corpus and a folder of weights.  Out: evaluation.json beside the weights, the same as tables
+on the standard output and in the model card.  Beside every claim stands what it must exceed:
+compressors and an n-gram; the untrained twin (the same architecture at step 0 of the same run),
+permutations and halves of the same documents.
+
+    python weights/recipe/evaluate.py --work DIR --weights weights/8x7m
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import itertools
 import json
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import card
 import numpy as np
-from train import DOMAINS, SEED
+import torch
+from baselines import baselines
+from probe import accuracy
+from routing_tests import Sample, divergence, halves, information, permutation_null, shares
+from sources import DOMAINS
+from train import SEED
+from windows import balanced, bits_per_byte, interval, nats, texts
 
 import moe_viz as mv
 from moe_viz.model import Mixtral, initialise
-from moe_viz.trace import Trace
+from moe_viz.model.moe import Router
 
-WINDOW, BYTES = 512, 60_000  # tokens of a window; bytes of held-out text looked at in each domain
-
-
-def held_out(work: Path, domain: str) -> list[str]:
-    """Documents of the held-out split, the beginning of each, evenly, up to BYTES in all."""
-    with open(work / "corpus" / domain / "held_out.jsonl", encoding="utf-8") as file:
-        texts = [json.loads(line)["text"] for line in file]
-    share = max(BYTES // len(texts), 400)
-    return [text[:share] for text in texts][: BYTES // share]
+PERMUTATIONS, PERMUTED_DOCUMENTS = 5, 10  # of the routers' rows; documents of each domain
 
 
-def bits_per_byte(model: Mixtral, texts: list[str]) -> float:
-    """Every token is predicted; each window starts afresh, which costs a little."""
+def prediction(model: Mixtral, work: Path, domain: str) -> dict[str, Any]:
+    """Bits per byte of all held-out text of a domain, beside the baselines."""
     assert model.tokenizer is not None
-    bos = model.tokenizer.bos
-    ids = [model.tokenizer.encode(text, bos=False).ids for text in texts]
-    windows = [[bos, *d[n : n + WINDOW]] for d in ids for n in range(0, len(d), WINDOW)]
-    loss = mv.record(model, windows, loss=True).loss
-    return float(np.nansum(loss)) / math.log(2) / sum(len(t.encode()) for t in texts)
+    documents = texts(work, domain, "held_out")
+    ids = [model.tokenizer.encode(text, bos=False).ids for text in documents]
+    cost = nats(model, ids)
+    sizes = np.array([len(text.encode()) for text in documents])
+    return {
+        "model": bits_per_byte(cost, sizes),
+        "interval": interval(cost, sizes),
+        **baselines(work, domain),
+        "documents": len(documents),
+        "bytes": int(sizes.sum()),
+        "tokens": sum(map(len, ids)),
+    }
 
 
-def divergence(trace: Trace) -> np.ndarray:
-    """Mean Jensen-Shannon divergence between labels of the first-choice shares, (L,), in bits."""
-    E = trace.router_logits.shape[2]
-    shares = []
-    for label in trace.labels:
-        part = trace.select(label=label)
-        first = part.experts[:, ~part.special, 0]
-        shares.append([np.bincount(row, minlength=E) / len(row) for row in first])
-    pairs = [
-        entropy((a + b) / 2) - (entropy(a) + entropy(b)) / 2
-        for a, b in itertools.combinations(np.array(shares), 2)
-    ]
-    return np.mean(pairs, axis=0)
+def separation(sample: Sample, choices: int) -> dict[str, Any]:
+    """Divergence between domains, and what it would be without any difference between them."""
+    counts, labels, rng = sample.counts(choices), sample.labels, np.random.default_rng(0)
+    within, between = halves(counts, labels, rng)
+    return {
+        "divergence": divergence(counts, labels),
+        "split-half": within,
+        "corrected": between - within,
+        "null 95": permutation_null(counts, labels, rng),
+    }
 
 
-def entropy(p: np.ndarray) -> np.ndarray:
-    return -(p * np.log2(np.where(p > 0, p, 1))).sum(-1)
+def compare(trained: Sample, untrained: Sample) -> dict[str, Any]:
+    """The divergences of both models, by first choice and by both choices, and their ratio."""
+    result: dict[str, Any] = {
+        "documents": len(trained.labels),
+        "tokens": len(trained.token_ids),
+    }
+    for choices, name in ((1, "first choice"), (2, "both choices")):
+        own, twin = separation(trained, choices), separation(untrained, choices)
+        ratios = {
+            f"ratio{'' if what == 'divergence' else ', corrected'}": own[what] / twin[what]
+            for what in ("divergence", "corrected")
+        }
+        result[name] = {"trained": own, "untrained": twin, **ratios}
+    return result
+
+
+def domain_probe(sample: Sample) -> dict[str, Any]:
+    """How often the domain is read from the shares of first choices."""
+    features = shares(sample.counts(1)).reshape(len(sample.labels), -1)
+    right, bounds = accuracy(features, sample.labels)
+    return {"accuracy": right, "interval": bounds}
+
+
+def context(sample: Sample) -> dict[str, Any]:
+    """I(first choice; domain | token), and the 95th percentiles of its two shuffles."""
+    found, *shuffles = information(sample, np.random.default_rng(0))
+    documents, occurrences = (np.percentile(values, 95, axis=0) for values in shuffles)
+    return {"bits": found, "documents shuffled": documents, "occurrences shuffled": occurrences}
+
+
+@contextmanager
+def permuted_routers(model: Mixtral, generator: torch.Generator) -> Iterator[None]:
+    """Every router's rows in a random order, for the length of a `with` block."""
+    routers = [module.weight for module in model.modules() if isinstance(module, Router)]
+    before = [weight.detach().clone() for weight in routers]
+    with torch.no_grad():
+        for weight in routers:
+            weight.copy_(weight[torch.randperm(len(weight), generator=generator)])
+        try:
+            yield
+        finally:
+            for weight, rows in zip(routers, before, strict=True):
+                weight.copy_(rows)
+
+
+def permuted_loss(model: Mixtral, ids: list[list[int]]) -> dict[str, Any]:
+    """Nats per token as the model is, and with tokens sent to the wrong experts."""
+    documents = [row[1:] for row in ids]  # nats() puts BOS in front itself
+    tokens = sum(map(len, documents))
+    as_it_is = nats(model, documents).sum() / tokens
+    losses = []
+    for seed in range(PERMUTATIONS):
+        with permuted_routers(model, torch.Generator().manual_seed(seed)):
+            losses.append(nats(model, documents).sum() / tokens)
+    return {
+        "loss": as_it_is,
+        "permuted": np.mean(losses),
+        "sd": np.std(losses, ddof=1),
+        "permutations": PERMUTATIONS,
+        "documents": len(documents),
+        "tokens": tokens,
+    }
+
+
+def load(sample: Sample) -> dict[str, float]:
+    """The extreme load shares of any expert in any layer, both choices counted."""
+    share = shares(sample.counts(2).sum(0))
+    return {"largest": share.max(), "smallest": share.min()}
+
+
+def evaluate(weights: Path, work: Path) -> dict[str, Any]:
+    model = mv.load(weights)
+    assert model.tokenizer is not None
+    twin = initialise(Mixtral(model.config), SEED).requires_grad_(False)
+    twin.tokenizer = model.tokenizer
+    result: dict[str, Any] = {"bits_per_byte": {}, "divergence": {}}
+    for domain in DOMAINS:
+        result["bits_per_byte"][domain] = prediction(model, work, domain)
+        print(domain, rounded(result["bits_per_byte"][domain]), flush=True)
+    ids, labels = balanced(work, model.tokenizer)
+    held_out = [Sample.of(mv.record(m, ids, labels=labels)) for m in (model, twin)]
+    curated = [Sample.of(mv.record(m, mv.prompts.curated())) for m in (model, twin)]
+    result["divergence"] = {"held out": compare(*held_out), "curated": compare(*curated)}
+    names, chance = ("trained", "untrained"), np.bincount(held_out[0].labels).max() / len(labels)
+    result["probe"] = {n: domain_probe(s) for n, s in zip(names, held_out, strict=True)}
+    result["probe"] |= {"chance": chance, "documents": len(labels)}
+    result["information"] = {n: context(s) for n, s in zip(names, held_out, strict=True)}
+    few = [i for d in DOMAINS for i in np.flatnonzero(np.array(labels) == d)[:PERMUTED_DOCUMENTS]]
+    result["permuted_routers"] = permuted_loss(model, [ids[i] for i in few])
+    result["load"] = load(held_out[0])
+    return result
+
+
+def rounded(value: Any) -> Any:
+    """Arrays as lists, numbers to four digits behind the point."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list):
+        return [rounded(item) for item in value]
+    return round(float(value), 4) if isinstance(value, float | np.floating) else value
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser = argparse.ArgumentParser(description="Evaluate the trained model.")
+    parser.add_argument("--work", type=Path, required=True, help="the folder corpus.py filled")
+    parser.add_argument("--weights", type=Path, required=True, help="the folder train.py wrote")
     args = parser.parse_args()
-    model = mv.load(args.weights)
-    twin = initialise(Mixtral(model.config), SEED).requires_grad_(False)
-    twin.tokenizer = model.tokenizer
-    rows = {}
-    for domain in DOMAINS:
-        texts = held_out(args.work, domain)
-        data = "\n".join(texts).encode()
-        packed = len(gzip.compress(data, 9)) * 8 / len(data)
-        rows[domain] = {"model": bits_per_byte(model, texts), "gzip": packed}
-        print(domain, {name: round(value, 3) for name, value in rows[domain].items()}, flush=True)
-    prompts = mv.prompts.curated()
-    trained, untrained = (divergence(mv.record(m, prompts)) for m in (model, twin))
-    result = {
-        "bits_per_byte": rows,
-        "divergence": {"trained": trained.tolist(), "untrained": untrained.tolist()},
-    }
+    command = f"python weights/recipe/evaluate.py --work DIR --weights {args.weights.name}"
+    result = {"command": command, **rounded(evaluate(args.weights, args.work))}
     (args.weights / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
-    for layer, (a, b) in enumerate(zip(trained, untrained, strict=True)):
-        print(f"layer {layer}: divergence {a:.4f}, untrained {b:.4f}, ratio {a / b:.1f}")
+    print(card.tables(result))
+    card.write(args.weights / "README.md", result)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class Settings:
     batch: int = 2048  # tokens of a step
     balance: float = 0.01  # weight of the load-balancing loss, summed over layers
     z_loss: float = 1e-3  # weight of the routers' z-loss, summed over layers
-    embedding: float = 0.02  # deviation of the embedding's rows at step 0
+    embedding: float = 0.02  # deviation of the embedding at step 0
+    matrices: str = "gpt2"  # deviation of the others at step 0: 0.02, writes smaller; or "torch"
 
 
 class Corpus:
@@ -157,7 +158,12 @@ def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
     """The model before any training: the untrained twin of what will become of it."""
     model = initialise(Mixtral(config), SEED)
     with torch.no_grad():
-        model.embedding.weight.mul_(settings.embedding / model.embedding.weight.std())
+        for name, weight in model.named_parameters():
+            if name.startswith("embedding."):
+                weight.mul_(settings.embedding / weight.std())
+            elif weight.ndim == 2 and settings.matrices == "torch":
+                # The deviation of torch's nn.Linear, whose numbers are uniform.
+                weight.mul_((3 * weight.shape[1]) ** -0.5 / weight.std())
     return model
 
 

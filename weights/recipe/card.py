@@ -1,0 +1,151 @@
+"""The figures of evaluation.json as Markdown, and their place in the model card.
+
+In: the dictionary that evaluate.py wrote.  Out: the text between `<!-- evaluation -->` and
+`<!-- /evaluation -->` in the card, so that no figure there is typed by hand.
+
+    python weights/recipe/card.py weights/8x7m
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
+SHUFFLES = ("documents shuffled", "occurrences shuffled")
+BASELINES = ("6-gram", "primed xz", "xz", "gzip")
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """`.123` below one, `1.234` above."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
+
+
+def numbers(name: str, values: Iterable[float], digits: int = 3) -> list[str]:
+    return [name, *(number(v, digits) for v in values)]
+
+
+def bits_per_byte(result: dict[str, Any]) -> str:
+    domains = result["bits_per_byte"]
+    columns = list(domains.values())
+    beaten = {
+        name: sum(column["interval"][1] < column[name] for column in columns) for name in BASELINES
+    }
+    rows = [numbers("8x7m", (c["model"] for c in columns), 2)]
+    rows.append(
+        ["95 % interval", *("–".join(number(b, 2) for b in c["interval"]) for c in columns)]
+    )
+    rows += [numbers(name, (c[name] for c in columns), 2) for name in BASELINES]
+    rows.append(["held-out kB", *(round(c["bytes"] / 1e3) for c in columns)])
+    rows.append(["documents", *(c["documents"] for c in columns)])
+    rows.append(["n-gram's training MB", *(round(c["training bytes"] / 1e6) for c in columns)])
+    text = "; ".join(f"{name} in {n}" for name, n in beaten.items())
+    return (
+        "**Held-out bits per byte**: all held-out text, windows of 1024 tokens, stride 512; the "
+        "interval is a bootstrap over documents. The 6-gram (bytes, modified Kneser-Ney) read all "
+        "training text of the domain, the primed xz 3 MB of it. Model below baseline, the whole "
+        f"interval, out of {len(columns)} domains: {text}.\n\n" + table(["", *domains], rows)
+    )
+
+
+def divergence(result: dict[str, Any], text: str, choice: str) -> str:
+    found = result["divergence"][text]
+    part = found[choice]
+    trained, untrained = part["trained"], part["untrained"]
+    L = len(part["ratio"])
+    rows = [
+        numbers("trained", trained["divergence"]),
+        numbers("… its permutation null, 95th percentile", trained["null 95"]),
+        numbers("… halves of one domain", trained["split-half"]),
+        numbers("untrained twin", untrained["divergence"]),
+        numbers("… its permutation null, 95th percentile", untrained["null 95"]),
+        numbers("… halves of one domain", untrained["split-half"]),
+        numbers("trained / untrained", part["ratio"], 1),
+        numbers("same, less the halves'", part["ratio, corrected"], 1),
+    ]
+    thrice = sum(ratio >= 3 for ratio in part["ratio"])
+    return (
+        f"**Divergence between domains, {text}, {choice}** (mean Jensen-Shannon divergence over "
+        f"pairs of domains, bits; {found['documents']} documents, {found['tokens']:,} tokens): "
+        f"three times the untrained twin's or more in {thrice} of {L} layers.\n\n"
+        + table(["layer", *range(L)], rows)
+    )
+
+
+def probe(result: dict[str, Any]) -> str:
+    found = result["probe"]
+    words = []
+    for name in ("trained", "untrained"):
+        low, high = (100 * bound for bound in found[name]["interval"])
+        words.append(f"{name} {100 * found[name]['accuracy']:.1f} % ({low:.1f}–{high:.1f})")
+    return (
+        "**Domain probe**: the domain read from the counts of first choices alone, logistic "
+        f"regression, cross-validated over {found['documents']} documents: {', '.join(words)}, "
+        f"chance {100 * found['chance']:.1f} %."
+    )
+
+
+def information(result: dict[str, Any]) -> str:
+    rows = []
+    for name in ("trained", "untrained"):
+        found = result["information"][name]
+        rows.append(numbers(name, found["bits"]))
+        rows += [numbers(f"… {how}", found[how]) for how in SHUFFLES]
+    L = len(result["information"]["trained"]["bits"])
+    return (
+        "**Beyond the token's identity**: I(first choice; domain | token), bits, beside the 95th "
+        "percentile with domains shuffled among documents (too high, since it also spreads tokens "
+        "over domains) and among the occurrences of a token (too low, since these are not "
+        "independent).\n\n" + table(["layer", *range(L)], rows)
+    )
+
+
+def routers(result: dict[str, Any]) -> str:
+    found, load = result["permuted_routers"], result["load"]
+    return (
+        f"**Routers with permuted rows**: {found['permuted']:.2f} ± {found['sd']:.2f} nats per "
+        f"token ({found['permutations']} permutations) instead of {found['loss']:.2f} "
+        f"({found['tokens']:,} tokens). **Load** on the balanced mix, both choices: no expert of "
+        f"any layer takes more than {100 * load['largest']:.1f} % or less than "
+        f"{100 * load['smallest']:.1f} % (even: 12.5 %)."
+    )
+
+
+def tables(result: dict[str, Any]) -> str:
+    parts = [
+        bits_per_byte(result),
+        *(divergence(result, "held out", c) for c in ("first choice", "both choices")),
+        *(divergence(result, "curated", c) for c in ("first choice", "both choices")),
+        probe(result),
+        information(result),
+        routers(result),
+        f"Made by `{result['command']}`; all figures are in `evaluation.json`.",
+    ]
+    return "\n\n".join(parts)
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Put the tables between the card's two comments, or at its end where there are none.
+
+    Weights fresh from training have no card yet; theirs is begun.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else "# 8x7m\n"
+    block = f"{BEGIN}\n{tables(result)}\n{END}"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    path.write_text(before + block + rest.partition(END)[2], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    write(folder / "README.md", json.loads((folder / "evaluation.json").read_text()))
