@@ -102,14 +102,12 @@ class HeadLoss(torch.autograd.Function):
     the cache.
     """
 
-    CHUNK = 256
-
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         loss = x.new_zeros((), dtype=torch.float32)
         dx, dweight = torch.empty_like(x), torch.zeros_like(weight, dtype=torch.float32)
-        for n in range(0, len(x), HeadLoss.CHUNK):
-            rows = slice(n, n + HeadLoss.CHUNK)
+        chunk = 256 if x.device.type == "cpu" else 8192  # what a cache holds; what fills a GPU
+        for rows in (slice(n, n + chunk) for n in range(0, len(x), chunk)):
             logits, target = (x[rows] @ weight.T).float(), targets[rows, None]
             log_sum = logits.logsumexp(-1, keepdim=True)
             loss += (log_sum - logits.gather(1, target)).sum()
@@ -137,7 +135,7 @@ def step_loss(model: Mixtral, windows: Tensor, settings: Settings) -> tuple[Tens
         x = model.hidden(inputs.flatten(), [inputs.shape[1]] * len(inputs))
     entropy = HeadLoss.apply(model.norm(x), model.head.weight, targets.flatten())
     loss = entropy + settings.balance * sum(losses.balance) + settings.z_loss * sum(losses.z)
-    return loss, entropy.item(), max(load.max().item() for load in losses.load)
+    return loss, entropy.item(), torch.stack(losses.load).max().item()
 
 
 @torch.no_grad()
@@ -149,7 +147,7 @@ def bits_per_byte(model: Mixtral, corpus: Corpus, windows: int = 12, length: int
         rows = torch.from_numpy(np.stack([corpus.window(domain, s, length) for s in starts]))
         logits = model(rows[:, :-1].flatten(), [length] * windows)
         assert logits is not None
-        nats = functional.cross_entropy(logits.float(), rows[:, 1:].flatten()).item()
+        nats = functional.cross_entropy(logits.float().cpu(), rows[:, 1:].flatten()).item()
         result[domain] = nats / math.log(2) * len(stream) / corpus.bytes[domain]
     return result
 
@@ -170,9 +168,9 @@ def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
 class Trainer:
     """Model, float32 masters, optimisers and the state that makes a run resumable."""
 
-    def __init__(self, config: MixtralConfig, settings: Settings) -> None:
-        self.settings = settings
-        self.model = first_step(config, settings)
+    def __init__(self, config: MixtralConfig, settings: Settings, device: str = "cpu") -> None:
+        self.settings, self.device = settings, device
+        self.model = first_step(config, settings).to(device)
         self.masters = [w.detach().clone() for w in self.model.parameters()]
         self.weights = list(self.model.to(torch.bfloat16).parameters())
         self.optimisers = self._optimisers()
@@ -213,7 +211,7 @@ class Trainer:
         began = time.perf_counter()
         length = LONG if done > LONG_FROM else SHORT
         windows = corpus.batch(self.rng, self.settings.batch, length)
-        loss, entropy, load = step_loss(self.model, windows, self.settings)
+        loss, entropy, load = step_loss(self.model, windows.to(self.device), self.settings)
         loss.backward()
         for weight, master in zip(self.weights, self.masters, strict=True):
             # No gradient: an expert that no token of this batch went to.
@@ -247,7 +245,7 @@ class Trainer:
         os.replace(path.with_suffix(".partial"), path)
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         for master, saved in zip(self.masters, state["masters"], strict=True):
             master.copy_(saved)
         self.copy_masters()
@@ -262,6 +260,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="the recipe's folder")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished weights")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda with a batch that fills it")
+    parser.add_argument("--batch", type=int, default=Settings.batch, help="tokens of a step")
     args = parser.parse_args()
 
     torch.manual_seed(SEED)
@@ -271,8 +271,8 @@ def main() -> None:
     folder = args.work / "train"
     folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    settings, budget = Settings(), args.minutes * 60
-    trainer = Trainer(config, settings)
+    settings, budget = Settings(batch=args.batch), args.minutes * 60
+    trainer = Trainer(config, settings, args.device)
     if checkpoint.exists():
         trainer.load(checkpoint)
         print(f"resumed at step {trainer.step}, {trainer.spent / 60:.1f} minutes in", flush=True)
