@@ -23,10 +23,9 @@ def fill(
 
 def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     placed = stored.to(device, dtype)
-    copied = placed.data_ptr() != stored.data_ptr()
-    if copied and device.type == "cpu" and placed.ndim == 2 and not name.startswith("embedding"):
-        # Laid out with the longer side contiguous: the product with a single token, as in
-        # decoding, then reads memory in long strides.
-        rows, columns = placed.shape
-        return placed.t().contiguous().t() if rows > columns else placed
-    return placed
+    if placed is stored or device.type != "cpu" or name.startswith("embedding"):
+        return placed
+    # A copy was made, so its layout is free: with the longer side contiguous, the product with a
+    # single token, as in decoding, reads memory in long strides.
+    tall = placed.ndim == 2 and placed.shape[0] > placed.shape[1]
+    return placed.t().contiguous().t() if tall else placed
