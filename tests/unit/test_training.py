@@ -15,7 +15,9 @@ from tests.conftest import small_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
 
-from train import DOMAINS, Corpus, HeadLoss, Settings, Trainer
+from losses import HeadLoss
+from streams import DOMAINS, Corpus
+from trainer import Settings, Trainer
 
 SETTINGS = Settings(batch=512, embedding=1.0)
 

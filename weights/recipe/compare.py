@@ -18,7 +18,9 @@ from pathlib import Path
 from statistics import mean, quantiles
 
 import torch
-from train import SEED, Corpus, Settings, Trainer, bits_per_byte
+from streams import Corpus
+from train import bits_per_byte
+from trainer import SEED, Settings, Trainer
 
 from moe_viz.config import MixtralConfig
 

@@ -24,7 +24,7 @@ from baselines import baselines
 from probe import accuracy
 from routing_tests import Sample, divergence, halves, information, permutation_null, shares
 from sources import DOMAINS
-from train import SEED
+from trainer import SEED
 from windows import balanced, bits_per_byte, interval, nats, texts
 
 import moe_viz as mv

@@ -1,0 +1,147 @@
+"""Model, float32 masters, optimisers: one training step, and what makes a run resumable.
+
+Weights are bf16 with float32 master copies. Each batch is one domain mix of equal shares. The model
+that is trained is `moe_viz.model.Mixtral` itself; its routers' logits reach the load-balancing loss
+through an ordinary router hook. What `compare.py` varies stands in `Settings`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from losses import step_loss
+from streams import Corpus
+
+from moe_viz.config import MixtralConfig
+from moe_viz.model import Mixtral, initialise
+
+SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
+SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long ones
+LONG_FROM = 0.88  # share of the budget after which windows are long
+WARM_UP = 100  # steps until the learning rate is reached
+LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may well be chosen otherwise."""
+
+    optimiser: str = "adamw"  # or "muon", for the matrices inside the layers but for the routers
+    rate: float = 2e-3  # peak learning rate
+    batch: int = 2048  # tokens of a step
+    balance: float = 0.01  # weight of the load-balancing loss, summed over layers
+    z_loss: float = 1e-3  # weight of the routers' z-loss, summed over layers
+    embedding: float = 0.02  # deviation of the embedding at step 0
+    matrices: str = "gpt2"  # deviation of the others at step 0: 0.02, writes smaller; or "torch"
+
+
+def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
+    """The model before any training: the untrained twin of what will become of it."""
+    model = initialise(Mixtral(config), SEED)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.startswith("embedding."):
+                weight.mul_(settings.embedding / weight.std())
+            elif weight.ndim == 2 and settings.matrices == "torch":
+                # The deviation of torch's nn.Linear, whose numbers are uniform.
+                weight.mul_((3 * weight.shape[1]) ** -0.5 / weight.std())
+    return model
+
+
+class Trainer:
+    """Model, float32 masters, optimisers and the state that makes a run resumable."""
+
+    def __init__(self, config: MixtralConfig, settings: Settings, device: str = "cpu") -> None:
+        self.settings, self.device = settings, device
+        self.model = first_step(config, settings).to(device)
+        self.masters = [w.detach().clone() for w in self.model.parameters()]
+        self.weights = list(self.model.to(torch.bfloat16).parameters())
+        self.optimisers = self._optimisers()
+        self.rng = np.random.default_rng(SEED)
+        self.step = 0
+        self.spent = 0.0  # seconds of the budget
+
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        names = [name for name, _ in self.model.named_parameters()]
+        muon, matrices, vectors = [], [], []
+        for name, master in zip(names, self.masters, strict=True):
+            inner = name.startswith("layers.") and ".router." not in name and master.ndim == 2
+            if inner and self.settings.optimiser == "muon":
+                muon.append(master)
+            else:
+                (matrices if master.ndim == 2 else vectors).append(master)
+        optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [
+                    {"params": matrices, "weight_decay": 0.1},
+                    {"params": vectors, "weight_decay": 0.0},
+                ],
+                betas=(0.9, 0.95),
+                fused=True,
+            )
+        ]
+        if muon:
+            optimisers.append(torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw"))
+        return optimisers
+
+    def learning_rate(self, done: float) -> float:
+        """Warm-up by steps, then a cosine over the budget, down to a hundredth."""
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.settings.rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
+
+    def train_step(self, corpus: Corpus, done: float) -> dict:
+        """One step, with this share of the budget done."""
+        began = time.perf_counter()
+        length = LONG if done > LONG_FROM else SHORT
+        windows = corpus.batch(self.rng, self.settings.batch, length)
+        loss, entropy, load = step_loss(
+            self.model, windows.to(self.device), self.settings.balance, self.settings.z_loss
+        )
+        loss.backward()
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            # No gradient: an expert that no token of this batch went to.
+            master.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate(done)
+            optimiser.step()
+        self.copy_masters()
+        self.step += 1
+        self.spent += min(time.perf_counter() - began, LONGEST_STEP)
+        return {"step": self.step, "spent": self.spent, "entropy": entropy, "max_load": load}
+
+    @torch.no_grad()
+    def copy_masters(self) -> None:
+        """Bring the weights that compute up to date."""
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            weight.copy_(master)
+
+    def save(self, path: Path) -> None:
+        state = {
+            "masters": self.masters,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "rng": json.dumps(self.rng.bit_generator.state),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        torch.save(state, path.with_suffix(".partial"))
+        os.replace(path.with_suffix(".partial"), path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for master, saved in zip(self.masters, state["masters"], strict=True):
+            master.copy_(saved)
+        self.copy_masters()
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        self.step, self.spent = state["step"], state["spent"]
