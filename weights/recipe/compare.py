@@ -26,22 +26,29 @@ from moe_viz.config import MixtralConfig
 
 SHAPE = MixtralConfig.preset("8x7m")
 TIMED = 24  # steps that measure how long one takes
-BASE = Settings(embedding=1.0)
+OLD = Settings(embedding=1.0)
+BASE = Settings(embedding=1.0, matrices="torch")
 
-#: Name → shape and settings. Shapes have the same active parameters, but for a few per cent.
+#: Name → shape and settings. Shapes have nearly the same active parameters and dense twin.
 RUNS = {
-    "base: AdamW 2e-3, batch 2048, embedding 1": (SHAPE, BASE),
-    "embedding 0.02": (SHAPE, replace(BASE, embedding=0.02)),
-    "rate 4e-3": (SHAPE, replace(BASE, rate=4e-3)),
-    "matrices as torch's": (SHAPE, replace(BASE, matrices="torch")),
-    "muon 4e-3, batch 4096": (SHAPE, replace(BASE, optimiser="muon", rate=4e-3, batch=4096)),
+    "0.02 throughout, writes smaller (the first version's)": (SHAPE, replace(OLD, embedding=0.02)),
+    "… embedding 1": (SHAPE, OLD),
+    "… embedding 1, rate 4e-3": (SHAPE, replace(OLD, rate=4e-3)),
+    "base: embedding 1, matrices as torch's": (SHAPE, BASE),
+    "muon, rate 4e-3, batch 4096": (
+        SHAPE,
+        replace(BASE, optimiser="muon", rate=4e-3, batch=4096),
+    ),
     "4 layers of expert size 896": (replace(SHAPE, layers=4, expert_size=896), BASE),
-    "9 layers of expert size 256": (replace(SHAPE, layers=9, expert_size=256), BASE),
-    "batch 4096, rate 3e-3": (SHAPE, replace(BASE, batch=4096, rate=3e-3)),
-    "muon 2e-3, batch 2048": (SHAPE, replace(BASE, optimiser="muon")),
+    "rate 4e-3": (SHAPE, replace(BASE, rate=4e-3)),
+    "batch 1024": (SHAPE, replace(BASE, batch=1024)),
     "balance 0.001": (SHAPE, replace(BASE, balance=0.001)),
-    "balance 0.02": (SHAPE, replace(BASE, balance=0.02)),
+    "rate 1e-3": (SHAPE, replace(BASE, rate=1e-3)),
+    "9 layers of expert size 256": (replace(SHAPE, layers=9, expert_size=256), BASE),
+    "muon, rate 2e-3, batch 2048": (SHAPE, replace(BASE, optimiser="muon")),
+    "batch 4096, rate 3e-3": (SHAPE, replace(BASE, batch=4096, rate=3e-3)),
     "no z-loss": (SHAPE, replace(BASE, z_loss=0.0)),
+    "balance 0.02": (SHAPE, replace(BASE, balance=0.02)),
 }
 
 
