@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from moe_viz.config import MixtralConfig
+from moe_viz.embedded import embedded_folder
+from moe_viz.model import Mixtral, initialise
 from tests.conftest import small_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
 
 from losses import HeadLoss
 from streams import DOMAINS, Corpus
-from trainer import Settings, Trainer
+from trainer import SEED, Settings, Trainer, twin_of
 
 SETTINGS = Settings(batch=512, embedding=1.0)
 
@@ -71,3 +74,13 @@ def test_the_head_s_loss_and_gradients_are_torch_s():
     (3 * expected).backward()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_the_untrained_twin_is_step_0_of_the_run():
+    twin = twin_of(embedded_folder())
+    config = MixtralConfig.preset("8x7m")
+    # The first version began from moe_viz's own initialisation.
+    for found, expected in zip(
+        twin.parameters(), initialise(Mixtral(config), SEED).parameters(), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)

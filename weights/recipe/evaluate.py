@@ -24,11 +24,11 @@ from baselines import baselines
 from probe import accuracy
 from routing_tests import Sample, divergence, halves, information, permutation_null, shares
 from sources import DOMAINS
-from trainer import SEED
+from trainer import twin_of
 from windows import balanced, bits_per_byte, interval, nats, texts
 
 import moe_viz as mv
-from moe_viz.model import Mixtral, initialise
+from moe_viz.model import Mixtral
 from moe_viz.model.moe import Router
 
 PERMUTATIONS, PERMUTED_DOCUMENTS = 5, 10  # of the routers' rows; documents of each domain
@@ -136,7 +136,7 @@ def load(sample: Sample) -> dict[str, float]:
 def evaluate(weights: Path, work: Path) -> dict[str, Any]:
     model = mv.load(weights)
     assert model.tokenizer is not None
-    twin = initialise(Mixtral(model.config), SEED).requires_grad_(False)
+    twin = twin_of(weights)
     twin.tokenizer = model.tokenizer
     result: dict[str, Any] = {"bits_per_byte": {}, "divergence": {}}
     for domain in DOMAINS:

@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from saturation import Saturation
 from streams import Corpus
 from torch.nn import functional
-from trainer import SEED, Settings, Trainer
+from trainer import SEED, TRAINING, Settings, Trainer
 
 from moe_viz.checkpoint.safetensors import save_checkpoint
 from moe_viz.config import MixtralConfig
@@ -89,8 +89,15 @@ def main() -> None:
     saturation.look(trainer.model, trainer.step, last=True)
     save_checkpoint(trainer.model, args.out, tokenizer=tokenizer)
     shutil.copyfile(saturation.path, args.out / saturation.path.name)
-    tokens = trainer.step * settings.batch
-    print(f"{trainer.step} steps, {tokens / 1e6:.1f} M tokens, written to {args.out}")
+    report = {
+        "seed": SEED,
+        "settings": asdict(settings),
+        "steps": trainer.step,
+        "tokens": trainer.step * settings.batch,
+        "minutes": round(trainer.spent / 60, 1),
+    }
+    (args.out / TRAINING).write_text(json.dumps(report, indent=1) + "\n")
+    print(f"written to {args.out}: {report}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from moe_viz.config import MixtralConfig
 from moe_viz.model import Mixtral, initialise
 
 SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
+TRAINING = "training.json"  # beside the weights: how they were trained
 SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long ones
 LONG_FROM = 0.88  # share of the budget after which windows are long
 WARM_UP = 100  # steps until the learning rate is reached
@@ -53,6 +54,15 @@ def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
                 # The deviation of torch's nn.Linear, whose numbers are uniform.
                 weight.mul_((3 * weight.shape[1]) ** -0.5 / weight.std())
     return model
+
+
+def twin_of(weights: Path) -> Mixtral:
+    """The untrained twin of a folder of weights: step 0 of the run that made them."""
+    report = json.loads((weights / TRAINING).read_text())
+    if report["seed"] != SEED:
+        raise ValueError(f"{weights}: trained from seed {report['seed']}, expected {SEED}")
+    config = MixtralConfig.from_file(weights / "config.json")
+    return first_step(config, Settings(**report["settings"])).requires_grad_(False)
 
 
 class Trainer:
