@@ -160,6 +160,10 @@ def _encode(
     if isinstance(texts, Prompts):
         labels = texts.labels if labels is None else labels
         texts = texts.texts
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise InputError(
+            f"Expected a text, a list of texts, Prompts, or token ids; found {texts!r:.80}."
+        )
     items: list[Any] = [texts] if isinstance(texts, str) else list(texts)
     if items and isinstance(items[0], int | np.integer):
         items = [items]  # one prompt, given as ids
