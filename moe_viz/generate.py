@@ -127,12 +127,12 @@ def _small_products(model: Mixtral) -> Iterator[None]:
     largest = max(w.numel() * w.element_size() for w in model.layers[0].parameters())
     if model.device.type == "cpu" and largest < SMALL_MATRIX:
         torch.set_num_threads(1)
-        torch.backends.mkldnn.set_flags(_enabled=False)
+        torch.backends.mkldnn.enabled = False
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.mkldnn.set_flags(_enabled=onednn)
+        torch.backends.mkldnn.enabled = onednn
 
 
 def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> Generation:

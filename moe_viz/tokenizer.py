@@ -160,9 +160,10 @@ class Tokenizer:
         """
         special = [i in self._special for i in ids]
         contents = [self._contents[i] for i in ids]
-        first = special.index(False) if False in special else None
-        if first is not None and self._puts_space_first:
-            contents[first] = contents[first].removeprefix(b" ")
+        if self._puts_space_first and False in special:
+            first = special.index(False)
+            if self._model.id_to_piece(ids[first]).startswith("▁"):  # and not the byte <0x20>
+                contents[first] = contents[first][1:]
         # surrogateescape keeps one character for each invalid byte, so that counting stays exact.
         text = b"".join(contents).decode("utf-8", "surrogateescape")
         if text.isascii():

@@ -36,6 +36,14 @@ def test_transformers_default_configuration_is_mixtral_8x7b(tmp_path):
     assert same_shape(config, PRESETS["mixtral-8x7b"])
 
 
+def test_the_theta_that_transformers_5_writes_is_read(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    transformers.MixtralConfig(
+        rope_theta=12345.0, rope_parameters={"rope_type": "default", "rope_theta": 12345.0}
+    ).save_pretrained(tmp_path)
+    assert MixtralConfig.from_file(tmp_path / "config.json").rope_theta == 12345.0
+
+
 def test_version_4_spelling_is_read(tmp_path):
     raw = {**PRESETS["mixtral-8x7b"].to_hf(), "sliding_window": 4096}  # wrong in early files
     del raw["head_dim"]  # absent from Mixtral's own file

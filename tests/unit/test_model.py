@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import moe_viz as mv
 from moe_viz.errors import InputError
 from moe_viz.model import KVCache
+from moe_viz.model.layers import rotation
 from tests.conftest import random_model, small_config
 
 VOCABULARY = 101
@@ -98,7 +99,23 @@ def test_the_same_bits_every_time(model, ids):
 def test_half_precision_is_near(dtype, ids):
     exact, rounded = random_model(scale=3.0), random_model(scale=3.0).to(dtype)
     assert close(rounded(ids).float(), exact(ids), 0.05)
-    assert rounded.layers[0].moe.router(torch.ones(1, 48, dtype=dtype)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_routers_score_in_float32_whatever_the_dtype(dtype):
+    router = random_model().to(dtype).layers[0].moe.router
+    x = torch.randn(50, 48, generator=torch.manual_seed(2)).to(dtype)
+    scores = router(x)
+    assert scores.dtype == torch.float32
+    assert close(scores.double(), x.double() @ router.weight.double().T, 1e-6)
+
+
+def test_rotary_angles_stay_exact_to_the_end_of_the_context():
+    """Against float64: bf16 has 8 bits for a position, and would turn most pairs anyhow."""
+    cos, sin = rotation(torch.tensor([32_767]), 128, 1e6, torch.bfloat16)
+    angles = 32_767 * 1e6 ** -(torch.arange(64).double() / 64)
+    assert torch.allclose(cos[0, 0].double(), angles.cos().repeat(2), atol=0.01)
+    assert torch.allclose(sin[0, 0].double(), angles.sin(), atol=0.01)
 
 
 @pytest.mark.parametrize(

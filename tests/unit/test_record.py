@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from importlib import import_module
 
 import numpy as np
@@ -58,7 +59,10 @@ def test_batches_of_prompts_make_no_difference(monkeypatch, model):
     module = import_module("moe_viz.record")  # the package's attribute is the function
     monkeypatch.setattr(module, "BATCH_TOKENS", 12)
     monkeypatch.setattr(module, "LOSS_TOKENS", 5)
-    parts = mv.record(model, items, loss=True)
+    sizes = []
+    with model.router_hooks(lambda routing: sizes.append(len(routing.tokens))):
+        parts = mv.record(model, items, loss=True)
+    assert max(sizes) <= 12
     assert np.allclose(whole.router_logits, parts.router_logits, atol=1e-4)
     assert np.allclose(whole.loss, parts.loss, atol=1e-4, equal_nan=True)
     assert not np.isnan(parts.router_logits).any()
@@ -110,7 +114,15 @@ def test_generating_equals_recording_the_same_ids(embedded):
     clear = again.margins > 1e-2
     assert (out.trace.experts[clear] == again.experts[clear]).all()
     assert out.trace.prompts[0].text == again.prompts[0].text
-    assert out.trace.prompts[0].text.endswith(out.text)
+    assert out.trace.prompts[0].text == "Das Paket enthält" + out.text
+
+
+def test_hooks_are_told_which_tokens_were_generated(model):
+    seen = []
+    with model.router_hooks(lambda r: seen.append(r) if r.layer == 0 else None):
+        trace = mv.generate(model, [5, 6, 7], max_new_tokens=4).trace
+    assert torch.cat([r.tokens for r in seen]).tolist() == list(range(7))
+    assert torch.cat([r.generated for r in seen]).tolist() == trace.generated.tolist()
 
 
 def test_greedy_generation_is_the_argmax_of_each_step(model):
@@ -153,6 +165,12 @@ def test_sampling_follows_the_distribution():
     assert {choose(logits, 1e-6, 1.0, generator) for _ in range(20)} == {1}
 
 
+def test_the_new_text_keeps_the_space_it_begins_with(monkeypatch, embedded):
+    word = embedded.tokenizer.encode("The file").ids[-1]
+    monkeypatch.setattr(import_module("moe_viz.generate"), "choose", lambda *a: word)
+    assert mv.generate(embedded, "The", max_new_tokens=2).text == " file file"
+
+
 def test_generation_stops_at_eos_and_runs_it(monkeypatch, embedded):
     module = import_module("moe_viz.generate")
     monkeypatch.setattr(module, "choose", lambda *a: embedded.tokenizer.eos)
@@ -161,6 +179,7 @@ def test_generation_stops_at_eos_and_runs_it(monkeypatch, embedded):
     assert len(out.trace) == len(embedded.tokenizer.encode("a").ids) + 1
     assert out.text == ""
     assert np.isfinite(out.trace.router_logits).all()
+    assert len(mv.generate(embedded, "a", max_new_tokens=3, ignore_eos=True).token_ids) == 3
 
 
 def test_generation_ends_with_the_context():
@@ -180,7 +199,24 @@ def test_impossible_settings_are_refused(model, settings):
         mv.generate(model, [1], **settings)
 
 
-def test_threads_are_given_back(model):
-    before = torch.get_num_threads()
-    mv.generate(model, [1], max_new_tokens=2)
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize("fails", [False, True])
+def test_torch_s_settings_are_given_back_also_after_an_error(model, fails):
+    seen = []
+
+    def settings() -> tuple[int, bool]:
+        return torch.get_num_threads(), torch.backends.mkldnn.enabled
+
+    def hook(routing) -> None:
+        seen.append(settings())
+        if fails and routing.generated.any():
+            raise RuntimeError("no")
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # so that there is something to give back on any machine
+    try:
+        with model.router_hooks(hook):
+            with pytest.raises(RuntimeError) if fails else nullcontext():
+                mv.generate(model, [1], max_new_tokens=2)
+            assert settings() == (2, True) != seen[-1]
+    finally:
+        torch.set_num_threads(threads)

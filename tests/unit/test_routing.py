@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
 
 import pytest
 import torch
@@ -69,13 +70,26 @@ def test_top_k_then_softmax_equals_softmax_then_renormalise(model, ids):
     )
 
 
+def test_other_experts_share_by_their_scores_and_unused_slots_get_nothing():
+    """Scores 1, 3, 2: experts 2 and 0 get e² and e over their sum; without a rival, all."""
+    scores, experts = torch.tensor([[1.0, 3.0, 2.0]] * 3), torch.tensor([[1, 2]] * 3)
+    routing = Routing(0, scores, experts, torch.rand(3, 2), TokenIndex.of_prompts([3]))
+    changed = routing.with_experts(torch.tensor([[2, 0], [1, -1], [-1, -1]]))
+    expected = torch.tensor([[0.7310586, 0.2689414], [1, 0], [0, 0]])
+    assert torch.allclose(changed.gates, expected)
+
+
 def test_hooks_run_in_order_each_on_its_predecessors_result(model, ids):
     swap = lambda r: r.with_experts(r.experts.flip(1))  # noqa: E731
     seen = []
-    with model.router_hooks(swap, seen.append, swap), model.router_hooks(seen.append):
+    keep = seen.append
+    with model.router_hooks(keep, swap), model.router_hooks(keep, swap), model.router_hooks(keep):
         model(ids)
-    assert torch.equal(seen[0].experts, seen[1].experts.flip(1))
-    assert torch.equal(seen[0].gates, seen[1].gates.flip(1))
+    chosen, swapped, back = seen[:3]  # of the first layer
+    assert torch.equal(chosen.experts, chosen.logits.topk(2).indices)
+    assert torch.equal(swapped.experts, chosen.experts.flip(1))
+    assert torch.equal(swapped.gates, chosen.gates.flip(1))
+    assert torch.equal(back.experts, chosen.experts)
 
 
 def test_hooks_detach_also_after_an_error(model, ids):
@@ -126,7 +140,9 @@ def test_more_experts_than_the_model_chooses_are_recorded(model, ids):
     assert torch.allclose(torch.from_numpy(trace.gates).sum(-1), torch.ones(3, len(ids)))
 
 
-def test_hooks_see_which_tokens_they_are_given():
+@pytest.mark.parametrize("batch", [3, 65_536])
+def test_hooks_see_which_tokens_they_are_given(monkeypatch, batch):
+    monkeypatch.setattr(import_module("moe_viz.record"), "BATCH_TOKENS", batch)
     model = random_model()
     model.chunk = 4
     rows = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moe_viz import prompts
@@ -39,6 +39,7 @@ def test_spans_cover_the_text_in_order_and_pieces_show_them(text):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, tokenizer.vocab_size - 1), min_size=1, max_size=40))
+@example([35])  # the byte of a space, which is no sign for the space in front
 def test_any_ids_can_be_described(ids):
     text, encoding = tokenizer.describe(ids)
     assert encoding.ids == ids
@@ -69,6 +70,14 @@ def test_s_typed_in_a_text_is_text():
     assert tokenizer.eos not in encoding.ids
 
 
+def test_special_tokens_are_flagged_and_spell_nothing():
+    words, special = oracle.encode("a b"), [oracle.bos_id(), oracle.eos_id(), oracle.unk_id()]
+    text, encoding = tokenizer.describe([*special, *words, *special])
+    assert text == "a b"
+    assert encoding.special == [True] * 3 + [False] * len(words) + [True] * 3
+    assert encoding.spans[:3] + encoding.spans[-3:] == [(0, 0)] * 3 + [(3, 3)] * 3
+
+
 def test_the_instruct_template():
     ids = tokenizer.chat("Hi", "Hello", "Bye")
     expected = [oracle.bos_id(), *oracle.encode("[INST] Hi [/INST]"), *oracle.encode("Hello")]
@@ -85,9 +94,10 @@ def test_texts_that_are_none_are_refused(text, message):
         tokenizer.encode(text)
 
 
-def test_ids_outside_the_vocabulary_are_refused():
+@pytest.mark.parametrize("token", [-1, tokenizer.vocab_size])
+def test_ids_outside_the_vocabulary_are_refused(token):
     with pytest.raises(InputError, match="8191"):
-        tokenizer.decode([tokenizer.vocab_size])
+        tokenizer.decode([1, token])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model at all"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
+import torch
 
 import moe_viz as mv
 from moe_viz.errors import OutputError, TraceError
@@ -12,13 +16,21 @@ from tests.conftest import random_model
 
 @pytest.fixture(scope="module")
 def trace():
-    return mv.record(random_model(), [[1, 2, 3], [4, 5]], labels=["a", "b"], loss=True)
+    """Every field has something to lose: layers with gaps, one special token, two generated."""
+    made = mv.record(random_model(), [[1, 2, 3], [4, 5]], labels=["a", "b"], loss=True)
+    return replace(made, layers=(0, 2, 5), special=np.arange(5) == 0, generated=np.arange(5) >= 3)
+
+
+ARRAYS = ("router_logits", "experts", "gates", "token_ids", "spans", "special", "generated", "loss")
 
 
 def test_a_saved_trace_comes_back(trace, tmp_path):
     back = mv.Trace.load(trace.save(tmp_path / "t.safetensors"))
-    for name in ("router_logits", "experts", "gates", "token_ids", "spans", "special", "loss"):
+    for name in ARRAYS:
         assert np.array_equal(getattr(back, name), getattr(trace, name), equal_nan=True), name
+    assert isinstance(back.router_logits, np.memmap)
+    assert not back.router_logits.flags.writeable
+    assert back.layers == trace.layers
     assert back.prompts == trace.prompts
     assert back.provenance == trace.provenance
     assert list(back.tokens) == list(trace.tokens)
@@ -42,10 +54,37 @@ def test_every_truncation_is_refused(trace, tmp_path):
 
 def test_selecting(trace):
     part = trace.select(label="b", layers=[2])
-    assert part.router_logits.shape == (1, 2, 8)
-    assert np.array_equal(part.router_logits[0], trace.router_logits[2, 3:])
+    for name in ARRAYS:
+        whole = getattr(trace, name)
+        expected = whole[1:2, 3:] if whole.ndim == 3 else whole[3:]
+        assert np.array_equal(getattr(part, name), expected, equal_nan=True), name
+    assert part.layers == (2,)
+    assert list(part.tokens) == list(trace.tokens[3:])
+    assert [(p.text, p.start, p.stop) for p in part.prompts] == [(trace.prompts[1].text, 0, 2)]
     with pytest.raises(TraceError, match="labels"):
         trace.select(label="c")
+
+
+def test_a_margin_is_what_the_last_chosen_expert_leads_by(trace):
+    first, second, third = torch.from_numpy(trace.router_logits).topk(3).values.unbind(-1)
+    assert np.array_equal(trace.margins, second - third)
+    one = replace(trace, experts=trace.experts[..., :1], gates=trace.gates[..., :1])
+    assert np.array_equal(one.margins, first - second)
+
+
+def test_the_table_has_a_row_for_each_layer_and_token(trace):
+    pytest.importorskip("pyarrow")
+    rows = trace.table().to_pylist()
+    for row, (n, t) in zip(rows, product(range(3), range(5)), strict=True):
+        prompt, position = divmod(t, 3)
+        assert (row["layer"], row["prompt"], row["position"]) == ((0, 2, 5)[n], prompt, position)
+        assert (row["label"], row["token"]) == ("ab"[prompt], trace.tokens[t])
+        assert (row["token_id"], row["special"], row["generated"]) == (t + 1, t == 0, t >= 3)
+        assert row["margin"] == trace.margins[n, t]
+        assert [row["expert_0"], row["expert_1"]] == trace.experts[n, t].tolist()
+        assert [row["gate_0"], row["gate_1"]] == trace.gates[n, t].tolist()
+        assert [row[f"logit_{e}"] for e in range(8)] == trace.router_logits[n, t].tolist()
+        assert row["loss"] == trace.loss[t] or position == 0
 
 
 def full_disk(*_):
