@@ -26,8 +26,8 @@ from moe_viz.config import MixtralConfig
 
 SHAPE = MixtralConfig.preset("8x7m")
 TIMED = 24  # steps that measure how long one takes
-OLD = Settings(embedding=1.0)
-BASE = Settings(embedding=1.0, matrices="torch")
+OLD = Settings(rate=2e-3, embedding=1.0, matrices="gpt2")
+BASE = Settings(rate=2e-3, embedding=1.0, matrices="torch")
 
 #: Name → shape and settings. Shapes have nearly the same active parameters and dense twin.
 RUNS = {
@@ -41,6 +41,7 @@ RUNS = {
     ),
     "4 layers of expert size 896": (replace(SHAPE, layers=4, expert_size=896), BASE),
     "rate 4e-3": (SHAPE, replace(BASE, rate=4e-3)),
+    "rate 8e-3": (SHAPE, replace(BASE, rate=8e-3)),
     "batch 1024": (SHAPE, replace(BASE, batch=1024)),
     "balance 0.001": (SHAPE, replace(BASE, balance=0.001)),
     "rate 1e-3": (SHAPE, replace(BASE, rate=1e-3)),

@@ -35,12 +35,12 @@ class Settings:
     """What may well be chosen otherwise."""
 
     optimiser: str = "adamw"  # or "muon", for the matrices inside the layers but for the routers
-    rate: float = 2e-3  # peak learning rate
+    rate: float = 4e-3  # peak learning rate
     batch: int = 2048  # tokens of a step
     balance: float = 0.01  # weight of the load-balancing loss, summed over layers
     z_loss: float = 1e-3  # weight of the routers' z-loss, summed over layers
-    embedding: float = 0.02  # deviation of the embedding at step 0
-    matrices: str = "gpt2"  # deviation of the others at step 0: 0.02, writes smaller; or "torch"
+    embedding: float = 1.0  # deviation of the embedding at step 0
+    matrices: str = "torch"  # deviation of the others at step 0; or "gpt2": 0.02, writes smaller
 
 
 def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
@@ -109,7 +109,7 @@ class Trainer:
     def train_step(self, corpus: Corpus, done: float) -> dict:
         """One step, with this share of the budget done."""
         began = time.perf_counter()
-        length = LONG if done > LONG_FROM else SHORT
+        length = min(LONG if done > LONG_FROM else SHORT, self.settings.batch)
         windows = corpus.batch(self.rng, self.settings.batch, length)
         loss, entropy, load = step_loss(
             self.model, windows.to(self.device), self.settings.balance, self.settings.z_loss
