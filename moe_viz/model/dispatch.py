@@ -3,7 +3,7 @@
 In: hidden states (T, D), the chosen experts (T, k) and their gates (T, k). Out: (T, D), for each
 token the sum of its experts' outputs, weighted by the gates. The choices are sorted by expert, so
 that each expert runs once on all of its tokens; what it returns is put where the choice was made,
-and the k results of a token are added strongest first. No atomic additions are involved, so the
+and the k results of a token are weighted and added strongest first. No atomic additions are involved, so the
 result is the same every time, on CUDA too.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
@@ -29,12 +30,13 @@ def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor
             outputs.append(expert(rows[start:end]))
     # Where each slot's output stands in what follows: the sorting, backwards.
     places = torch.empty_like(order).index_copy_(0, order, torch.arange(k * T, device=x.device))
-    results, gates = torch.cat(outputs), gates.to(x.dtype)
-    total = results.index_select(0, places[:T]) * gates[:, :1]
-    for slot in range(1, k):
-        result = results.index_select(0, places[slot * T : (slot + 1) * T])
-        total = torch.addcmul(total, result, gates[:, slot, None])
-    return total
+    # For each token the rows of its k slots, strongest first, times their gates, summed.
+    return functional.embedding_bag(
+        places.view(k, T).T.contiguous(),
+        torch.cat(outputs),
+        mode="sum",
+        per_sample_weights=gates.to(x.dtype),
+    )
 
 
 def _run_one(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
