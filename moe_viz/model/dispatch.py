@@ -2,9 +2,8 @@
 
 In: hidden states (T, D), the chosen experts (T, k) and their gates (T, k). Out: (T, D), for each
 token the sum of its experts' outputs, weighted by the gates. The choices are sorted by expert, so
-that each expert runs once on all of its tokens; what it returns is put where the choice was made,
-and the k results of a token are weighted and added strongest first. No atomic additions are involved, so the
-result is the same every time, on CUDA too.
+that each expert runs once on all of its tokens; then each token gathers its k results, and adds
+them up with their weights. No atomic additions are involved, so the result is the same every time.
 """
 
 from __future__ import annotations
