@@ -28,7 +28,7 @@ HEAVY = {
 
 #: Who may know whom, from the source of the data to the page; each knows those before it.
 FLOW = [
-    {"errors", "files", "provenance", "embedded"},
+    {"errors", "files", "provenance", "embedded", "configfile"},
     {"config", "tokenizer", "prompts"},
     {"ledger", "routing", "tracefile", "traceformat", "tracetable"},
     {"model", "trace"},
@@ -91,7 +91,7 @@ def test_viewing_needs_no_torch_and_heavy_packages_load_late(path):
 
 
 def test_a_module_stays_short_enough_to_read():
-    long = {p.name: n for p in MODULES if (n := len(p.read_text().splitlines())) > 330}
+    long = {p.name: n for p in MODULES if (n := len(p.read_text().splitlines())) > 300}
     assert not long
 
 

@@ -1,0 +1,127 @@
+"""How configuration files spell a Mixtral's dimensions.
+
+In: the fields of a Hugging Face `config.json` or a Mistral `params.json`, and where they came from.
+Out: `MixtralConfig`'s fields but for its name. What is missing, or describes another architecture,
+raises `ConfigError`; whether the numbers are possible is `MixtralConfig`'s to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import ConfigError
+
+
+def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """From Hugging Face's fields, as transformers 4 or 5 writes them.
+
+    Only `MixtralForCausalLM` is accepted: a dense Mistral or another mixture of experts would load
+    into something that looks right and is not. A sliding window is ignored where it is 4096, the
+    wrong value of some early Mixtral files (nonsense past 4k), else refused.
+    """
+    if raw.get("model_type") != "mixtral":
+        raise ConfigError(
+            f"{where}: model_type must be 'mixtral', found {raw.get('model_type')!r}. "
+            "moe_viz runs models of Mixtral's architecture only."
+        )
+    if raw.get("tie_word_embeddings"):
+        raise ConfigError(
+            f"{where}: tie_word_embeddings is true; Mixtral has an output head of its own."
+        )
+    if raw.get("hidden_act", "silu") != "silu":
+        raise ConfigError(f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}.")
+    if raw.get("sliding_window") not in (None, 4096):
+        raise ConfigError(
+            f"{where}: sliding_window is {raw['sliding_window']!r}; Mixtral attends to the "
+            "whole context, and moe_viz has no window to offer. Set it to null if the model "
+            "was trained without one."
+        )
+    get = _reader(raw, where)
+    # transformers 5 writes the base inside rope_parameters, 4 at the top level.
+    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise ConfigError(f"{where}: rope_parameters must be an object, found {rope!r:.80}.")
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        raise ConfigError(
+            f"{where}: RoPE of type {rope.get('rope_type', rope.get('type'))!r} is not "
+            "Mixtral's; expected 'default'."
+        )
+    heads, hidden = get("num_attention_heads"), get("hidden_size")
+    head_dim = raw.get("head_dim")
+    if head_dim is None:
+        if not (isinstance(heads, int) and isinstance(hidden, int)) or not heads > 0 < hidden:
+            raise ConfigError(
+                f"{where}: num_attention_heads and hidden_size must be whole numbers above 0, "
+                f"found {heads!r:.40} and {hidden!r:.40}."
+            )
+        if hidden % heads:
+            raise ConfigError(
+                f"{where}: hidden_size ({hidden}) is no multiple of num_attention_heads "
+                f"({heads}), and no head_dim is given."
+            )
+        head_dim = hidden // heads
+    return {
+        "hidden_size": hidden,
+        "layers": get("num_hidden_layers"),
+        "heads": heads,
+        "kv_heads": get("num_key_value_heads"),
+        "head_dim": head_dim,
+        "expert_size": get("intermediate_size"),
+        "experts": get("num_local_experts"),
+        "experts_per_token": get("num_experts_per_tok"),
+        "vocab_size": get("vocab_size"),
+        "context": get("max_position_embeddings"),
+        "rope_theta": _number(
+            raw if rope.get("rope_theta") is None else rope, "rope_theta", 1e6, where
+        ),
+        "norm_eps": _number(raw, "rms_norm_eps", 1e-5, where),
+    }
+
+
+def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """From Mistral's own fields."""
+    moe = raw.get("moe")
+    if not isinstance(moe, Mapping):
+        raise ConfigError(
+            f"{where}: has no 'moe' section, so it describes a dense model. moe_viz runs "
+            "models of Mixtral's architecture only."
+        )
+    get = _reader(raw, where)
+    return {
+        "hidden_size": get("dim"),
+        "layers": get("n_layers"),
+        "heads": get("n_heads"),
+        "kv_heads": get("n_kv_heads"),
+        "head_dim": get("head_dim"),
+        "expert_size": get("hidden_dim"),
+        "experts": _reader(moe, f"{where}, moe")("num_experts"),
+        "experts_per_token": _reader(moe, f"{where}, moe")("num_experts_per_tok"),
+        "vocab_size": get("vocab_size"),
+        "context": raw.get("max_seq_len", 32768),
+        "rope_theta": _number(raw, "rope_theta", 1e6, where),
+        "norm_eps": _number(raw, "norm_eps", 1e-5, where),
+    }
+
+
+def _number(raw: Mapping[str, Any], key: str, default: float, where: str) -> float:
+    """A field that may be missing (or null), and must be a number where it is there."""
+    value = raw.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{where}: {key} must be a number, found {value!r:.80}.")
+    return float(value)
+
+
+def _reader(raw: Mapping[str, Any], where: str):
+    """A function that looks a field up by name and says where it is missing."""
+
+    def get(key: str) -> Any:
+        if raw.get(key) is None:
+            raise ConfigError(
+                f"{where}: the field {key!r} is missing. Expected the configuration of a Mixtral."
+            )
+        return raw[key]
+
+    return get
