@@ -33,34 +33,31 @@ class RouterLosses:
 
 
 class HeadLoss(torch.autograd.Function):
-    """Mean cross-entropy of the output head, without ever holding all logits.
+    """Mean cross-entropy of the output head, whose logits never stand in float32 all at once.
 
-    For each chunk of tokens the gradient is formed beside the loss, while its logits are still in
-    the cache.
+    Its gradient with respect to the logits, softmax − one-hot, is formed beside the loss, and takes
+    the logits' place.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         loss = x.new_zeros((), dtype=torch.float32)
-        dx, dweight = torch.empty_like(x), torch.zeros_like(weight, dtype=torch.float32)
-        chunk = 256 if x.device.type == "cpu" else 8192  # what a cache holds; what fills a GPU
+        error = x.new_empty(len(x), len(weight))
+        chunk = 128 if x.device.type == "cpu" else 8192  # what a cache holds; what fills a GPU
         for rows in (slice(n, n + chunk) for n in range(0, len(x), chunk)):
-            logits, target = (x[rows] @ weight.T).float(), targets[rows, None]
-            log_sum = logits.logsumexp(-1, keepdim=True)
-            loss += (log_sum - logits.gather(1, target)).sum()
-            # d loss / d logits = softmax − one-hot
-            error = logits.sub_(log_sum).exp_()
-            error.scatter_add_(1, target, error.new_full(target.shape, -1.0))
-            error = error.div_(len(x)).to(x.dtype)
-            dx[rows] = error @ weight
-            dweight += error.T @ x[rows]
-        ctx.save_for_backward(dx, dweight.to(weight.dtype))
+            logits, target = torch.mm(x[rows], weight.T, out=error[rows]), targets[rows, None]
+            log_p = logits.log_softmax(-1, dtype=torch.float32)
+            loss -= log_p.gather(1, target).sum()
+            p = log_p.exp_()
+            error[rows] = p.scatter_add_(1, target, p.new_full(target.shape, -1.0))
+        ctx.save_for_backward(error @ weight, error.T @ x)
+        ctx.tokens = len(x)
         return loss / len(x)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[override]
         dx, dweight = ctx.saved_tensors
-        scale = gradient.to(dx.dtype)
+        scale = (gradient / ctx.tokens).to(dx.dtype)
         return dx * scale, dweight * scale, None
 
 

@@ -29,14 +29,18 @@ LONG_FROM = 0.88  # share of the budget after which windows are long
 WARM_UP = 100  # steps until the learning rate is reached
 LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
 
+# oneDNN compiles a kernel for each shape of a bf16 product, half a millisecond each, and an expert
+# meets another number of tokens at every step: room for all of them (1024 otherwise).
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "65536")
+
 
 @dataclass(frozen=True)
 class Settings:
     """What may well be chosen otherwise."""
 
     optimiser: str = "adamw"  # or "muon", for the matrices inside the layers but for the routers
-    rate: float = 4e-3  # peak learning rate
-    batch: int = 2048  # tokens of a step
+    rate: float = 2.5e-3  # peak learning rate
+    batch: int = 4096  # tokens of a step
     balance: float = 0.01  # weight of the load-balancing loss, summed over layers
     z_loss: float = 1e-3  # weight of the routers' z-loss, summed over layers
     embedding: float = 1.0  # deviation of the embedding at step 0
