@@ -18,9 +18,12 @@ import numpy as np
 import torch
 from losses import step_loss
 from streams import Corpus
+from torch import Tensor, nn
+from torch.nn import functional
 
 from moe_viz.config import MixtralConfig
 from moe_viz.model import Mixtral, initialise
+from moe_viz.model.moe import Expert
 
 SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
 TRAINING = "training.json"  # beside the weights: how they were trained
@@ -28,10 +31,7 @@ SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long on
 LONG_FROM = 0.88  # share of the budget after which windows are long
 WARM_UP = 100  # steps until the learning rate is reached
 LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
-
-# oneDNN compiles a kernel for each shape of a bf16 product, half a millisecond each, and an expert
-# meets another number of tokens at every step: room for all of them (1024 otherwise).
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "65536")
+ROWS = 64  # an expert's batch is filled up to a multiple of this
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,30 @@ def twin_of(weights: Path) -> Mixtral:
     return first_step(config, Settings(**report["settings"])).requires_grad_(False)
 
 
+def fill_batches(model: Mixtral) -> None:
+    """Fill every expert's batch up to a multiple of `ROWS` tokens, with zeros.
+
+    oneDNN compiles a kernel for each new shape of a bf16 product, half a millisecond each, and an
+    expert meets another number of tokens at every step; without this, half of a step goes there.
+    """
+
+    def fill(expert: nn.Module, args: tuple[Tensor]) -> Tensor:
+        expert.tokens = len(args[0])
+        return functional.pad(args[0], (0, 0, 0, -len(args[0]) % ROWS))
+
+    for module in model.modules():
+        if isinstance(module, Expert):
+            module.register_forward_pre_hook(fill)
+            module.register_forward_hook(lambda expert, _, result: result[: expert.tokens])
+
+
 class Trainer:
     """Model, float32 masters, optimisers and the state that makes a run resumable."""
 
     def __init__(self, config: MixtralConfig, settings: Settings, device: str = "cpu") -> None:
         self.settings, self.device = settings, device
         self.model = first_step(config, settings).to(device)
+        fill_batches(self.model)
         self.masters = [w.detach().clone() for w in self.model.parameters()]
         self.weights = list(self.model.to(torch.bfloat16).parameters())
         self.optimisers = self._optimisers()
