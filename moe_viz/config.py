@@ -1,8 +1,8 @@
 """The shape of a Mixtral, and nothing else.
 
-In: one of the presets, a Hugging Face `config.json`, or a Mistral `params.json`. Out: a frozen
-`MixtralConfig` whose numbers have been checked against each other. What the numbers cost is
-`ledger`'s business; what is computed with them is `model`'s.
+In: one of the presets, a Hugging Face `config.json`, a Mistral `params.json`, or the metadata of a
+GGUF file. Out: a frozen `MixtralConfig` whose numbers have been checked against each other. What
+the numbers cost is `ledger`'s business; what is computed with them is `model`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .configfile import hugging_face, mistral
+from .configfile import gguf, hugging_face, mistral
 from .errors import ConfigError
 
 
@@ -131,6 +131,13 @@ class MixtralConfig:
     ) -> MixtralConfig:
         """From the fields of Mistral's own `params.json`. A missing rope_theta means 1e6."""
         return MixtralConfig(name=name, **mistral(raw, where))
+
+    @staticmethod
+    def from_gguf(
+        raw: Mapping[str, Any], name: str = "mixtral", where: str = "model.gguf"
+    ) -> MixtralConfig:
+        """From the metadata of a GGUF file."""
+        return MixtralConfig(name=name, **gguf(raw, where))
 
     def to_hf(self) -> dict[str, Any]:
         """The fields of a Hugging Face `config.json`, readable by transformers 4 and 5.

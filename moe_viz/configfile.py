@@ -1,6 +1,7 @@
 """How configuration files spell a Mixtral's dimensions.
 
-In: the fields of a Hugging Face `config.json` or a Mistral `params.json`, and where they came from.
+In: the fields of a Hugging Face `config.json`, a Mistral `params.json`, or a GGUF file's metadata,
+and where they came from.
 Out: `MixtralConfig`'s fields but for its name. What is missing, or describes another architecture,
 raises `ConfigError`; whether the numbers are possible is `MixtralConfig`'s to say.
 """
@@ -101,6 +102,56 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         "context": raw.get("max_seq_len", 32768),
         "rope_theta": _number(raw, "rope_theta", 1e6, where),
         "norm_eps": _number(raw, "norm_eps", 1e-5, where),
+    }
+
+
+def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """From a GGUF file's metadata, where a Mixtral is a `llama` with experts.
+
+    The base of RoPE must be there: llama.cpp would take 10,000 for a missing one, a hundredth of
+    Mixtral's.
+    """
+    architecture = raw.get("general.architecture")
+    if architecture != "llama":
+        raise ConfigError(
+            f"{where}: general.architecture must be 'llama', which is what GGUF files call a "
+            f"Mixtral's, found {architecture!r:.40}."
+        )
+    get = _reader({k.removeprefix("llama."): v for k, v in raw.items()}, where)
+    if not raw.get("llama.expert_count"):
+        raise ConfigError(
+            f"{where}: llama.expert_count is missing or 0, so it describes a dense model. moe_viz "
+            "runs models of Mixtral's architecture only."
+        )
+    if raw.get("llama.rope.scaling.type", "none") != "none":
+        raise ConfigError(
+            f"{where}: RoPE is scaled ({raw['llama.rope.scaling.type']!r:.40}); expected "
+            "Mixtral's, which is not."
+        )
+    heads, hidden = get("attention.head_count"), get("embedding_length")
+    head_dim = raw.get("llama.attention.key_length", raw.get("llama.rope.dimension_count"))
+    if head_dim is None and isinstance(heads, int) and heads > 0 and isinstance(hidden, int):
+        head_dim = hidden // heads
+    for name in ("rope.dimension_count", "attention.value_length"):
+        if raw.get(f"llama.{name}", head_dim) != head_dim:
+            raise ConfigError(
+                f"{where}: llama.{name} is {raw[f'llama.{name}']!r:.40}, and a head has {head_dim} "
+                "numbers. In Mixtral RoPE turns whole heads, and keys are as long as values."
+            )
+    vocabulary = raw.get("tokenizer.ggml.tokens", ())
+    return {
+        "hidden_size": hidden,
+        "layers": get("block_count"),
+        "heads": heads,
+        "kv_heads": raw.get("llama.attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        "expert_size": get("feed_forward_length"),
+        "experts": get("expert_count"),
+        "experts_per_token": get("expert_used_count"),
+        "vocab_size": raw.get("llama.vocab_size") or len(vocabulary),
+        "context": get("context_length"),
+        "rope_theta": get("rope.freq_base"),
+        "norm_eps": get("attention.layer_norm_rms_epsilon"),
     }
 
 

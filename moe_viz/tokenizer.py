@@ -43,10 +43,11 @@ class Encoding:
 class Tokenizer:
     """The SentencePiece model of a Mixtral.
 
-    `encode` puts BOS first, as the model was trained; `<s>` typed in a text is text.
+    In: its file, or the contents of one, made from what a GGUF file says for instance. `encode`
+    puts BOS first, as the model was trained; `<s>` typed in a text is text.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, source: str | Path | bytes, where: str = "tokenizer.model") -> None:
         try:
             from sentencepiece import SentencePieceProcessor
         except ImportError as error:
@@ -54,17 +55,20 @@ class Tokenizer:
                 "Turning text into tokens needs the package sentencepiece: "
                 "pip install 'moe-viz[model]'."
             ) from error
-        self.path = Path(path)
-        if not self.path.is_file():
+        self.where = where if isinstance(source, bytes) else str(source)
+        if not isinstance(source, bytes) and not Path(source).is_file():
             raise TokenizerError(
-                f"{self.path}: there is no such file. Expected the SentencePiece model "
+                f"{self.where}: there is no such file. Expected the SentencePiece model "
                 "(tokenizer.model) that belongs to the weights."
             )
+        given = (
+            {"model_proto": source} if isinstance(source, bytes) else {"model_file": str(source)}
+        )
         try:
-            self._model: SentencePieceProcessor = SentencePieceProcessor(model_file=str(path))
+            self._model: SentencePieceProcessor = SentencePieceProcessor(**given)
         except (RuntimeError, OSError) as error:
             raise TokenizerError(
-                f"{self.path}: is not a SentencePiece model ({str(error).strip()[:120]}). "
+                f"{self.where}: is not a SentencePiece model ({str(error).strip()[:120]}). "
                 "Download tokenizer.model again."
             ) from error
 
@@ -97,7 +101,7 @@ class Tokenizer:
         read, encoding = self._align([self.bos, *ids] if bos else ids)
         if read != text.replace("▁", " "):  # SentencePiece's own sign for a space
             raise TokenizerError(
-                f"{self.path}: this tokenizer changes texts before it splits them, so that tokens "
+                f"{self.where}: this tokenizer changes texts before it splits them, so that tokens "
                 "cannot be matched with characters. Expected Mixtral's, which keeps them as is."
             )
         return encoding

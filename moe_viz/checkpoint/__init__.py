@@ -1,7 +1,7 @@
 """Where weights come from: one lazy mapping of canonical names to tensors, whatever the format.
 
 `open_checkpoint(source)` reads headers only. The model asks for canonical names (`layout.py`) and
-never knows where a tensor came from.
+never knows where a tensor came from, nor how it was stored.
 """
 
 from __future__ import annotations
@@ -9,30 +9,78 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..config import MixtralConfig
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError
-from .safetensors import SafetensorsCheckpoint, save_checkpoint
+from .gguf import GGUFStore
+from .ggufvocabulary import sentencepiece_model
+from .mapping import Checkpoint
+from .pickles import PickleStore
+from .safetensors import INDEX, SINGLE, SafetensorsStore, indexed, save_checkpoint
 
-__all__ = ["embedded_folder", "open_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "embedded_folder", "open_checkpoint", "save_checkpoint"]
+
+_EXPECTED = (
+    f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
+    "model.safetensors or its shards, tokenizer.model) or in Mistral's (params.json, "
+    "consolidated.*); or a .gguf file."
+)
 
 
-def open_checkpoint(source: str | Path) -> SafetensorsCheckpoint:
-    """Open the embedded model (`"8x7m"`) or a folder in Hugging Face's form.
+def open_checkpoint(source: str | Path) -> Checkpoint:
+    """Open the embedded model (`"8x7m"`), a folder of weights, or a GGUF file.
 
-    Raises `CheckpointError` for anything else, and for files that are missing or damaged.
+    Raises `CheckpointError` for anything else, and for files that are missing or damaged;
+    `ConfigError` where they describe another architecture.
     """
     is_embedded = str(source) == EMBEDDED
     # os.path, unlike pathlib, takes any name: too long, or of a user who does not exist.
-    folder = embedded_folder() if is_embedded else Path(os.path.expanduser(source))
-    if not os.path.exists(folder):
+    path = embedded_folder() if is_embedded else Path(os.path.expanduser(source))
+    if not os.path.exists(path):
+        raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
+    if path.is_dir():
+        return _open_folder(path)
+    if path.suffix != ".gguf":
+        raise CheckpointError(f"{path}: a single file, and not a .gguf. {_EXPECTED}")
+    return _open_gguf(path)
+
+
+def _open_folder(folder: Path) -> Checkpoint:
+    """A folder of Hugging Face's or Mistral's; of one that holds both, Hugging Face's."""
+    consolidated = sorted(folder.glob("consolidated*.safetensors"))
+    pickled = sorted(folder.glob("consolidated*.pt"))
+    packed = sorted(folder.glob("*.gguf"))
+    if (folder / "config.json").is_file():
+        weights = ("config.json", _hugging_face_files(folder) or consolidated)
+    elif (folder / "params.json").is_file():
+        weights = ("params.json", consolidated)
+    elif len(packed) == 1:
+        return _open_gguf(packed[0])
+    else:
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+        raise CheckpointError(f"{folder}: is not a checkpoint folder: found {found}. {_EXPECTED}")
+    config = MixtralConfig.from_file(folder / weights[0])
+    if not (weights[1] or pickled):
         raise CheckpointError(
-            f"{source}: there is no such folder. Expected '{EMBEDDED}', the embedded model, or a "
-            "folder with config.json, model.safetensors (or shards) and tokenizer.model."
+            f"{folder}: there are no weights beside {weights[0]}: expected {SINGLE}, or shards "
+            f"with {INDEX}, or consolidated.*.safetensors or .pt; found none. Download the "
+            "weights into this folder."
         )
-    if not (folder / "config.json").is_file():
-        found = sorted(p.name for p in folder.iterdir())[:8] if folder.is_dir() else "a single file"
-        raise CheckpointError(
-            f"{folder}: is not a checkpoint folder. Expected config.json and model.safetensors in "
-            f"it, found {found}."
-        )
-    return SafetensorsCheckpoint(folder)
+    store = SafetensorsStore(weights[1]) if weights[1] else PickleStore(pickled)
+    return Checkpoint(folder, config, weights[0], store, folder / "tokenizer.model")
+
+
+def _hugging_face_files(folder: Path) -> list[Path]:
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    return indexed(folder / INDEX) if (folder / INDEX).is_file() else []
+
+
+def _open_gguf(path: Path) -> Checkpoint:
+    store = GGUFStore(path)
+    name = store.metadata.get("general.name")
+    name = name if isinstance(name, str) and name.strip() else path.stem
+    config = MixtralConfig.from_gguf(store.metadata, name, where=str(path))
+    return Checkpoint(
+        path, config, "its metadata", store, sentencepiece_model(store.metadata, path)
+    )

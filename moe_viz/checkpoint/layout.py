@@ -1,31 +1,58 @@
-"""The canonical names of a Mixtral's tensors, and how each file format spells them.
+"""The canonical names of a Mixtral's tensors, and where each file format keeps them.
 
-Canonical names are those of `model.Mixtral`'s parameters. A format's spelling is a function from
-canonical names to its own; nothing else in the library knows another spelling.
+Canonical names are those of `model.Mixtral`'s parameters. A `Layout` says for each of them in which
+stored tensor it lies, in which of its rows, and what has to be done to them; nothing else in the
+library knows another spelling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 
 from ..config import MixtralConfig
 
-#: Canonical part of a name → Hugging Face's (transformers 4, and every published Mixtral file).
-_HUGGING_FACE = {
-    "embedding": "model.embed_tokens",
-    "norm": "model.norm",
-    "head": "lm_head",
-    "attention_norm": "input_layernorm",
-    "attention.wq": "self_attn.q_proj",
-    "attention.wk": "self_attn.k_proj",
-    "attention.wv": "self_attn.v_proj",
-    "attention.wo": "self_attn.o_proj",
-    "moe_norm": "post_attention_layernorm",
-    "moe.router": "block_sparse_moe.gate",
-}
+Shape = tuple[int, ...]
 
 
-def shapes(config: MixtralConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+@dataclass(frozen=True)
+class Place:
+    """Where a canonical tensor lies: in `rows` of the stored tensor `key`.
+
+    A stored tensor counts as a matrix here, all dimensions but the last being rows. Three things
+    may have been done to a tensor before it was stored: several were put on top of each other
+    (`rows` says where this one lies), it was `transposed`, or its rows were reordered for RoPE:
+    Mistral and GGUF keep the two numbers that are rotated together in neighbouring rows of a head,
+    the model half a head apart. `interleaved` is the number of such heads, 0 if this is not so.
+    """
+
+    key: str
+    shape: Shape  # of the whole stored tensor
+    rows: slice | None = None  # None: all of them
+    transposed: bool = False
+    interleaved: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way of naming and arranging a Mixtral's tensors."""
+
+    title: str
+    marker: str  # a stored name that only this layout has
+    place: Callable[[MixtralConfig, str, Shape], Place]  # of a canonical name and shape
+
+    def places(self, config: MixtralConfig) -> Iterator[tuple[str, Shape, Place]]:
+        """Canonical name, shape and place of every tensor, in reading order."""
+        for name, shape in shapes(config):
+            yield name, shape, self.place(config, name, shape)
+
+
+def detect(keys: Collection[str]) -> Layout | None:
+    """The layout that stored tensors of these names have."""
+    return next((layout for layout in LAYOUTS if layout.marker in keys), None)
+
+
+def shapes(config: MixtralConfig) -> Iterator[tuple[str, Shape]]:
     """Every tensor of the model under its canonical name, with its shape, in reading order.
 
     >>> dict(shapes(MixtralConfig.preset("8x7m")))["layers.0.moe.experts.7.w2.weight"]
@@ -52,18 +79,169 @@ def shapes(config: MixtralConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "head.weight", (c.vocab_size, D)
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """Layer number, empty outside the layers, and the rest of a canonical name without .weight.
+
+    >>> _parts("layers.3.moe.experts.5.w1.weight"), _parts("head.weight")
+    (('3', 'moe.experts.5.w1'), ('', 'head'))
+    """
+    part = name.removesuffix(".weight")
+    if not part.startswith("layers."):
+        return "", part
+    _, n, inner = part.split(".", 2)
+    return n, inner
+
+
+def _expert(inner: str) -> tuple[int, str] | None:
+    """Number and matrix of an expert: "moe.experts.5.w1" → (5, "w1")."""
+    if not inner.startswith("moe.experts."):
+        return None
+    _, _, e, matrix = inner.split(".")
+    return int(e), matrix
+
+
+def _slab(index: int, rows: int) -> slice:
+    """The rows of the index-th of several matrices that lie on top of each other."""
+    return slice(index * rows, (index + 1) * rows)
+
+
+# ---- Hugging Face ----------------------------------------------------------------------------
+
+_HUGGING_FACE = {
+    "embedding": "model.embed_tokens",
+    "norm": "model.norm",
+    "head": "lm_head",
+    "attention_norm": "input_layernorm",
+    "attention.wq": "self_attn.q_proj",
+    "attention.wk": "self_attn.k_proj",
+    "attention.wv": "self_attn.v_proj",
+    "attention.wo": "self_attn.o_proj",
+    "moe_norm": "post_attention_layernorm",
+    "moe.router": "block_sparse_moe.gate",
+}
+
+
 def hugging_face(name: str) -> str:
-    """Hugging Face's spelling of a canonical name.
+    """Hugging Face's spelling of a canonical name (transformers 4, and what everybody publishes).
 
     >>> hugging_face("layers.3.moe.experts.5.w1.weight")
     'model.layers.3.block_sparse_moe.experts.5.w1.weight'
     """
-    part = name.removesuffix(".weight")
-    if not part.startswith("layers."):
-        return f"{_HUGGING_FACE[part]}.weight"
-    _, n, inner = part.split(".", 2)
-    if inner.startswith("moe.experts."):
-        spelled = inner.replace("moe.", "block_sparse_moe.", 1)
-    else:
-        spelled = _HUGGING_FACE[inner]
+    n, inner = _parts(name)
+    if not n:
+        return f"{_HUGGING_FACE[inner]}.weight"
+    spelled = _HUGGING_FACE.get(inner) or inner.replace("moe.", "block_sparse_moe.", 1)
     return f"model.layers.{n}.{spelled}.weight"
+
+
+def _hugging_face_4(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    return Place(hugging_face(name), shape)
+
+
+def _hugging_face_5(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    """transformers 5: the experts of a layer in two tensors, w1 above w3 in the first."""
+    n, inner = _parts(name)
+    expert = _expert(inner)
+    if expert is None:
+        return Place(hugging_face(name).replace(".block_sparse_moe.", ".mlp."), shape)
+    e, matrix = expert
+    E, F, D = config.experts, config.expert_size, config.hidden_size
+    stem = f"model.layers.{n}.mlp.experts"
+    if matrix == "w2":
+        return Place(f"{stem}.down_proj", (E, D, F), _slab(e, D))
+    half = 2 * e + (matrix == "w3")
+    return Place(f"{stem}.gate_up_proj", (E, 2 * F, D), _slab(half, F))
+
+
+# ---- Mistral ---------------------------------------------------------------------------------
+
+_MISTRAL = {
+    "embedding": "tok_embeddings",
+    "norm": "norm",
+    "head": "output",
+    "moe_norm": "ffn_norm",
+    "moe.router": "feed_forward.gate",
+}
+
+
+def _heads(config: MixtralConfig, inner: str) -> int:
+    """Heads of the matrices that RoPE's order concerns, queries and keys; 0 for others."""
+    return {"attention.wq": config.heads, "attention.wk": config.kv_heads}.get(inner, 0)
+
+
+def _mistral(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    """Mistral's own files, an expert's matrices each for itself."""
+    n, inner = _parts(name)
+    spelled = _MISTRAL.get(inner) or inner.replace("moe.", "feed_forward.", 1)
+    key = f"layers.{n}.{spelled}.weight" if n else f"{spelled}.weight"
+    return Place(key, shape, interleaved=_heads(config, inner))
+
+
+def _mistral_stacked(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    """The first release: a layer's experts on top of each other, w2 transposed."""
+    n, inner = _parts(name)
+    expert = _expert(inner)
+    if expert is None:
+        place = _mistral(config, name, shape)
+        key = place.key.replace("feed_forward.", "block_sparse_moe.")
+        return Place(key, shape, interleaved=place.interleaved)
+    e, matrix = expert
+    E, F, D = config.experts, config.expert_size, config.hidden_size
+    key = f"layers.{n}.block_sparse_moe.{matrix}"
+    return Place(key, (E * F, D), _slab(e, F), transposed=matrix == "w2")
+
+
+# ---- GGUF ------------------------------------------------------------------------------------
+
+_GGUF = {
+    "embedding": "token_embd",
+    "norm": "output_norm",
+    "head": "output",
+    "attention_norm": "attn_norm",
+    "attention.wq": "attn_q",
+    "attention.wk": "attn_k",
+    "attention.wv": "attn_v",
+    "attention.wo": "attn_output",
+    "moe_norm": "ffn_norm",
+    "moe.router": "ffn_gate_inp",
+}
+_GGUF_EXPERTS = {"w1": "ffn_gate", "w2": "ffn_down", "w3": "ffn_up"}
+
+
+def _gguf_shared(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    n, inner = _parts(name)
+    key = f"blk.{n}.{_GGUF[inner]}.weight" if n else f"{_GGUF[inner]}.weight"
+    return Place(key, shape, interleaved=_heads(config, inner))
+
+
+def _gguf_split(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    """The first GGUF files (December 2023): one tensor per expert."""
+    n, inner = _parts(name)
+    expert = _expert(inner)
+    if expert is None:
+        return _gguf_shared(config, name, shape)
+    e, matrix = expert
+    return Place(f"blk.{n}.{_GGUF_EXPERTS[matrix]}.{e}.weight", shape)
+
+
+def _gguf_merged(config: MixtralConfig, name: str, shape: Shape) -> Place:
+    """Later GGUF files: all experts of a layer in one tensor per projection."""
+    n, inner = _parts(name)
+    expert = _expert(inner)
+    if expert is None:
+        return _gguf_shared(config, name, shape)
+    e, matrix = expert
+    key = f"blk.{n}.{_GGUF_EXPERTS[matrix]}_exps.weight"
+    return Place(key, (config.experts, *shape), _slab(e, shape[0]))
+
+
+LAYOUTS = (
+    Layout("Hugging Face", "model.layers.0.block_sparse_moe.experts.0.w1.weight", _hugging_face_4),
+    Layout(
+        "Hugging Face, merged experts", "model.layers.0.mlp.experts.gate_up_proj", _hugging_face_5
+    ),
+    Layout("Mistral", "layers.0.feed_forward.experts.0.w1.weight", _mistral),
+    Layout("Mistral, stacked experts", "layers.0.block_sparse_moe.w1", _mistral_stacked),
+    Layout("GGUF, one tensor per expert", "blk.0.ffn_gate.0.weight", _gguf_split),
+    Layout("GGUF, merged experts", "blk.0.ffn_gate_exps.weight", _gguf_merged),
+)

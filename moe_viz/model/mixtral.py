@@ -65,8 +65,13 @@ class Mixtral(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the embedding lies, and so where token ids must go."""
-        return self.embedding.weight.device
+        """Where token ids must go."""
+        return self.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in, but for routers; packed weights are cast to it as they are used."""
+        return self.norm.weight.dtype
 
     @contextmanager
     def router_hooks(self, *hooks: RouterHook) -> Iterator[Mixtral]:
@@ -146,9 +151,7 @@ class Mixtral(nn.Module):
             )
         if index is None:
             index = TokenIndex.of_prompts(lengths, past).to(self.device)
-        angles = rotation(
-            index.position, config.head_dim, config.rope_theta, self.head.weight.dtype
-        )
+        angles = rotation(index.position, config.head_dim, config.rope_theta, self.dtype)
         return Pass(lengths, index, angles, self.chunk, self.hooks, cache)
 
 
@@ -206,7 +209,7 @@ def initialise(model: Mixtral, seed: int) -> Mixtral:
     model.provenance = Provenance(
         model=model.config.name,
         weights=f"{RANDOM_WEIGHTS}, seed {seed}",
-        dtype=str(model.head.weight.dtype).removeprefix("torch."),
+        dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
     )
     return model

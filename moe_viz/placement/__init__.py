@@ -10,10 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import open_checkpoint
-from ..checkpoint.safetensors import SafetensorsCheckpoint
+from ..checkpoint import Checkpoint, open_checkpoint
 from ..errors import PlacementError
-from ..ledger import ledger
 from ..model import Mixtral
 from ..provenance import Provenance
 from ..tokenizer import Tokenizer
@@ -30,10 +28,11 @@ def load(
 ) -> Mixtral:
     """A model with its tokenizer, ready to record and to generate.
 
-    `source` is `"8x7m"`, the embedded model, or a folder in Hugging Face's form. `device` is
-    `"auto"` (CUDA where there is one), or anything torch understands. `dtype` is `"auto"`
-    (float32: exact arithmetic on the stored weights, whatever the device), `"float32"`,
-    `"bfloat16"` or `"float16"`. `placement` is `"auto"` or `"resident"`.
+    `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's form; or a
+    GGUF file, whose packed weights stay packed. `device` is `"auto"` (CUDA where there is one), or
+    anything torch understands. `dtype` is `"auto"` (float32: exact arithmetic on the stored
+    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`. `placement` is `"auto"`
+    or `"resident"`.
 
     Raises `CheckpointError`, `ConfigError`, `TokenizerError` where the source is at fault, and
     `PlacementError` where this machine, or this version, cannot do what was asked.
@@ -49,7 +48,7 @@ def load(
         )
     chosen_device, chosen_dtype = _device(device), _dtype(dtype)
     _refuse_if_too_large(checkpoint, chosen_device, chosen_dtype)
-    tokenizer = Tokenizer(checkpoint.tokenizer_file)
+    tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
     with torch.device("meta"):
         model = Mixtral(checkpoint.config)
     fill(model, checkpoint, chosen_device, chosen_dtype)
@@ -58,6 +57,7 @@ def load(
         model=checkpoint.config.name,
         fingerprint=checkpoint.fingerprint(),
         dtype=str(chosen_dtype).removeprefix("torch."),
+        quantisation=", ".join(checkpoint.packed_kinds) or "none",
         placement="resident",
         device=str(chosen_device),
         versions={"torch": torch.__version__},
@@ -88,11 +88,9 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _refuse_if_too_large(
-    checkpoint: SafetensorsCheckpoint, device: torch.device, dtype: torch.dtype
-) -> None:
+def _refuse_if_too_large(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
     """Say so before reading for minutes, where the weights cannot fit."""
-    needed = ledger(checkpoint.config).bytes(str(dtype).removeprefix("torch."))
+    needed = checkpoint.memory(dtype)
     if device.type == "cuda":
         there = torch.cuda.mem_get_info(device)[0]
     elif device.type == "cpu":

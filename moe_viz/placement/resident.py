@@ -7,18 +7,44 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..model.quantized import Packed, PackedEmbedding, PackedLinear
+
 
 def fill(
-    model: nn.Module, checkpoint: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    model: nn.Module,
+    checkpoint: Mapping[str, Tensor | Packed],
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> None:
     """Give a model made on the meta device its weights, each read once.
 
     A tensor that is stored in `dtype` and stays on the CPU is used where the file maps it, without
-    a copy.
+    a copy; a packed one stays packed. Routers and norms are always plain.
     """
-    weights = {name: _placed(name, checkpoint[name], device, dtype) for name in checkpoint}
+    weights: dict[str, Tensor] = {}
+    for name in checkpoint:
+        stored = checkpoint[name]
+        if isinstance(stored, Packed) and not stays_packed(name):
+            stored = stored.unpacked()
+        if isinstance(stored, Packed):
+            module = name.removesuffix(".weight")
+            model.set_submodule(module, _packed(module, stored, device, dtype))
+        else:
+            weights[name] = _placed(name, stored, device, dtype)
     model.load_state_dict(weights, strict=True, assign=True)
     model.requires_grad_(False)
+
+
+def stays_packed(name: str) -> bool:
+    """Whether a tensor's module can unpack it as it is used: linear layers and the embedding."""
+    return ".router." not in name and "norm" not in name
+
+
+def _packed(
+    module: str, stored: Packed, device: torch.device, dtype: torch.dtype
+) -> PackedLinear | PackedEmbedding:
+    moved = Packed(stored.data.to(device), stored.kind)
+    return PackedEmbedding(moved, dtype) if module == "embedding" else PackedLinear(moved)
 
 
 def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -1,0 +1,174 @@
+"""A checkpoint: canonical names on one side, whatever a file format keeps on the other.
+
+In: a config, stored tensors, and where the tokenizer is. Out: a mapping from the model's own names
+to tensors, which are read when they are asked for. On opening, every tensor is looked up, and its
+shape compared with the config, from headers alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..config import MixtralConfig
+from ..errors import CheckpointError
+from ..model.blocks import BLOCK_TYPES
+from ..model.quantized import Packed
+from .layout import LAYOUTS, Place, Shape, detect
+
+#: Tensors that some files hold and no Mixtral needs: RoPE's frequencies follow from the config.
+_HARMLESS = ("rotary_emb.inv_freq",)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a header says about one stored tensor."""
+
+    shape: Shape
+    kind: str  # "F32", "F16", "BF16", or a type of packed blocks
+    file: Path
+    size: int  # bytes
+
+
+class Store(Protocol):
+    """Stored tensors, as one file format keeps them, under the names that it gives them."""
+
+    headers: Mapping[str, Stored]
+
+    def read(self, key: str, rows: slice | None) -> Tensor | Packed:
+        """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
+        ...
+
+
+class Checkpoint(Mapping[str, "Tensor | Packed"]):
+    """The tensors of a Mixtral under their canonical names.
+
+    `source` is what messages call it, `described` what its config comes from; `tokenizer` is a
+    SentencePiece file, or the contents of one.
+
+    Raises `CheckpointError` on opening if a tensor is missing, unknown, or has another shape than
+    the config promises.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        config: MixtralConfig,
+        described: str,
+        store: Store,
+        tokenizer: Path | bytes,
+    ) -> None:
+        self.source, self.config, self.tokenizer = source, config, tokenizer
+        self._described = described
+        self._store = store
+        layout = detect(store.headers)
+        if layout is None:
+            raise _no_layout(source, store.headers)
+        self.layout = layout.title
+        self._places: dict[str, Place] = {}
+        for name, shape, place in layout.places(config):  # may promise more than memory holds
+            self._check(name, shape, place)
+            self._places[name] = place
+        known = {place.key for place in self._places.values()}
+        strangers = [k for k in store.headers if k not in known and not k.endswith(_HARMLESS)]
+        if strangers:
+            raise CheckpointError(
+                f"{source}: holds {len(strangers)} tensors that a Mixtral of this shape does not "
+                f"have, the first is {strangers[0]!r}. Do {described} and the weights belong "
+                "together? Without those tensors this would be another model."
+            )
+
+    def _check(self, name: str, shape: Shape, place: Place) -> None:
+        header = self._store.headers.get(place.key)
+        if header is None:
+            raise CheckpointError(
+                f"{self.source}: the tensor {place.key} is missing; expected it with shape "
+                f"{place.shape} ({self.layout}). Do {self._described} and the weights belong "
+                "together, and are all shards here?"
+            )
+        if header.shape != place.shape:
+            raise CheckpointError(
+                f"{header.file}: {place.key} has shape {header.shape}; {self._described} asks for "
+                f"{place.shape}. Do the two belong together?"
+            )
+
+    def __getitem__(self, name: str) -> Tensor | Packed:
+        place = self._places[name]
+        tensor = self._store.read(place.key, place.rows)
+        if place.interleaved:
+            return tensor[half_apart(place.shape[0], place.interleaved)]
+        return tensor.T if place.transposed and isinstance(tensor, Tensor) else tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How the numbers are stored: each type, with the bytes it takes, most first."""
+        sizes: dict[str, int] = {}
+        for header in self.headers:
+            sizes[header.kind] = sizes.get(header.kind, 0) + header.size
+        return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    @property
+    def packed_kinds(self) -> list[str]:
+        """The types of packed blocks among them."""
+        return [kind for kind in self.kinds if kind in BLOCK_TYPES]
+
+    def memory(self, dtype: torch.dtype) -> int:
+        """Bytes that all tensors take in memory: plain ones in `dtype`, packed ones as they are."""
+        return sum(
+            h.size if h.kind in BLOCK_TYPES else math.prod(h.shape) * dtype.itemsize
+            for h in self.headers
+        )
+
+    @property
+    def headers(self) -> list[Stored]:
+        """What the files say about the stored tensors that this model is made of."""
+        keys = dict.fromkeys(place.key for place in self._places.values())
+        return [self._store.headers[key] for key in keys]
+
+    def fingerprint(self) -> str:
+        """A short hash of the config, the tensors' names, and the routers' and norms' values.
+
+        Enough to tell apart any two checkpoints that route differently, base and Instruct for
+        instance, without reading all of the weights; the same in every file format.
+        """
+        config = replace(self.config, name="")  # the folder's name, which says nothing
+        digest = hashlib.sha256(repr((config, sorted(self))).encode())
+        for name in self:
+            if ".router." in name or "norm" in name:
+                value = self[name]
+                exact = value.unpacked() if isinstance(value, Packed) else value.float()
+                digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def half_apart(rows: int, heads: int) -> Tensor:
+    """Where the rows of queries or keys lie when RoPE's pairs are neighbours: (rows,).
+
+    >>> half_apart(8, heads=2)
+    tensor([0, 2, 1, 3, 4, 6, 5, 7])
+    """
+    return torch.arange(rows).view(heads, -1, 2).transpose(1, 2).flatten()
+
+
+def _no_layout(source: Path, headers: Mapping[str, Stored]) -> CheckpointError:
+    found = ", ".join(sorted(headers)[:4]) or "no tensor at all"
+    dense = any("mlp.gate_proj" in k or k == "blk.0.ffn_gate.weight" for k in headers)
+    why = "These are a dense model's: it has no experts and no router. " if dense else ""
+    expected = "; ".join(f"{layout.marker} ({layout.title})" for layout in LAYOUTS)
+    return CheckpointError(
+        f"{source}: the tensors in it are not named like a Mixtral's. {why}Found {found} …; "
+        f"expected one of {expected}."
+    )

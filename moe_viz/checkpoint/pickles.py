@@ -1,0 +1,77 @@
+"""Mistral's first files, `consolidated.NN.pt`: pickles of tensors, each shard with some of them.
+
+In: the files. Out: a `Store` whose tensors are mapped from the files. Unpickling runs nothing but
+torch's own list of harmless types (`weights_only=True`); anything else in a file is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .mapping import Stored
+
+_KINDS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+
+
+class PickleStore:
+    """The tensors of one or several `.pt` files.
+
+    Raises `CheckpointError` where a file is cut short, holds more than tensors, or another type of
+    number, or where two shards hold parts of the same tensor.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._tensors: dict[str, Tensor] = {}
+        self.headers: dict[str, Stored] = {}
+        for path in files:
+            for key, tensor in _load(path).items():
+                if key in self.headers:
+                    raise CheckpointError(
+                        f"{path}: holds {key}, which {self.headers[key].file.name} holds too. "
+                        "Expected each tensor whole in one file, as Mistral published them; files "
+                        "that were cut for tensor parallelism must be merged first."
+                    )
+                self._tensors[key] = tensor
+                self.headers[key] = _header(path, key, tensor)
+
+    def read(self, key: str, rows: slice | None) -> Tensor:
+        """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
+        tensor = self._tensors[key]
+        return tensor if rows is None else tensor.flatten(0, -2)[rows]
+
+
+def _load(path: Path) -> Mapping[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise CheckpointError(
+            f"{path}: is not a whole file of tensors ({reason}). Expected a torch file that holds "
+            "nothing but tensors; download it again, or the safetensors files instead."
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(
+            f"{path}: expected a dictionary of tensors, found {type(loaded).__name__}. Is this "
+            "one of the files called consolidated?"
+        )
+    return loaded
+
+
+def _header(path: Path, key: object, tensor: object) -> Stored:
+    if not (isinstance(key, str) and isinstance(tensor, Tensor)):
+        raise CheckpointError(
+            f"{path}: {key!r:.80} is a {type(tensor).__name__}; expected names of tensors. Is this "
+            "a file of weights, and not of a training run?"
+        )
+    if tensor.dtype not in _KINDS or tensor.layout is not torch.strided:
+        raise CheckpointError(
+            f"{path}: {key} is stored as {tensor.dtype}; expected one of "
+            f"{', '.join(_KINDS.values())}. Download the weights in bf16, or convert them."
+        )
+    return Stored(tuple(tensor.shape), _KINDS[tensor.dtype], path, tensor.nbytes)
