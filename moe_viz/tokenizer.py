@@ -13,12 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .errors import InputError, MissingDependencyError, TokenizerError
-
-if TYPE_CHECKING:
-    from sentencepiece import SentencePieceProcessor
 
 #: How whitespace and control characters are drawn, so that every token is visible.
 _VISIBLE = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x00": "␀", "\u00a0": "⍽"}
@@ -56,17 +52,19 @@ class Tokenizer:
                 "pip install 'moe-viz[model]'."
             ) from error
         self.where = where if isinstance(source, bytes) else str(source)
-        if not isinstance(source, bytes) and not Path(source).is_file():
-            raise TokenizerError(
-                f"{self.where}: there is no such file. Expected the SentencePiece model "
-                "(tokenizer.model) that belongs to the weights."
-            )
-        given = (
-            {"model_proto": source} if isinstance(source, bytes) else {"model_file": str(source)}
-        )
         try:
-            self._model: SentencePieceProcessor = SentencePieceProcessor(**given)
-        except (RuntimeError, OSError) as error:
+            given = source if isinstance(source, bytes) else Path(source).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+            reason = getattr(error, "strerror", None) or error
+            raise TokenizerError(
+                f"{self.where}: cannot be read ({reason}). Expected the SentencePiece model "
+                "(tokenizer.model) that belongs to the weights."
+            ) from error
+        self._model = SentencePieceProcessor()
+        try:
+            self._model.load(model_proto=given)
+            self._model.encode("a")  # nothing at all is no model either
+        except (RuntimeError, OSError, ValueError) as error:
             raise TokenizerError(
                 f"{self.where}: is not a SentencePiece model ({str(error).strip()[:120]}). "
                 "Download tokenizer.model again."

@@ -40,7 +40,10 @@ class Stored:
 class Store(Protocol):
     """Stored tensors, as one file format keeps them, under the names that it gives them."""
 
-    headers: Mapping[str, Stored]
+    @property
+    def headers(self) -> Mapping[str, Stored]:
+        """What the files say about every tensor."""
+        ...
 
     def read(self, key: str, rows: slice | None) -> Tensor | Packed:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
