@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, PlacementError
 from .model import KVCache, Mixtral
+from .placement.stream import StreamedMixtral
 from .record import Recorder, assemble, encode_prompt
 from .routing import TokenIndex
 from .trace import Trace, TracePrompt
@@ -68,6 +70,12 @@ def generate(
         raise InputError(f"top_p must lie between 0.000001 and 1, found {top_p}.")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed must lie between 0 and 2**63 − 1, found {seed}.")
+    if isinstance(model, StreamedMixtral):
+        raise PlacementError(
+            f"A streamed model cannot generate: each of {max_new_tokens} tokens would read "
+            f"{model.sweep_bytes / 1e9:,.1f} GB of weights. Write the text with a quantised file "
+            "that fits into memory (placement='resident'), and record it with this model."
+        )
     _, encoding = encode_prompt(model, text)
     given = len(encoding.ids)
     room = min(max_new_tokens, model.config.context - given)
@@ -124,7 +132,8 @@ def _small_products(model: Mixtral) -> Iterator[None]:
     Such a product is over before a second thread has woken up, or oneDNN has prepared its own.
     """
     threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
-    largest = max(w.numel() * w.element_size() for w in model.layers[0].parameters())
+    layer = model.layers[0]
+    largest = max(w.nbytes for w in chain(layer.parameters(), layer.buffers()))
     if model.device.type == "cpu" and largest < SMALL_MATRIX:
         torch.set_num_threads(1)
         torch.backends.mkldnn.enabled = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .prompts import Prompts
 from .routing import Routing, TokenIndex
 from .tokenizer import Encoding, Tokenizer, visible
 from .trace import Trace, TracePrompt
+from .unfinished import Unfinished
 
 #: Tokens of prompts that are run together, and tokens whose loss is computed together.
 BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
@@ -50,6 +52,17 @@ class Recorder:
         self.experts[layer, :, :k].index_copy_(0, routing.tokens, routing.experts)
         self.gates[layer, :, :k].index_copy_(0, routing.tokens, routing.gates)
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All that was kept so far."""
+        return {"logits": self.logits, "experts": self.experts, "gates": self.gates}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what another recorder kept."""
+        device = self.logits.device
+        self.logits = tensors["logits"].to(device)
+        self.experts, self.gates = tensors["experts"].to(device), tensors["gates"].to(device)
+
     def arrays(self, tokens: int) -> dict[str, np.ndarray]:
         """What was kept of the first `tokens` tokens, on the host."""
         return {
@@ -64,12 +77,15 @@ def record(
     texts: str | Prompts | Sequence[str] | Sequence[Sequence[int]],
     labels: Sequence[str] | None = None,
     loss: bool = False,
+    resume: str | Path | None = None,
 ) -> Trace:
     """Run texts through a model once, and keep what every router said about every token.
 
     `texts` is a text, a list of texts, curated `Prompts` (which bring their labels), or lists of
     token ids, which are run as they are. `labels` names each text, for grouping. With `loss`, the
-    cross-entropy of each token given those before it is kept too, in nats.
+    cross-entropy of each token given those before it is kept too, in nats. `resume` names a file
+    that keeps what is done after each layer: should this be cut off, the same call goes on from
+    there, with the same result; at the end the file is gone.
 
     Raises `InputError` for empty texts, ids outside the vocabulary, labels that do not match, and
     prompts longer than the context; all of that before anything is computed.
@@ -81,25 +97,46 @@ def record(
     """
     encodings, prompts = _encode(model, texts, labels)
     T = len(encodings.ids)
+    lengths = [p.stop - p.start for p in prompts]
+    file = None if resume is None else Unfinished(resume, model, encodings.ids, [loss, *lengths])
     recorder = Recorder(model, T)
+    losses = torch.full((T,), torch.nan)
     token_ids = torch.tensor(encodings.ids)
-    losses = torch.full((T,), torch.nan) if loss else None
+    start = file.state if file else None
+    if start is not None:
+        recorder.restore(start.tensors)
+        losses = start.tensors["losses"]
     with torch.inference_mode(), model.router_hooks(recorder):
-        for first, group in _batches(prompts):
+        for number, (first, group) in enumerate(_batches(prompts)):
+            begun = None
+            if start is not None and number <= start.batch:
+                if number < start.batch:
+                    continue
+                begun = (start.layers, start.tensors["x"])
             rows = slice(group[0].start, group[-1].stop)
-            lengths = [p.stop - p.start for p in group]
-            index = TokenIndex.of_prompts(lengths, None, rows.start, first).to(model.device)
-            x = model.hidden(token_ids[rows], lengths, index=index, progress=True)
-            if losses is not None:
-                losses[rows] = token_losses(model, x, token_ids[rows], lengths)
-    return assemble(
+            sizes = [p.stop - p.start for p in group]
+            index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
+            sweep = model.sweep(
+                token_ids[rows], sizes, index=index, last=loss, resume=begun, progress=True
+            )
+            x = None
+            for layers, x in sweep:
+                if file is not None:
+                    file.save(number, layers, {**recorder.tensors, "losses": losses, "x": x})
+            if loss:
+                assert x is not None
+                losses[rows] = token_losses(model, x, token_ids[rows], sizes)
+    trace = assemble(
         model,
         encodings,
         prompts,
         recorder.arrays(T),
         generated=np.zeros(T, bool),
-        loss=None if losses is None else losses.numpy(),
+        loss=losses.numpy() if loss else None,
     )
+    if file is not None:
+        file.remove()
+    return trace
 
 
 def assemble(

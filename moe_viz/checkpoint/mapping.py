@@ -115,6 +115,21 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def rows(self, name: str, rows: Tensor) -> Tensor | Packed:
+        """Some rows of a tensor, by their numbers: of the embedding, those in use."""
+        return self[name][rows]
+
+    def size(self, name: str) -> int:
+        """Stored bytes of a tensor, or of all tensors of a module."""
+        places = [p for n, p in self._places.items() if n == name or n.startswith(f"{name}.")]
+        return sum(self._stored_bytes(place) for place in places)
+
+    def _stored_bytes(self, place: Place) -> int:
+        header = self._store.headers[place.key]
+        if place.rows is None:
+            return header.size
+        return header.size * (place.rows.stop - place.rows.start) // math.prod(header.shape[:-1])
+
     @property
     def kinds(self) -> dict[str, int]:
         """How the numbers are stored: each type, with the bytes it takes, most first."""

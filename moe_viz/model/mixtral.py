@@ -9,9 +9,9 @@ weights came from (`checkpoint`) and where they lie (`placement`) makes no diffe
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..config import MixtralConfig
 from ..errors import InputError
+from ..progress import progress_bar
 from ..provenance import RANDOM_WEIGHTS, Provenance
 from ..routing import RouterHook, TokenIndex
 from ..tokenizer import Tokenizer
@@ -42,6 +43,12 @@ class DecoderLayer(nn.Module):
         return x + joined(
             [self.moe(self.moe_norm(x[rows]), index, run.hooks) for rows, index in run.chunks]
         )
+
+    def route(self, x: Tensor, run: Pass) -> None:
+        """As far as the router, for its hooks alone."""
+        x = x + self.attention(self.attention_norm(x), run)
+        for rows, index in run.chunks:
+            self.moe.route(self.moe_norm(x[rows]), index, run.hooks)
 
 
 class Mixtral(nn.Module):
@@ -125,18 +132,54 @@ class Mixtral(nn.Module):
         *,
         cache: KVCache | None = None,
         index: TokenIndex | None = None,
-        progress: bool = False,
     ) -> Tensor:
-        """Hidden states (T, D) after the last layer, before the final norm; see `forward`.
+        """Hidden states (T, D) after the last layer, before the final norm; see `forward`."""
+        *_, (_, x) = self.sweep(token_ids, lengths, cache=cache, index=index)
+        return x
 
-        With `progress`, a bar counts the layers where they take longer than a moment.
+    def sweep(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int],
+        *,
+        cache: KVCache | None = None,
+        index: TokenIndex | None = None,
+        last: bool = True,
+        resume: tuple[int, Tensor] | None = None,
+        progress: bool = False,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """One layer after the other: how many are done, and the hidden states (T, D) after them.
+
+        Without `last`, the last layer goes as far as its router, all that a recording needs, and
+        nothing comes of it. `resume` is what this method gave before: it goes on from there. With
+        `progress`, a bar shows how far it is, where that takes longer than a moment.
         """
         check_tokens(token_ids, lengths, self.config)
         run = self._prepare(lengths, cache, index)
-        x = self.embedding(token_ids.to(self.device))  # (T, D)
-        for layer in _with_bar(self.layers) if progress else self.layers:
-            x = layer(x, run)
-        return x
+        if resume is None:
+            done, x = 0, self.embedding(token_ids.to(self.device))  # (T, D)
+        else:
+            done, x = resume[0], resume[1].to(self.device)
+        with closing(self.visit(done, len(token_ids), last, progress)) as layers:
+            for layer in layers:
+                if done == self.config.layers - 1 and not last:
+                    layer.route(x, run)
+                    return
+                x = layer(x, run)
+                done += 1
+                yield done, x
+
+    def visit(
+        self, done: int, tokens: int, last: bool, progress: bool
+    ) -> Generator[DecoderLayer, None, None]:
+        """The layers after the first `done`, in order, each ready to run; see `sweep`.
+
+        Where weights do not stay in memory, this is where they come and go.
+        """
+        with progress_bar("layers", self.config.layers, done, hidden=not progress) as bar:
+            for layer in islice(self.layers, done, None):
+                yield layer  # type: ignore[misc]
+                bar.update()
 
     def _prepare(
         self, lengths: Sequence[int], cache: KVCache | None, index: TokenIndex | None
@@ -153,15 +196,6 @@ class Mixtral(nn.Module):
             index = TokenIndex.of_prompts(lengths, past).to(self.device)
         angles = rotation(index.position, config.head_dim, config.rope_theta, self.dtype)
         return Pass(lengths, index, angles, self.chunk, self.hooks, cache)
-
-
-def _with_bar(layers: nn.ModuleList) -> Iterable[nn.Module]:
-    with warnings.catch_warnings():
-        # In a notebook without ipywidgets it warns, in red, that its bar will be plain text.
-        warnings.filterwarnings("ignore", "IProgress not found")
-        from tqdm.auto import tqdm
-
-        return tqdm(layers, "layers", leave=False, delay=2)
 
 
 def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfig) -> None:

@@ -58,8 +58,12 @@ class MoELayer(nn.Module):
         self.experts = nn.ModuleList(Expert(config) for _ in range(config.experts))
 
     def forward(self, x: Tensor, index: TokenIndex, hooks: Iterable[RouterHook] = ()) -> Tensor:
+        routing = self.route(x, index, hooks)
+        return run_experts(self.experts, x, routing.experts, routing.gates)
+
+    def route(self, x: Tensor, index: TokenIndex, hooks: Iterable[RouterHook] = ()) -> Routing:
+        """Which experts each token goes to, before any of them runs."""
         logits = self.router(x)  # (T, E)
         best, experts = logits.topk(self.k)  # (T, k) each, strongest first
         gates = best.softmax(-1)  # over the chosen only: the others count for nothing
-        routing = apply_hooks(hooks, Routing(self.layer, logits, experts, gates, index))
-        return run_experts(self.experts, x, routing.experts, routing.gates)
+        return apply_hooks(hooks, Routing(self.layer, logits, experts, gates, index))

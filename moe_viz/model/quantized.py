@@ -88,5 +88,4 @@ class PackedEmbedding(PackedModule):
         self.dtype = dtype
 
     def forward(self, ids: Tensor) -> Tensor:
-        used, places = ids.unique(return_inverse=True)
-        return self.packed[used].unpacked(self.dtype)[places]
+        return self.packed[ids].unpacked(self.dtype)

@@ -1,11 +1,12 @@
 """Where and when a model is computed.
 
-`load` opens a checkpoint, decides device and dtype, and hands back a model that is ready to run.
-So far there is one placement: resident, all weights on one device.
+`load` opens a checkpoint, decides device, dtype and placement, and hands back a model that is ready
+to run. Resident: all weights on one device. Stream: one pass over weights that need not fit.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +17,9 @@ from ..model import Mixtral
 from ..provenance import Provenance
 from ..tokenizer import Tokenizer
 from .resident import fill
+from .stream import StreamedMixtral
+
+PLACEMENTS = ("auto", "resident", "stream")
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -31,8 +35,10 @@ def load(
     `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's form; or a
     GGUF file, whose packed weights stay packed. `device` is `"auto"` (CUDA where there is one), or
     anything torch understands. `dtype` is `"auto"` (float32: exact arithmetic on the stored
-    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`. `placement` is `"auto"`
-    or `"resident"`.
+    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`. `placement` is
+    `"resident"` (all weights in memory), `"stream"` (they pass through memory once per recording,
+    and there is no generation), or `"auto"`: resident where that fits into free memory, else
+    stream.
 
     Raises `CheckpointError`, `ConfigError`, `TokenizerError` where the source is at fault, and
     `PlacementError` where this machine, or this version, cannot do what was asked.
@@ -42,23 +48,27 @@ def load(
     (8, '8x7m · float32')
     """
     checkpoint = open_checkpoint(source)
-    if placement not in ("auto", "resident"):
+    if placement not in PLACEMENTS:
         raise PlacementError(
-            f"placement must be 'auto' or 'resident' in this version, found {placement!r}."
+            f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
+            f"{placement!r}."
         )
     chosen_device, chosen_dtype = _device(device), _dtype(dtype)
-    _refuse_if_too_large(checkpoint, chosen_device, chosen_dtype)
+    placed = _choose(placement, checkpoint, chosen_device, chosen_dtype)
     tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
-    with torch.device("meta"):
-        model = Mixtral(checkpoint.config)
-    fill(model, checkpoint, chosen_device, chosen_dtype)
+    if placed == "stream":
+        model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
+    else:
+        with torch.device("meta"):
+            model = Mixtral(checkpoint.config)
+        fill(model, checkpoint, chosen_device, chosen_dtype)
     model.tokenizer = tokenizer
     model.provenance = Provenance(
         model=checkpoint.config.name,
         fingerprint=checkpoint.fingerprint(),
         dtype=str(chosen_dtype).removeprefix("torch."),
         quantisation=", ".join(checkpoint.packed_kinds) or "none",
-        placement="resident",
+        placement=placed,
         device=str(chosen_device),
         versions={"torch": torch.__version__},
     )
@@ -88,20 +98,35 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _refuse_if_too_large(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-    """Say so before reading for minutes, where the weights cannot fit."""
-    needed = checkpoint.memory(dtype)
-    if device.type == "cuda":
-        there = torch.cuda.mem_get_info(device)[0]
-    elif device.type == "cpu":
-        there = _available_memory()
-    else:
-        return
-    if needed > there:
+def _choose(
+    placement: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> str:
+    """Where the weights will lie, by what is free now; said before reading for minutes."""
+    needed, there = checkpoint.memory(dtype), _free_memory(device)
+    if placement == "stream" or needed <= there:
+        return "stream" if placement == "stream" else "resident"
+    sizes = (
+        f"{checkpoint.config.name} takes {needed / 2**30:.1f} GiB in "
+        f"{str(dtype).removeprefix('torch.')}, and {device} has {there / 2**30:.1f} GiB free"
+    )
+    if placement == "resident":
         raise PlacementError(
-            f"{checkpoint.config.name} takes {needed / 2**30:.1f} GiB in {dtype}, and {device} has "
-            f"{there / 2**30:.1f} GiB free. Try dtype='bfloat16', or a machine with more memory."
+            f"{sizes}. Take placement='stream', which reads the weights once per recording; "
+            "dtype='bfloat16', if that is enough; or a machine with more memory."
         )
+    print(
+        f"moe_viz: {sizes}; so placement='stream': each recording reads the weights once, and "
+        "generation is not offered.",
+        file=sys.stderr,
+    )
+    return "stream"
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes that may be taken on a device now; infinite where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _available_memory() if device.type == "cpu" else float("inf")
 
 
 def _available_memory() -> float:

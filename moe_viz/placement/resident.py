@@ -36,7 +36,7 @@ def fill(
 
 
 def stays_packed(name: str) -> bool:
-    """Whether a tensor's module can unpack it as it is used: linear layers and the embedding."""
+    """Whether a tensor's module can unpack it as it is used: all but routers and norms."""
     return ".router." not in name and "norm" not in name
 
 

@@ -28,12 +28,13 @@ HEAVY = {
 
 #: Who may know whom, from the source of the data to the page; each knows those before it.
 FLOW = [
-    {"errors", "files", "provenance", "embedded", "configfile"},
+    {"errors", "files", "provenance", "embedded", "configfile", "progress"},
     {"config", "tokenizer", "prompts"},
     {"ledger", "routing", "tracefile", "traceformat", "tracetable"},
     {"model", "trace"},
     {"checkpoint", "analysis"},
     {"placement", "view"},
+    {"unfinished"},
     {"record"},
     {"generate"},
     {"doctor"},
