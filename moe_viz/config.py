@@ -73,7 +73,7 @@ class MixtralConfig:
 
     def _refuse(self, name: str, expected: str, found: object) -> None:
         raise ConfigError(
-            f"{self.name}: {name} must be {expected}, found {found!r}. "
+            f"{self.name}: {name} must be {expected}, found {found!r:.80}. "
             "Correct this value in the configuration."
         )
 

@@ -32,12 +32,7 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     if raw.get("hidden_act", "silu") != "silu":
         raise ConfigError(f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}.")
-    if raw.get("sliding_window") not in (None, 4096):
-        raise ConfigError(
-            f"{where}: sliding_window is {raw['sliding_window']!r}; Mixtral attends to the "
-            "whole context, and moe_viz has no window to offer. Set it to null if the model "
-            "was trained without one."
-        )
+    _refuse_window(raw.get("sliding_window"), where)
     get = _reader(raw, where)
     # transformers 5 writes the base inside rope_parameters, 4 at the top level.
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
@@ -88,6 +83,7 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where}: has no 'moe' section, so it describes a dense model. moe_viz runs "
             "models of Mixtral's architecture only."
         )
+    _refuse_window(raw.get("sliding_window"), where)
     get = _reader(raw, where)
     return {
         "hidden_size": get("dim"),
@@ -112,22 +108,30 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     Mixtral's.
     """
     architecture = raw.get("general.architecture")
-    if architecture != "llama":
+    if not isinstance(architecture, str) or architecture != "llama":
         raise ConfigError(
             f"{where}: general.architecture must be 'llama', which is what GGUF files call a "
             f"Mixtral's, found {architecture!r:.40}."
         )
+    for key, value in raw.items():
+        if key.startswith("llama.") and not isinstance(value, int | float | str):
+            raise ConfigError(
+                f"{where}: {key} must be a single value, found {len(value)} of them. Expected the "
+                "configuration of a Mixtral."
+            )
     get = _reader({k.removeprefix("llama."): v for k, v in raw.items()}, where)
     if not raw.get("llama.expert_count"):
         raise ConfigError(
             f"{where}: llama.expert_count is missing or 0, so it describes a dense model. moe_viz "
             "runs models of Mixtral's architecture only."
         )
-    if raw.get("llama.rope.scaling.type", "none") != "none":
-        raise ConfigError(
-            f"{where}: RoPE is scaled ({raw['llama.rope.scaling.type']!r:.40}); expected "
-            "Mixtral's, which is not."
-        )
+    for name, neutral in (("scaling.type", "none"), ("scaling.factor", 1), ("scale_linear", 1)):
+        if raw.get(f"llama.rope.{name}", neutral) != neutral:
+            raise ConfigError(
+                f"{where}: RoPE is scaled: llama.rope.{name} is "
+                f"{raw[f'llama.rope.{name}']!r:.40}. Expected Mixtral's, which is not."
+            )
+    _refuse_window(raw.get("llama.attention.sliding_window"), where)
     heads, hidden = get("attention.head_count"), get("embedding_length")
     head_dim = raw.get("llama.attention.key_length", raw.get("llama.rope.dimension_count"))
     if head_dim is None and isinstance(heads, int) and heads > 0 and isinstance(hidden, int):
@@ -138,7 +142,8 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}: llama.{name} is {raw[f'llama.{name}']!r:.40}, and a head has {head_dim} "
                 "numbers. In Mixtral RoPE turns whole heads, and keys are as long as values."
             )
-    vocabulary = raw.get("tokenizer.ggml.tokens", ())
+    vocabulary = raw.get("tokenizer.ggml.tokens")
+    pieces = len(vocabulary) if isinstance(vocabulary, list) else None
     return {
         "hidden_size": hidden,
         "layers": get("block_count"),
@@ -148,11 +153,20 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         "expert_size": get("feed_forward_length"),
         "experts": get("expert_count"),
         "experts_per_token": get("expert_used_count"),
-        "vocab_size": raw.get("llama.vocab_size") or len(vocabulary),
+        "vocab_size": raw.get("llama.vocab_size", pieces),
         "context": get("context_length"),
         "rope_theta": get("rope.freq_base"),
         "norm_eps": get("attention.layer_norm_rms_epsilon"),
     }
+
+
+def _refuse_window(window: object, where: str) -> None:
+    """4096 stands in some early Mixtral files, wrongly: with it, text past 4k is nonsense."""
+    if window not in (None, 4096):
+        raise ConfigError(
+            f"{where}: sliding_window is {window!r:.40}; Mixtral attends to the whole context, and "
+            "moe_viz has no window to offer. Set it to null if the model was trained without one."
+        )
 
 
 def _number(raw: Mapping[str, Any], key: str, default: float, where: str) -> float:

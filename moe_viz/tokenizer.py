@@ -70,6 +70,11 @@ class Tokenizer:
                 "Download tokenizer.model again."
             ) from error
 
+        if self._model.bos_id() < 0:
+            raise TokenizerError(
+                f"{self.where}: has no token that begins a text (BOS). Expected a Mixtral's "
+                "tokenizer. Download it again, from where the weights come."
+            )
         # SentencePiece puts a space in front of every text; it stands for none of its characters.
         self._puts_space_first = self._model.id_to_piece(self._model.encode("a")[0])[0] == "▁"
 

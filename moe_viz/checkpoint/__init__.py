@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..config import MixtralConfig
 from ..embedded import EMBEDDED, embedded_folder
-from ..errors import CheckpointError
-from .gguf import GGUFStore
+from ..errors import CheckpointError, ConfigError
+from .gguf import GGUFStore, whole_split
 from .ggufvocabulary import sentencepiece_model
 from .mapping import Checkpoint
 from .pickles import PickleStore
@@ -54,7 +54,7 @@ def _open_folder(folder: Path) -> Checkpoint:
         weights = ("config.json", _hugging_face_files(folder) or consolidated)
     elif (folder / "params.json").is_file():
         weights = ("params.json", consolidated)
-    elif len(packed) == 1:
+    elif len(packed) == 1 or whole_split(packed):
         return _open_gguf(packed[0])
     else:
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
@@ -78,9 +78,12 @@ def _hugging_face_files(folder: Path) -> list[Path]:
 
 def _open_gguf(path: Path) -> Checkpoint:
     store = GGUFStore(path)
-    name = store.metadata.get("general.name")
-    name = name if isinstance(name, str) and name.strip() else path.stem
-    config = MixtralConfig.from_gguf(store.metadata, name, where=str(path))
+    said = store.metadata.get("general.name")
+    name = "".join(filter(str.isprintable, said))[:80].strip() if isinstance(said, str) else ""
+    try:
+        config = MixtralConfig.from_gguf(store.metadata, name or path.stem, where=str(path))
+    except ConfigError as error:  # what is impossible is said without the file's name
+        raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
     return Checkpoint(
         path, config, "its metadata", store, sentencepiece_model(store.metadata, path)
     )

@@ -19,7 +19,7 @@ from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from .ggufheader import GGUFHeader, read_header
-from .mapping import Stored
+from .mapping import Stored, refuse_twice
 
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -42,6 +42,7 @@ class GGUFStore:
         self._starts: dict[str, int] = {}
         for file, header in zip(files, opened, strict=True):
             for key, tensor in header.tensors.items():
+                refuse_twice(key, file, self.headers)
                 self.headers[key] = Stored(tensor.shape, tensor.kind, file, tensor.size)
                 self._starts[key] = tensor.start
         # Mapped, and copied where anybody writes, which nobody does: torch likes it writable.
@@ -58,6 +59,12 @@ class GGUFStore:
             return whole if rows is None else whole[rows]
         tensor = data.view(_PLAIN[header.kind]).view(header.shape)
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
+
+
+def whole_split(files: Sequence[Path]) -> bool:
+    """Whether these are parts of one file that was split."""
+    stems = {(match := _PART.search(f.name)) and f.name[: match.start()] for f in files}
+    return len(stems) == 1 and None not in stems
 
 
 def _rows(header: Stored) -> int:
@@ -79,7 +86,12 @@ def _parts(path: Path) -> Sequence[Path]:
     match = _PART.search(path.name)
     if match is None:
         return [path]
-    stem, count = path.name[: match.start()], int(match[2])
+    stem, number, count = path.name[: match.start()], int(match[1]), int(match[2])
+    if not 1 <= number <= count:
+        raise CheckpointError(
+            f"{path}: says that it is part {number} of {count}. Expected the name that it was "
+            "published with; rename it, or download it again."
+        )
     parts = [path.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:

@@ -35,6 +35,9 @@ _STRING, _ARRAY = 8, 9
 
 _MAX_DIMENSIONS = 4
 
+#: More than any model has: entries of a list or of the header, bytes of a name and of a text.
+_MOST, _LONGEST_NAME, _LONGEST_TEXT = 2**20, 2**16, 2**22
+
 
 @dataclass(frozen=True)
 class GGUFTensor:
@@ -87,24 +90,35 @@ class _Reader:
                 "Download a newer file of this model."
             )
         tensors, entries = self._count("tensors", 24), self._count("metadata entries", 13)
-        metadata = {self._string(): self._value(self._number("I")) for _ in range(entries)}
+        metadata: dict[str, Any] = {}
+        for _ in range(entries):
+            key, value = self._string(_LONGEST_NAME), self._value(self._number("I"))
+            if key in metadata:
+                raise self._damaged(f"{key!r:.80} is there twice")
+            metadata[key] = value
         infos = [self._tensor_info() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", 32)
-        if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-            raise self._damaged(f"general.alignment is {alignment!r:.40}, and no power of two")
-        start = -(-self.at // alignment) * alignment
+        if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
+            raise self._damaged(f"general.alignment is {alignment!r:.40}, and no multiple of 8")
+        start = end = -(-self.at // alignment) * alignment
         located: dict[str, GGUFTensor] = {}
+        before = "the header"
         for name, shape, kind, offset in infos:
             if name in located:
                 raise self._damaged(f"the tensor {name!r:.80} is there twice")
-            located[name] = self._locate(name, shape, kind, start + offset, alignment)
+            if start + offset != end:  # they lie end to end, in the order of the header
+                raise self._damaged(
+                    f"{name} should begin where {before} ends, at byte {end:,}, and begins at "
+                    f"{start + offset:,}"
+                )
+            located[name] = tensor = self._locate(name, shape, kind, end)
+            end += -(-tensor.size // alignment) * alignment
+            before = name
         return GGUFHeader(metadata, located)
 
-    def _locate(
-        self, name: str, shape: tuple[int, ...], kind: str, start: int, alignment: int
-    ) -> GGUFTensor:
+    def _locate(self, name: str, shape: tuple[int, ...], kind: str, start: int) -> GGUFTensor:
         size = math.prod(shape[:-1]) * self._row_bytes(name, shape[-1], kind)
-        if start % alignment or start + size > self.size:
+        if start + size > self.size:
             raise CheckpointError(
                 f"{self.path}: the tensor {name} should lie in bytes {start:,} to "
                 f"{start + size:,}; the file has {self.size:,}. It was probably cut short: "
@@ -123,7 +137,7 @@ class _Reader:
         return width // block.width * block.size
 
     def _tensor_info(self) -> tuple[str, tuple[int, ...], str, int]:
-        name, dimensions = self._string(), self._number("I")
+        name, dimensions = self._string(_LONGEST_NAME), self._number("I")
         if not 1 <= dimensions <= _MAX_DIMENSIONS:
             raise self._damaged(f"the tensor {name!r:.80} has {dimensions} dimensions")
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]  # ggml's go inside out
@@ -157,13 +171,13 @@ class _Reader:
         # 1e-5 is kept as the nearest float32, 9.99999975e-06: back to the number that was meant.
         return float(str(np.float32(value))) if _NUMBERS[kind] == "f" else value
 
-    def _string(self) -> str:
-        return self._bytes(self._count("characters", 1)).decode("utf-8")
+    def _string(self, longest: int = _LONGEST_TEXT) -> str:
+        return self._bytes(self._count("characters", 1, longest)).decode("utf-8")
 
-    def _count(self, what: str, smallest: int) -> int:
+    def _count(self, what: str, smallest: int, most: int = _MOST) -> int:
         """How many things follow, which must fit into what is left of the file."""
         count = self._number("Q")
-        if count * smallest > self.size - self.at:
+        if count > most or count * smallest > self.size - self.at:
             raise self._damaged(f"it announces {count:,} {what} at byte {self.at:,}")
         return count
 

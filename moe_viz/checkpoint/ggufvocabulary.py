@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import TokenizerError
 
 _BPE = 2
@@ -25,7 +27,7 @@ def sentencepiece_model(metadata: Mapping[str, Any], path: Path) -> bytes:
     Raises `TokenizerError` where it describes another kind of tokenizer, or is incomplete.
     """
     kind = metadata.get("tokenizer.ggml.model")
-    if kind != "llama":
+    if not isinstance(kind, str) or kind != "llama":
         raise TokenizerError(
             f"{path}: its tokenizer is of type {kind!r:.40}; expected 'llama', the SentencePiece "
             "model of every Mixtral. Is this file a Mixtral's?"
@@ -36,34 +38,44 @@ def sentencepiece_model(metadata: Mapping[str, Any], path: Path) -> bytes:
             f"{path}: tokenizer.ggml.tokens is missing; expected the list of all pieces. Download "
             "a file that holds its vocabulary."
         )
-    scores = metadata.get("tokenizer.ggml.scores")
-    types = metadata.get("tokenizer.ggml.token_type", [_NORMAL] * len(pieces))
-    for name, values in (("scores", scores), ("token_type", types)):
-        if values is None or len(values) != len(pieces):
-            raise TokenizerError(
-                f"{path}: tokenizer.ggml.{name} has {0 if values is None else len(values)} entries "
-                f"for {len(pieces)} pieces. The file is damaged: download it again."
-            )
-    assert scores is not None
+    scores = _numbers(metadata, "scores", len(pieces), path)
+    types = np.ones(len(pieces))
+    if "tokenizer.ggml.token_type" in metadata:
+        types = _numbers(metadata, "token_type", len(pieces), path)
     message = b"".join(
-        _message(1, _text(1, piece) + _float(2, float(score)) + _whole(3, _kind(int(kind))))
+        _message(1, _text(1, piece) + _float(2, score) + _whole(3, _kind(kind)))
         for piece, score, kind in zip(pieces, scores, types, strict=True)
     )
-
-    def special(name: str, default: int) -> int:
-        value = metadata.get(f"tokenizer.ggml.{name}_token_id", default)
-        return value if isinstance(value, int) else default
-
     trainer = _whole(3, _BPE) + _whole(35, 1)  # with byte fallback
-    trainer += _whole(40, special("unknown", 0)) + _whole(41, special("bos", 1))
-    trainer += _whole(42, special("eos", 2)) + _whole(43, -1)  # no padding
-    space_first = int(metadata.get("tokenizer.ggml.add_space_prefix", True))
-    normalizer = _text(1, "identity") + _whole(3, space_first) + _whole(4, 0) + _whole(5, 1)
+    # Which tokens begin and end a text: SentencePiece wants to know their pieces too.
+    for n, (name, default) in enumerate((("unknown", 0), ("bos", 1), ("eos", 2))):
+        number = metadata.get(f"tokenizer.ggml.{name}_token_id", default)
+        number = number if isinstance(number, int) and 0 <= number < len(pieces) else default
+        trainer += _whole(40 + n, number)
+        if number < len(pieces):
+            trainer += _text(45 + n, pieces[number])
+    trainer += _whole(43, -1)  # no padding
+    space_first = metadata.get("tokenizer.ggml.add_space_prefix", True)
+    normalizer = _text(1, "identity") + _whole(3, int(space_first is not False))
+    normalizer += _whole(4, 0) + _whole(5, 1)  # spaces stay as they are, and become ▁
     return message + _message(2, trainer) + _message(3, normalizer)
 
 
-def _kind(number: int) -> int:
-    return number if _NORMAL <= number <= _LAST_TYPE else _NORMAL
+def _numbers(metadata: Mapping[str, Any], name: str, count: int, path: Path) -> np.ndarray:
+    """A list of numbers in the metadata, one for each piece; finite, in float32."""
+    values = metadata.get(f"tokenizer.ggml.{name}")
+    found = len(values) if isinstance(values, np.ndarray) else 0
+    if not isinstance(values, np.ndarray) or found != count:
+        raise TokenizerError(
+            f"{path}: tokenizer.ggml.{name} has {found} numbers for {count} pieces. The file is "
+            "damaged: download it again."
+        )
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(values.astype(np.float32))
+
+
+def _kind(number: float) -> int:
+    return int(number) if _NORMAL <= number <= _LAST_TYPE else _NORMAL
 
 
 # ---- Protocol buffers: a field is its number and wire type, then its value --------------------

@@ -105,6 +105,8 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
     def __getitem__(self, name: str) -> Tensor | Packed:
         place = self._places[name]
         tensor = self._store.read(place.key, place.rows)
+        if isinstance(tensor, Packed) and len(place.shape) == 1:
+            return tensor.unpacked().view(place.shape)  # packed numbers are rows of a matrix
         if place.interleaved:
             return tensor[half_apart(place.shape[0], place.interleaved)]
         return tensor.T if place.transposed and isinstance(tensor, Tensor) else tensor
@@ -170,6 +172,16 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
                 exact = value.unpacked() if isinstance(value, Packed) else value.float()
                 digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def refuse_twice(key: str, file: Path, headers: Mapping[str, Stored]) -> None:
+    """Raise `CheckpointError` where another file holds a tensor of this name already."""
+    if key in headers:
+        raise CheckpointError(
+            f"{file}: holds {key}, which {headers[key].file.name} holds too. Expected each tensor "
+            "whole in one file. Download the files of one checkpoint only into a folder; files "
+            "that were cut for tensor parallelism must be merged first."
+        )
 
 
 def half_apart(rows: int, heads: int) -> Tensor:

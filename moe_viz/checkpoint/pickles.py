@@ -6,7 +6,6 @@ torch's own list of harmless types (`weights_only=True`); anything else in a fil
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .mapping import Stored
+from .mapping import Stored, refuse_twice
 
 _KINDS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -31,14 +30,9 @@ class PickleStore:
         self.headers: dict[str, Stored] = {}
         for path in files:
             for key, tensor in _load(path).items():
-                if key in self.headers:
-                    raise CheckpointError(
-                        f"{path}: holds {key}, which {self.headers[key].file.name} holds too. "
-                        "Expected each tensor whole in one file, as Mistral published them; files "
-                        "that were cut for tensor parallelism must be merged first."
-                    )
-                self._tensors[key] = tensor
-                self.headers[key] = _header(path, key, tensor)
+                header = _header(path, key, tensor)
+                refuse_twice(key, path, self.headers)
+                self._tensors[key], self.headers[key] = tensor, header
 
     def read(self, key: str, rows: slice | None) -> Tensor:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
@@ -49,8 +43,8 @@ class PickleStore:
 def _load(path: Path) -> Mapping[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+    except Exception as error:  # torch's unpickler stumbles over damage in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(
             f"{path}: is not a whole file of tensors ({reason}). Expected a torch file that holds "
             "nothing but tensors; download it again, or the safetensors files instead."
@@ -69,9 +63,14 @@ def _header(path: Path, key: object, tensor: object) -> Stored:
             f"{path}: {key!r:.80} is a {type(tensor).__name__}; expected names of tensors. Is this "
             "a file of weights, and not of a training run?"
         )
-    if tensor.dtype not in _KINDS or tensor.layout is not torch.strided:
+    if (
+        tensor.dtype not in _KINDS
+        or tensor.layout is not torch.strided
+        or tensor.device.type != "cpu"
+    ):
         raise CheckpointError(
-            f"{path}: {key} is stored as {tensor.dtype}; expected one of "
-            f"{', '.join(_KINDS.values())}. Download the weights in bf16, or convert them."
+            f"{path}: {key} is stored as {tensor.dtype} ({tensor.layout}, {tensor.device}); "
+            f"expected one of {', '.join(_KINDS.values())}. Download the weights in bf16, or "
+            "convert them."
         )
     return Stored(tuple(tensor.shape), _KINDS[tensor.dtype], path, tensor.nbytes)

@@ -22,7 +22,7 @@ from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
 from .layout import hugging_face
-from .mapping import Stored
+from .mapping import Stored, refuse_twice
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -43,6 +43,7 @@ class SafetensorsStore:
         self.headers: dict[str, Stored] = {}
         for path, opened in self._files.items():
             for key in opened.keys():  # noqa: SIM118
+                refuse_twice(key, path, self.headers)
                 self.headers[key] = _header(path, key, opened.get_slice(key))
 
     def read(self, key: str, rows: slice | None) -> Tensor:
@@ -96,8 +97,15 @@ def _open(path: Path):
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: is not a whole safetensors file ({error}). It was probably cut short; "
-            f"download it again (it has {path.stat().st_size:,} bytes now)."
+            f"download it again (it has {_size(path)} now)."
         ) from error
+
+
+def _size(path: Path) -> str:
+    try:
+        return f"{path.stat().st_size:,} bytes"
+    except OSError:  # a link to nowhere
+        return "no contents"
 
 
 def save_checkpoint(

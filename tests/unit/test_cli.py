@@ -149,8 +149,8 @@ REFUSED = [
     # models and machines
     *(([*RECORD, "text", "-m", m], "Expected") for m in ("nowhere", "x" * 5000, "~nobody-at-all")),
     ([*GENERATE, "text", "-m", "org/name"], "no such folder"),
-    ([*GENERATE, "text", "-m", TRACE], "is not a checkpoint folder"),
-    ([*GENERATE, "text", "-m", "."], "is not a checkpoint folder"),
+    ([*GENERATE, "text", "-m", TRACE], "a single file, and not a .gguf"),
+    ([*GENERATE, "text", "-m", "."], "a single file, and not a .gguf"),
     ([*GENERATE, "text", "--dtype", "float8"], "bfloat16"),
     ([*GENERATE, "text", "--device", "mars"], "mars"),
     ([*GENERATE, "text", "--device", "meta"], "meta"),

@@ -1,0 +1,104 @@
+"""Do two runs of the same tokens route alike? Of another dtype, quantisation, backend, checkpoint.
+
+In: two traces of the same tokens. Out: an `Agreement`: per layer, how far their choices coincide,
+beside what runs that have nothing to do with each other would give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import TraceError
+from ..trace import Trace
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two runs, layer by layer; shares are of `tokens`, special tokens left out."""
+
+    titles: tuple[str, str]
+    layers: tuple[int, ...]
+    tokens: int
+    overlap: np.ndarray  # (L,) mean share of a token's k experts that both runs chose
+    identical: np.ndarray  # (L,) share of tokens with the same set of experts
+    first: np.ndarray  # (L,) share of tokens with the same first choice
+    chance: np.ndarray  # (L,) overlap of independent choices with these runs' loads
+    logit_error: np.ndarray  # (L,) |difference| / |first run|, of router logits less their mean
+    margin: np.ndarray  # (L,) median margin of all tokens in the first run
+    margin_changed: np.ndarray  # (L,) … of those whose set changed; NaN where none did
+
+    def __repr__(self) -> str:
+        return (
+            f"<Agreement of {self.titles[0]} and {self.titles[1]}: {self.tokens:,} tokens, "
+            f"{self.identical.mean():.1%} of all sets of experts are the same, overlap "
+            f"{self.overlap.mean():.1%} (chance {self.chance.mean():.1%})>"
+        )
+
+
+def compare(a: Trace, b: Trace) -> Agreement:
+    """Agreement of two runs of the same tokens: mean |S ∩ S′| / k, and where they part.
+
+    S is the set of experts that a token went to, unused slots (−1) left out of it. `chance` is
+    Σ_e p_e p′_e / k, with p_e the share of tokens that expert e gets: what independent choices with
+    the same loads would share.
+
+    Raises `TraceError` where tokens, layers or experts are not the same.
+
+    >>> import moe_viz as mv
+    >>> ids = [[1, 30, 500, 7, 9]]
+    >>> runs = [mv.record(mv.load("8x7m", dtype=d), ids) for d in ("float32", "bfloat16")]
+    >>> agreement = mv.compare(*runs)
+    >>> agreement.tokens, bool(agreement.overlap.mean() > agreement.chance.mean())
+    (4, True)
+    """
+    _refuse_strangers(a, b)
+    counted = ~a.special
+    if not counted.any():
+        raise TraceError("These traces hold special tokens only: there is nothing to compare.")
+    E = a.router_logits.shape[2]
+    sets = [_membership(trace.experts[:, counted], E) for trace in (a, b)]  # (L, T, E) bool
+    both = (sets[0] & sets[1]).sum(axis=2)
+    k = np.maximum(sets[0].sum(axis=2), sets[1].sum(axis=2))
+    changed = (sets[0] != sets[1]).any(axis=2)
+    margins = a.margins[:, counted]
+    loads = [chosen.mean(axis=1) for chosen in sets]  # (L, E)
+    logits = [trace.router_logits[:, counted].astype(np.float64) for trace in (a, b)]
+    # A constant added to all of a token's logits changes no decision.
+    centred = [x - x.mean(axis=2, keepdims=True) for x in logits]
+    error = np.linalg.norm(centred[1] - centred[0], axis=(1, 2))
+    return Agreement(
+        titles=(a.provenance.title, b.provenance.title),
+        layers=a.layers,
+        tokens=int(counted.sum()),
+        overlap=(both / np.maximum(k, 1)).mean(axis=1),
+        identical=1 - changed.mean(axis=1),
+        first=(a.experts[:, counted, 0] == b.experts[:, counted, 0]).mean(axis=1),
+        chance=(loads[0] * loads[1]).sum(axis=1) / np.maximum(k.mean(axis=1), 1),
+        logit_error=error / np.linalg.norm(centred[0], axis=(1, 2)),
+        margin=np.median(margins, axis=1),
+        margin_changed=np.array(
+            [np.median(m[c]) if c.any() else np.nan for m, c in zip(margins, changed, strict=True)]
+        ),
+    )
+
+
+def _membership(experts: np.ndarray, E: int) -> np.ndarray:
+    """Which experts each token went to: (L, T, k) numbers → (L, T, E) bool."""
+    return (experts[..., None] == np.arange(E)).any(axis=2)
+
+
+def _refuse_strangers(a: Trace, b: Trace) -> None:
+    if not np.array_equal(a.token_ids, b.token_ids) or [p.stop for p in a.prompts] != [
+        p.stop for p in b.prompts
+    ]:
+        raise TraceError(
+            f"These two traces are not of the same tokens ({len(a):,} and {len(b):,}). Record the "
+            "same prompts with both models."
+        )
+    if a.layers != b.layers or a.router_logits.shape != b.router_logits.shape:
+        raise TraceError(
+            f"These two traces have other layers or experts: {len(a.layers)} layers of "
+            f"{a.router_logits.shape[2]} and {len(b.layers)} of {b.router_logits.shape[2]}."
+        )

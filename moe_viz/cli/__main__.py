@@ -1,0 +1,5 @@
+"""`python -m moe_viz.cli`."""
+
+from . import main
+
+main()

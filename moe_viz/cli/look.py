@@ -1,0 +1,86 @@
+"""Commands that look: at traces, checkpoints, sizes and this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import InputError
+from .app import app, console
+
+
+@app.command()
+def explore(
+    trace: Annotated[Path, typer.Argument(help="A trace written by record.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page to write (default: beside it).")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Write a trace as one offline page, and open it.
+
+    Example: [bold]moe-viz explore hello.safetensors[/]
+    """
+    from ..trace import Trace
+    from ..view import save_page
+
+    opened, page = Trace.load(trace), out or trace.with_suffix(".html")
+    if page.resolve() == trace.resolve():
+        raise InputError(f"{page}: is the trace itself. Choose another page with --out.")
+    save_page(opened, page)
+    console.print(f"written to {page}", markup=False)
+    if browser:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+
+
+@app.command()
+def ledger(
+    model: Annotated[
+        str, typer.Argument(help="mixtral-8x7b, mixtral-8x22b, 8x7m, or a config.json.")
+    ] = "mixtral-8x7b",
+) -> None:
+    """Count what a Mixtral stores and what one token uses, part by part.
+
+    Example: [bold]moe-viz ledger mixtral-8x7b[/]
+    """
+    from ..config import MixtralConfig
+    from ..ledger import ledger as account
+
+    is_file = model.endswith(".json")
+    books = account(MixtralConfig.from_file(model) if is_file else model)
+    table = Table(title=f"{books.config.name}: parameters")
+    for name in ("part", "stored", "used by a token"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    for part in books.parts:
+        table.add_row(part.name, f"{part.total:,}", f"{part.active:,}")
+    table.add_section()
+    table.add_row("[bold]total[/]", f"[bold]{books.total:,}[/]", f"[bold]{books.active:,}[/]")
+    console.print(table)
+    console.print(
+        f"{books.bytes('bfloat16') / 2**30:,.2f} GiB in bf16; "
+        f"{books.flops_per_token() / 1e9:,.2f} GFLOP a token, attention scores apart; "
+        f"{books.cache_per_token('bfloat16'):,} bytes of cache a token.\n"
+        f"The dense twin (one expert a layer, no router) has {books.dense_twin:,} parameters: "
+        f"{books.config.experts} × that is {books.config.experts * books.dense_twin:,}, and not "
+        f"this model."
+    )
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, and whether moe_viz can run here.
+
+    Example: [bold]moe-viz doctor[/]
+    """
+    from ..doctor import examine
+
+    table = Table(show_header=False)
+    for name, finding in examine():
+        table.add_row(name, escape(finding))
+    console.print(table)
