@@ -16,8 +16,10 @@ __version__ = "0.1.0"
 _WHERE = {
     "Trace": "trace",
     "MixtralConfig": "config",
+    "compare": "analysis.agreement",
     "explore": "view",
     "generate": "generate",
+    "inspect": "inspection",
     "ledger": "ledger",
     "load": "placement",
     "record": "record",
@@ -29,9 +31,11 @@ __all__ = [
     "MixtralConfig",
     "Trace",
     "__version__",
+    "compare",
     "errors",
     "explore",
     "generate",
+    "inspect",
     "ledger",
     "load",
     "prompts",
@@ -42,8 +46,10 @@ __all__ = [
 if TYPE_CHECKING:
     from . import errors as errors
     from . import prompts as prompts
+    from .analysis.agreement import compare as compare
     from .config import MixtralConfig as MixtralConfig
     from .generate import generate as generate
+    from .inspection import inspect as inspect
     from .ledger import ledger as ledger
     from .placement import load as load
     from .record import record as record

@@ -73,6 +73,50 @@ def ledger(
 
 
 @app.command()
+def inspect(
+    source: Annotated[str, typer.Argument(help="8x7m, a folder of weights, or a .gguf file.")],
+) -> None:
+    """Say what is in a checkpoint, from its headers: format, shape, types, sizes.
+
+    Example: [bold]moe-viz inspect mixtral-8x7b-v0.1.Q4_K_M.gguf[/]
+    """
+    from ..inspection import inspect as look_into
+
+    table = Table(show_header=False)
+    for name, finding in look_into(source):
+        table.add_row(name, escape(finding))
+    console.print(table)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A trace written by record.")],
+    second: Annotated[Path, typer.Argument(help="Another trace of the same tokens.")],
+) -> None:
+    """Say how far two runs of the same tokens route alike, layer by layer.
+
+    Example: [bold]moe-viz compare exact.safetensors q4.safetensors[/]
+    """
+    from ..analysis.agreement import compare as run
+    from ..trace import Trace
+
+    found = run(Trace.load(first), Trace.load(second))
+    table = Table(title=f"{escape(found.titles[0])} and {escape(found.titles[1])}")
+    columns = ("layer", "same experts", "overlap", "by chance", "same first choice", "logit error",
+               "margin", "margin where changed")  # fmt: skip
+    for name in columns:
+        table.add_column(name, justify="right")
+    for n, layer in enumerate(found.layers):
+        shares = (found.identical, found.overlap, found.chance, found.first)
+        numbers = (found.logit_error, found.margin, found.margin_changed)
+        table.add_row(
+            str(layer), *(f"{x[n]:.1%}" for x in shares), *(f"{x[n]:.2g}" for x in numbers)
+        )
+    table.caption = f"{found.tokens:,} tokens, special ones left out; margins of the first run."
+    console.print(table)
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine has, and whether moe_viz can run here.
 

@@ -37,7 +37,7 @@ FLOW = [
     {"unfinished"},
     {"record"},
     {"generate"},
-    {"doctor"},
+    {"doctor", "inspection"},
     {"cli", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}

@@ -119,6 +119,36 @@ def test_ledger(preset, numbers):
     assert all(number in result.output for number in numbers)
 
 
+def test_inspect():
+    result = CliRunner().invoke(app, ["inspect", "8x7m"])
+    assert result.exit_code == 0
+    for word in ("Hugging Face", "BF16 100.0%", "24,263,936", "46.3 MiB"):
+        assert word in result.output
+
+
+def test_compare(tmp_path):
+    ids = [[1, 30, 500, 7, 9]]
+    for dtype in ("float32", "bfloat16"):
+        trace = mv.record(mv.load("8x7m", dtype=dtype), ids)
+        trace.save(tmp_path / dtype)
+    result = CliRunner().invoke(
+        app, ["compare", str(tmp_path / "float32"), str(tmp_path / "bfloat16")]
+    )
+    assert result.exit_code == 0
+    for word in ("8x7m · float32 and 8x7m · bfloat16", "by chance", "4 tokens"):
+        assert word in result.output
+
+
+def test_record_streams_and_resumes(tmp_path):
+    out = tmp_path / "t.safetensors"
+    half = tmp_path / "half"
+    command = ["record", "Good morning", "-o", str(out), "--placement", "stream"]
+    result = CliRunner().invoke(app, [*command, "--resume", str(half)])
+    assert result.exit_code == 0
+    assert mv.Trace.load(out).provenance.placement == "stream"
+    assert not half.exists()
+
+
 def test_doctor():
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
@@ -150,7 +180,7 @@ REFUSED = [
     *(([*RECORD, "text", "-m", m], "Expected") for m in ("nowhere", "x" * 5000, "~nobody-at-all")),
     ([*GENERATE, "text", "-m", "org/name"], "no such folder"),
     ([*GENERATE, "text", "-m", TRACE], "a single file, and not a .gguf"),
-    ([*GENERATE, "text", "-m", "."], "a single file, and not a .gguf"),
+    ([*GENERATE, "text", "-m", "."], "is not a checkpoint folder"),
     ([*GENERATE, "text", "--dtype", "float8"], "bfloat16"),
     ([*GENERATE, "text", "--device", "mars"], "mars"),
     ([*GENERATE, "text", "--device", "meta"], "meta"),
