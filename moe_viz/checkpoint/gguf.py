@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from .ggufheader import GGUFHeader, read_header
+from .mapped import PLAIN, map_file
 from .mapping import Stored, refuse_twice
-
-_PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 #: How llama.cpp names the parts of a file that it split.
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -45,10 +43,7 @@ class GGUFStore:
                 refuse_twice(key, file, self.headers)
                 self.headers[key] = Stored(tensor.shape, tensor.kind, file, tensor.size)
                 self._starts[key] = tensor.start
-        # Mapped, and copied where anybody writes, which nobody does: torch likes it writable.
-        self._bytes = {
-            file: torch.from_numpy(np.memmap(file, np.uint8, mode="c")) for file in files
-        }
+        self._bytes = {file: map_file(file) for file in files}
 
     def read(self, key: str, rows: slice | None) -> Tensor | Packed:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
@@ -57,7 +52,7 @@ class GGUFStore:
         if header.kind in BLOCK_TYPES:
             whole = Packed(data.view(-1, header.size // max(1, _rows(header))), header.kind)
             return whole if rows is None else whole[rows]
-        tensor = data.view(_PLAIN[header.kind]).view(header.shape)
+        tensor = data.view(PLAIN[header.kind]).view(header.shape)
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
+from .mapped import PLAIN
 
 #: Numbers of GGUF's tensor types, as `ggml.h` counts them.
 _TENSOR_TYPES = {
@@ -25,7 +26,6 @@ _TENSOR_TYPES = {
     10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
     20: "IQ4_NL", 23: "IQ4_XS",
 }  # fmt: skip
-_PLAIN = {"F32": 4, "F16": 2, "BF16": 2}
 
 #: Numbers of GGUF's metadata types → how struct and NumPy call them.
 _NUMBERS = {
@@ -127,8 +127,8 @@ class _Reader:
         return GGUFTensor(shape, kind, start, size)
 
     def _row_bytes(self, name: str, width: int, kind: str) -> int:
-        if kind in _PLAIN:
-            return width * _PLAIN[kind]
+        if kind in PLAIN:
+            return width * PLAIN[kind].itemsize
         block = BLOCK_TYPES[kind]
         if width % block.width:
             raise self._damaged(

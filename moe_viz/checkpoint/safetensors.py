@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,11 +21,11 @@ from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
 from .layout import hugging_face
+from .mapped import PLAIN, map_file
 from .mapping import Stored, refuse_twice
+from .safetensorsheader import SafetensorsEntry, read_header
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-
-_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 #: What a JSON file that is not what it should be can raise when it is read.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -39,27 +38,33 @@ class SafetensorsStore:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self._files = {path: _open(path) for path in files}
         self.headers: dict[str, Stored] = {}
-        for path, opened in self._files.items():
-            for key in opened.keys():  # noqa: SIM118
+        self._starts: dict[str, int] = {}
+        for path in files:
+            for key, entry in _read(path).items():
                 refuse_twice(key, path, self.headers)
-                self.headers[key] = _header(path, key, opened.get_slice(key))
+                self.headers[key] = Stored(entry.shape, entry.kind, path, entry.size)
+                self._starts[key] = entry.start
+        self._bytes = {path: map_file(path) for path in files}
 
     def read(self, key: str, rows: slice | None) -> Tensor:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
-        tensor = self._files[self.headers[key].file].get_tensor(key)
+        header, start = self.headers[key], self._starts[key]
+        data = self._bytes[header.file][start : start + header.size]
+        if start % PLAIN[header.kind].itemsize:  # a header of odd length: nothing lies where it may
+            data = data.clone()
+        tensor = data.view(PLAIN[header.kind]).view(header.shape)
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
 
 
-def _header(path: Path, key: str, header) -> Stored:
-    shape, kind = tuple(header.get_shape()), header.get_dtype()
-    if kind not in _BYTES:
+def _read(path: Path) -> dict[str, SafetensorsEntry]:
+    try:
+        with open(path, "rb") as file:
+            return read_header(file, path.stat().st_size, path)
+    except OSError as error:
         raise CheckpointError(
-            f"{path}: {key} is stored as {kind}; expected one of {', '.join(_BYTES)}. Download the "
-            "weights in bf16, or convert them."
-        )
-    return Stored(shape, kind, path, torch.Size(shape).numel() * _BYTES[kind])
+            f"{path}: is not a whole safetensors file ({error.strerror}). Download it again."
+        ) from error
 
 
 def indexed(index: Path) -> list[Path]:
@@ -89,23 +94,6 @@ def indexed(index: Path) -> list[Path]:
             f"{missing[0]!r}. Download them into this folder."
         )
     return [index.parent / name for name in names]
-
-
-def _open(path: Path):
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: is not a whole safetensors file ({error}). It was probably cut short; "
-            f"download it again (it has {_size(path)} now)."
-        ) from error
-
-
-def _size(path: Path) -> str:
-    try:
-        return f"{path.stat().st_size:,} bytes"
-    except OSError:  # a link to nowhere
-        return "no contents"
 
 
 def save_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tracemalloc
@@ -13,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 import moe_viz as mv
 from moe_viz.checkpoint import embedded_folder, open_checkpoint, save_checkpoint
+from moe_viz.checkpoint.layout import hugging_face, shapes
+from moe_viz.config import MixtralConfig
 from moe_viz.errors import CheckpointError, ConfigError, InputError, MoeVizError, TokenizerError
 from tests.conftest import random_model, small_config
 
@@ -86,6 +89,58 @@ def test_a_missing_shard_is_named(sharded):
     shard = sorted(sharded.glob("*.safetensors"))[1]
     shard.unlink()
     refused(CheckpointError, sharded, str(sharded), shard.name, "Download")
+
+
+def test_a_file_larger_than_memory_opens(tmp_path):
+    """All 87 GiB of Mixtral 8x7B, as a file with nothing in it."""
+    config = MixtralConfig.preset("mixtral-8x7b")
+    header, end = {}, 0
+    for name, shape in shapes(config):
+        size = 2 * math.prod(shape)
+        offsets = [end, end + size]
+        header[hugging_face(name)] = {"dtype": "BF16", "shape": shape, "data_offsets": offsets}
+        end += size
+    raw = json.dumps(header).encode()
+    with open(tmp_path / WEIGHTS, "wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        file.truncate(8 + len(raw) + end)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_hf()))
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.memory(torch.bfloat16) == 93_405_585_408
+    assert checkpoint["layers.31.moe.experts.7.w2.weight"][4095, -1] == 0
+
+
+def test_writing_to_a_loaded_model_changes_no_file(folder):
+    before = (folder / WEIGHTS).read_bytes()
+    mv.load(folder).head.weight.fill_(1.0)
+    assert (folder / WEIGHTS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h["a"].update(data_offsets=[0, 12]),
+        lambda h: h["a"].update(data_offsets=[8, 0]),
+        lambda h: h["a"].update(data_offsets=[0, 8, 9]),
+        lambda h: h["a"].update(data_offsets=[0.0, 8.0]),
+        lambda h: h["a"].update(shape=[-2]),
+        lambda h: h["a"].update(shape="2"),
+        lambda h: h["b"].update(data_offsets=[4, 12]),
+        lambda h: h["b"].update(data_offsets=[0, 8]),
+        lambda h: h["a"].pop("dtype"),
+        lambda h: h.update(c=5),
+        lambda h: h.update(c={"dtype": "F32", "shape": [0], "data_offsets": [2**63, 2**63]}),
+    ],
+)
+def test_a_header_that_contradicts_itself(folder, change):
+    header = {
+        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]},
+    }
+    change(header)
+    raw = json.dumps(header).encode()
+    (folder / WEIGHTS).write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(16))
+    refused(CheckpointError, folder, str(folder / WEIGHTS), "not a whole safetensors file")
 
 
 # ---- What is no checkpoint -------------------------------------------------------------------
