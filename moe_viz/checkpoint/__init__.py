@@ -12,11 +12,11 @@ from pathlib import Path
 from ..config import MixtralConfig
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
-from .gguf import GGUFStore, whole_split
+from .gguf import open_gguf, whole_split
 from .ggufvocabulary import sentencepiece_model
 from .mapping import Checkpoint
 from .pickles import PickleStore
-from .safetensors import INDEX, SINGLE, SafetensorsStore, indexed, save_checkpoint
+from .safetensors import INDEX, SINGLE, indexed, open_safetensors, save_checkpoint
 
 __all__ = ["Checkpoint", "embedded_folder", "open_checkpoint", "save_checkpoint"]
 
@@ -66,7 +66,7 @@ def _open_folder(folder: Path) -> Checkpoint:
             f"with {INDEX}, or consolidated.*.safetensors or .pt; found none. Download the "
             "weights into this folder."
         )
-    store = SafetensorsStore(weights[1]) if weights[1] else PickleStore(pickled)
+    store = open_safetensors(weights[1]) if weights[1] else PickleStore(pickled)
     return Checkpoint(folder, config, weights[0], store, folder / "tokenizer.model")
 
 
@@ -77,13 +77,11 @@ def _hugging_face_files(folder: Path) -> list[Path]:
 
 
 def _open_gguf(path: Path) -> Checkpoint:
-    store = GGUFStore(path)
-    said = store.metadata.get("general.name")
+    metadata, store = open_gguf(path)
+    said = metadata.get("general.name")
     name = "".join(filter(str.isprintable, said))[:80].strip() if isinstance(said, str) else ""
     try:
-        config = MixtralConfig.from_gguf(store.metadata, name or path.stem, where=str(path))
+        config = MixtralConfig.from_gguf(metadata, name or path.stem, where=str(path))
     except ConfigError as error:  # what is impossible is said without the file's name
         raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
-    return Checkpoint(
-        path, config, "its metadata", store, sentencepiece_model(store.metadata, path)
-    )
+    return Checkpoint(path, config, "its metadata", store, sentencepiece_model(metadata, path))

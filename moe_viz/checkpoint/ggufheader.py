@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
-from .mapped import PLAIN
+from .stored import PLAIN, Stored
 
 #: Numbers of GGUF's tensor types, as `ggml.h` counts them.
 _TENSOR_TYPES = {
@@ -40,21 +40,11 @@ _MOST, _LONGEST_NAME, _LONGEST_TEXT = 2**20, 2**16, 2**22
 
 
 @dataclass(frozen=True)
-class GGUFTensor:
-    """One tensor's entry: its shape as PyTorch writes it, and the bytes it takes."""
-
-    shape: tuple[int, ...]
-    kind: str
-    start: int  # byte of the file
-    size: int  # bytes
-
-
-@dataclass(frozen=True)
 class GGUFHeader:
     """Metadata and tensors of one GGUF file."""
 
     metadata: dict[str, Any]
-    tensors: dict[str, GGUFTensor]
+    tensors: dict[str, Stored]
 
 
 def read_header(file: BinaryIO, size: int, path: Path) -> GGUFHeader:
@@ -101,7 +91,7 @@ class _Reader:
         if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
             raise self._damaged(f"general.alignment is {alignment!r:.40}, and no multiple of 8")
         start = end = -(-self.at // alignment) * alignment
-        located: dict[str, GGUFTensor] = {}
+        located: dict[str, Stored] = {}
         before = "the header"
         for name, shape, kind, offset in infos:
             if name in located:
@@ -116,7 +106,7 @@ class _Reader:
             before = name
         return GGUFHeader(metadata, located)
 
-    def _locate(self, name: str, shape: tuple[int, ...], kind: str, start: int) -> GGUFTensor:
+    def _locate(self, name: str, shape: tuple[int, ...], kind: str, start: int) -> Stored:
         size = math.prod(shape[:-1]) * self._row_bytes(name, shape[-1], kind)
         if start + size > self.size:
             raise CheckpointError(
@@ -124,7 +114,7 @@ class _Reader:
                 f"{start + size:,}; the file has {self.size:,}. It was probably cut short: "
                 "download it again."
             )
-        return GGUFTensor(shape, kind, start, size)
+        return Stored(shape, kind, self.path, start, size)
 
     def _row_bytes(self, name: str, width: int, kind: str) -> int:
         if kind in PLAIN:

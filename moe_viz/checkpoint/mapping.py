@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,32 +21,10 @@ from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from .layout import LAYOUTS, Place, Shape, detect
+from .stored import Store, Stored
 
 #: Tensors that some files hold and no Mixtral needs: RoPE's frequencies follow from the config.
 _HARMLESS = ("rotary_emb.inv_freq",)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a header says about one stored tensor."""
-
-    shape: Shape
-    kind: str  # "F32", "F16", "BF16", or a type of packed blocks
-    file: Path
-    size: int  # bytes
-
-
-class Store(Protocol):
-    """Stored tensors, as one file format keeps them, under the names that it gives them."""
-
-    @property
-    def headers(self) -> Mapping[str, Stored]:
-        """What the files say about every tensor."""
-        ...
-
-    def read(self, key: str, rows: slice | None) -> Tensor | Packed:
-        """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
-        ...
 
 
 class Checkpoint(Mapping[str, "Tensor | Packed"]):
@@ -172,16 +149,6 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
                 exact = value.unpacked() if isinstance(value, Packed) else value.float()
                 digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-def refuse_twice(key: str, file: Path, headers: Mapping[str, Stored]) -> None:
-    """Raise `CheckpointError` where another file holds a tensor of this name already."""
-    if key in headers:
-        raise CheckpointError(
-            f"{file}: holds {key}, which {headers[key].file.name} holds too. Expected each tensor "
-            "whole in one file. Download the files of one checkpoint only into a folder; files "
-            "that were cut for tensor parallelism must be merged first."
-        )
 
 
 def half_apart(rows: int, heads: int) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .mapping import Stored, refuse_twice
+from .stored import PLAIN, Stored, gather
 
-_KINDS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_KINDS = {dtype: kind for kind, dtype in PLAIN.items()}
 
 
 class PickleStore:
@@ -26,13 +26,14 @@ class PickleStore:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self._tensors: dict[str, Tensor] = {}
-        self.headers: dict[str, Stored] = {}
-        for path in files:
-            for key, tensor in _load(path).items():
-                header = _header(path, key, tensor)
-                refuse_twice(key, path, self.headers)
-                self._tensors[key], self.headers[key] = tensor, header
+        loaded = {path: _load(path) for path in files}
+        self.headers = gather(
+            {
+                path: {k: _header(path, k, t) for k, t in found.items()}
+                for path, found in loaded.items()
+            }
+        )
+        self._tensors = {key: loaded[header.file][key] for key, header in self.headers.items()}
 
     def read(self, key: str, rows: slice | None) -> Tensor:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
@@ -73,4 +74,4 @@ def _header(path: Path, key: object, tensor: object) -> Stored:
             f"expected one of {', '.join(_KINDS.values())}. Download the weights in bf16, or "
             "convert them."
         )
-    return Stored(tuple(tensor.shape), _KINDS[tensor.dtype], path, tensor.nbytes)
+    return Stored(tuple(tensor.shape), _KINDS[tensor.dtype], path, 0, tensor.nbytes)

@@ -15,15 +15,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
 from .layout import hugging_face
-from .mapped import PLAIN, map_file
-from .mapping import Stored, refuse_twice
-from .safetensorsheader import SafetensorsEntry, read_header
+from .safetensorsheader import read_header
+from .stored import ByteStore, Stored, gather
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -31,33 +29,15 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-class SafetensorsStore:
+def open_safetensors(files: Sequence[Path]) -> ByteStore:
     """The tensors of one or several safetensors files.
 
     Raises `CheckpointError` where a file is cut short, or holds another type of number.
     """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.headers: dict[str, Stored] = {}
-        self._starts: dict[str, int] = {}
-        for path in files:
-            for key, entry in _read(path).items():
-                refuse_twice(key, path, self.headers)
-                self.headers[key] = Stored(entry.shape, entry.kind, path, entry.size)
-                self._starts[key] = entry.start
-        self._bytes = {path: map_file(path) for path in files}
-
-    def read(self, key: str, rows: slice | None) -> Tensor:
-        """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
-        header, start = self.headers[key], self._starts[key]
-        data = self._bytes[header.file][start : start + header.size]
-        if start % PLAIN[header.kind].itemsize:  # a header of odd length: nothing lies where it may
-            data = data.clone()
-        tensor = data.view(PLAIN[header.kind]).view(header.shape)
-        return tensor if rows is None else tensor.flatten(0, -2)[rows]
+    return ByteStore(gather({path: _read(path) for path in files}))
 
 
-def _read(path: Path) -> dict[str, SafetensorsEntry]:
+def _read(path: Path) -> dict[str, Stored]:
     try:
         with open(path, "rb") as file:
             return read_header(file, path.stat().st_size, path)

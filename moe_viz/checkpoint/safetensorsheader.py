@@ -10,27 +10,16 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
-from .mapped import PLAIN
+from .stored import PLAIN, Stored
 
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library has it
 
 
-@dataclass(frozen=True)
-class SafetensorsEntry:
-    """One tensor's entry."""
-
-    shape: tuple[int, ...]
-    kind: str
-    start: int  # byte of the file
-    size: int  # bytes
-
-
-def read_header(file: BinaryIO, size: int, path: Path) -> dict[str, SafetensorsEntry]:
+def read_header(file: BinaryIO, size: int, path: Path) -> dict[str, Stored]:
     """Read the header of an open file of `size` bytes; `path` is what messages call it.
 
     Raises `CheckpointError` where it is no safetensors file, cut short, contradicts itself, or
@@ -54,7 +43,7 @@ def read_header(file: BinaryIO, size: int, path: Path) -> dict[str, SafetensorsE
     return entries
 
 
-def _entry(name: str, entry: dict[str, Any], data: int, path: Path) -> SafetensorsEntry:
+def _entry(name: str, entry: dict[str, Any], data: int, path: Path) -> Stored:
     kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if kind not in PLAIN:
         raise CheckpointError(
@@ -68,10 +57,10 @@ def _entry(name: str, entry: dict[str, Any], data: int, path: Path) -> Safetenso
         )
     if stop - start != math.prod(shape) * PLAIN[kind].itemsize:
         raise ValueError(f"{name:.80} of shape {shape!s:.80} does not take {stop - start:,} bytes")
-    return SafetensorsEntry(tuple(shape), kind, data + start, stop - start)
+    return Stored(tuple(shape), kind, path, data + start, stop - start)
 
 
-def _check_ends(entries: dict[str, SafetensorsEntry], data: int, size: int) -> None:
+def _check_ends(entries: dict[str, Stored], data: int, size: int) -> None:
     """Tensors lie end to end, without holes, and fill the file."""
     end = data
     for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
