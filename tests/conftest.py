@@ -33,13 +33,13 @@ def small_config(**changes) -> MixtralConfig:
 
 
 def random_model(config: MixtralConfig | None = None, seed: int = 0, scale: float = 6.0) -> Mixtral:
-    """A random Mixtral whose routers have opinions: weights `scale` times the usual size."""
+    """A random Mixtral whose routers have opinions: weights `scale` times 0.02 wide."""
     model = initialise(Mixtral(config or small_config()), seed).requires_grad_(False)
     for name, parameter in model.named_parameters():
         if "norm" in name:
             parameter.copy_(torch.linspace(0.5, 1.5, len(parameter)))
         else:
-            parameter.mul_(scale)
+            parameter.mul_(0.02 * scale / parameter.std())
     return model
 
 

@@ -102,8 +102,7 @@ def compare(
 
     found = run(Trace.load(first), Trace.load(second))
     table = Table(title=f"{escape(found.titles[0])} and {escape(found.titles[1])}")
-    columns = ("layer", "same experts", "overlap", "by chance", "same first choice", "logit error",
-               "margin", "margin where changed")  # fmt: skip
+    columns = ("layer", "same", "overlap", "chance", "first", "error", "margin", "changed")
     for name in columns:
         table.add_column(name, justify="right")
     for n, layer in enumerate(found.layers):
@@ -112,7 +111,12 @@ def compare(
         table.add_row(
             str(layer), *(f"{x[n]:.1%}" for x in shares), *(f"{x[n]:.2g}" for x in numbers)
         )
-    table.caption = f"{found.tokens:,} tokens, special ones left out; margins of the first run."
+    table.caption = (
+        f"{found.tokens:,} tokens, special ones left out. same: all experts of a token; overlap: "
+        "mean share of them; chance: overlap of independent choices; first: the first choice; "
+        "error: relative, of router logits; margin: median, in the first run; changed: margin of "
+        "the tokens whose experts changed."
+    )
     console.print(table)
 
 

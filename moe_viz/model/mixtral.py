@@ -227,18 +227,21 @@ def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfi
 def initialise(model: Mixtral, seed: int) -> Mixtral:
     """Fill a model with random weights, the same for the same seed: the untrained model.
 
-    Normal with deviation 0.02; smaller, by √(2L), where a layer writes into the residual stream
-    (GPT-2's rule). Made on the CPU in float32, so that a seed means the same on every device.
+    Normal, of deviation 1 in the embedding and 1/√(3·inputs) in all other matrices, which is how
+    wide torch's own linear layers are; norms are ones. 8x7m was trained from here. An embedding of
+    0.02, as transformers has it, would be as short as what attention adds to it, and an untrained
+    router would already tell whole texts apart. Made on the CPU in float32, so that a seed means
+    the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
-    into_residual = 0.02 / (2 * model.config.layers) ** 0.5
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
                 values = torch.ones(parameter.shape)
             else:
-                std = into_residual if ".wo." in name or ".w2." in name else 0.02
-                values = torch.empty(parameter.shape).normal_(0, std, generator=generator)
+                values = torch.empty(parameter.shape).normal_(generator=generator)
+                inputs = parameter.shape[1]
+                values *= (1 if name == "embedding.weight" else (3 * inputs) ** -0.5) / values.std()
             parameter.copy_(values)
     model.provenance = Provenance(
         model=model.config.name,

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+import moe_viz as mv
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
 
 import card
+import languages
 import probe
 import windows
 from ngram import KneserNey, discounts, ngrams
@@ -251,3 +255,50 @@ def test_the_card_keeps_what_stands_around_the_figures(tmp_path, monkeypatch):
     assert card.number(0.1234) == ".123"
     assert card.number(-0.5, 1) == "-.5"
     assert card.number(1.25, 2) == "1.25"
+
+
+# ---- Languages -------------------------------------------------------------------------------
+
+
+def test_language_divergence_worked_by_hand():
+    # Two of four experts each, evenly: H = 1 bit, log E = 2 bits, so 1 bit would be possible.
+    english = np.array([[[0.5, 0.5, 0, 0]], [[0.5, 0.5, 0, 0]], [[0.5, 0.5, 0, 0]]])
+    other = np.array([[[0, 0, 0.5, 0.5]], [[0.5, 0.5, 0, 0]], [[0.5, 0, 0.5, 0]]])
+    found = languages.language_divergence(english, other)
+    np.testing.assert_allclose(found[:, 0], [1.0, 0.0, 0.5])
+
+
+def test_mean_probabilities_leave_special_tokens_out():
+    trace = mv.record(mv.load("8x7m"), ["Good morning", "Guten Morgen"])
+    found = languages.mean_probabilities(trace)
+    logits = torch.from_numpy(trace.router_logits[:, 1 : trace.prompts[0].stop])
+    np.testing.assert_allclose(found[0], logits.double().softmax(-1).mean(1).numpy(), rtol=1e-6)
+
+
+def sample_of_shared_tokens(experts_of) -> tuple[Sample, list[str]]:
+    """Two labels with other words and other shares of the same two signs."""
+    pieces = [".", "12", "the", "der"]
+    rng = np.random.default_rng(0)
+    tokens = np.concatenate(
+        [rng.choice(4, 3000, p=[0.3, 0.1, 0.6, 0]), rng.choice(4, 3000, p=[0.1, 0.3, 0, 0.6])]
+    )
+    label = np.repeat([0, 1], 3000)
+    first = experts_of(tokens, label)
+    experts = np.stack([first, (first + 1) % 8], axis=-1)[None]
+    return Sample(experts, tokens, np.repeat([0, 1], 3000), np.array([0, 1]), 8), pieces
+
+
+def test_what_follows_from_the_token_alone_is_no_divergence_at_equal_mix():
+    sample, pieces = sample_of_shared_tokens(lambda token, label: token)
+    found = languages.on_shared_tokens(sample, pieces, [0, 1])
+    assert found["all tokens"][0] > 0.5  # other words
+    assert found["shared tokens"][0] > 0.05  # other shares of the signs
+    assert found["equal mix"][0] == pytest.approx(0, abs=1e-12)
+    assert found["pieces"] == 2
+
+
+def test_what_follows_from_the_context_remains_at_equal_mix():
+    sample, pieces = sample_of_shared_tokens(lambda token, label: 4 * label)
+    found = languages.on_shared_tokens(sample, pieces, [0, 1])
+    for what in ("all tokens", "shared tokens", "equal mix"):
+        assert found[what][0] == pytest.approx(1)

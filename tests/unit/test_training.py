@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+import moe_viz as mv
 from moe_viz.config import MixtralConfig
 from moe_viz.embedded import embedded_folder
 from moe_viz.model import Mixtral, initialise
+from moe_viz.tokenizer import Tokenizer
 from tests.conftest import small_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
@@ -78,9 +80,13 @@ def test_the_head_s_loss_and_gradients_are_torch_s():
 
 def test_the_untrained_twin_is_step_0_of_the_run():
     twin = twin_of(embedded_folder())
-    config = MixtralConfig.preset("8x7m")
-    # The first version began from moe_viz's own initialisation.
-    for found, expected in zip(
-        twin.parameters(), initialise(Mixtral(config), SEED).parameters(), strict=True
-    ):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+    ours = initialise(Mixtral(MixtralConfig.preset("8x7m")), SEED)
+    for found, expected in zip(twin.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(found, expected)
+    # The run itself kept how it routed before its first step, in bf16.
+    tokenizer = Tokenizer(embedded_folder() / "tokenizer.model")
+    ids = [tokenizer.encode(text).ids for text in mv.prompts.curated().texts[::8]]
+    with np.load(embedded_folder() / "saturation.npz") as kept:
+        assert kept["steps"][0] == 0
+        trace = mv.record(twin.to(torch.bfloat16), ids)
+        assert (trace.experts == kept["experts"][0]).mean() > 0.995

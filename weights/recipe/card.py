@@ -69,7 +69,8 @@ def divergence(result: dict[str, Any], text: str, choice: str) -> str:
         numbers("untrained twin", untrained["divergence"]),
         numbers("… its permutation null, 95th percentile", untrained["null 95"]),
         numbers("… halves of one domain", untrained["split-half"]),
-        numbers("trained / untrained", part["ratio"], 1),
+        numbers("untrained, deviation 0.02 throughout", part["untrained, 0.02"]),
+        numbers("trained / untrained twin", part["ratio"], 1),
         numbers("same, less the halves'", part["ratio, corrected"], 1),
     ]
     thrice = sum(ratio >= 3 for ratio in part["ratio"])
@@ -120,6 +121,38 @@ def routers(result: dict[str, Any]) -> str:
     )
 
 
+def languages(result: dict[str, Any]) -> str:
+    rows = []
+    for name, found in result["languages"].items():
+        rows.append(numbers(f"{name}, mean", found["mean"]))
+        bounds = zip(found["low"], found["high"], strict=True)
+        rows.append(["… 95 % interval", *("–".join(map(number, b)) for b in bounds)])
+        rows += [numbers(f"… {x}", found[x]) for x in ("fr", "de", "es", "it")]
+    found = result["languages"]["trained"]
+    return (
+        f"**Languages on parallel passages** ({found['passages']} curated passages in five "
+        "languages; divergence of each language's mean router probabilities from English's, as a "
+        "share of what would be possible, arXiv 2510.04694; interval over passages).\n\n"
+        + table(["layer", *range(len(found["mean"]))], rows)
+    )
+
+
+def shared_tokens(result: dict[str, Any]) -> str:
+    rows, tokens, L = [], [], 0
+    for among, models in result["shared_tokens"].items():
+        for name, found in models.items():
+            for what in ("all tokens", "shared tokens", "equal mix"):
+                rows.append(numbers(f"{among}, {name}: {what}", found[what]))
+                L = len(found[what])
+        tokens.append(f"{found['tokens']:,} tokens of {among}, {found['pieces']} pieces")
+    return (
+        "**On tokens that all share** (digits, punctuation and symbols; first choices, held out): "
+        "the divergence on all tokens, on these alone, and with every such piece that all have "
+        f"often enough given the same weight under every label ({'; '.join(tokens)}).\n\n"
+        + table(["layer", *range(L)], rows)
+    )
+
+
 def tables(result: dict[str, Any]) -> str:
     parts = [
         bits_per_byte(result),
@@ -128,6 +161,8 @@ def tables(result: dict[str, Any]) -> str:
         probe(result),
         information(result),
         routers(result),
+        languages(result),
+        shared_tokens(result),
         f"Made by `{result['command']}`; all figures are in `evaluation.json`.",
     ]
     return "\n\n".join(parts)

@@ -21,10 +21,12 @@ import card
 import numpy as np
 import torch
 from baselines import baselines
+from languages import on_shared_tokens, parallel
 from probe import accuracy
 from routing_tests import Sample, divergence, halves, information, permutation_null, shares
+from sentencepiece import SentencePieceProcessor
 from sources import DOMAINS
-from trainer import twin_of
+from trainer import Settings, first_step, twin_of
 from windows import balanced, bits_per_byte, interval, nats, texts
 
 import moe_viz as mv
@@ -63,8 +65,8 @@ def separation(sample: Sample, choices: int) -> dict[str, Any]:
     }
 
 
-def compare(trained: Sample, untrained: Sample) -> dict[str, Any]:
-    """The divergences of both models, by first choice and by both choices, and their ratio."""
+def compare(trained: Sample, untrained: Sample, narrow: Sample) -> dict[str, Any]:
+    """The divergences of all three models, by first choice and by both choices, and their ratio."""
     result: dict[str, Any] = {
         "documents": len(trained.labels),
         "tokens": len(trained.token_ids),
@@ -75,7 +77,8 @@ def compare(trained: Sample, untrained: Sample) -> dict[str, Any]:
             f"ratio{'' if what == 'divergence' else ', corrected'}": own[what] / twin[what]
             for what in ("divergence", "corrected")
         }
-        result[name] = {"trained": own, "untrained": twin, **ratios}
+        other = separation(narrow, choices)["divergence"]
+        result[name] = {"trained": own, "untrained": twin, "untrained, 0.02": other, **ratios}
     return result
 
 
@@ -137,22 +140,39 @@ def evaluate(weights: Path, work: Path) -> dict[str, Any]:
     model = mv.load(weights)
     assert model.tokenizer is not None
     twin = twin_of(weights)
-    twin.tokenizer = model.tokenizer
+    # As transformers and GPT-2 would begin: what a claim about training must exceed as well.
+    narrow = first_step(model.config, Settings(embedding=0.02, matrices="gpt2"))
+    models = [model, twin, narrow.requires_grad_(False)]
+    for untrained in models[1:]:
+        untrained.tokenizer = model.tokenizer
     result: dict[str, Any] = {"bits_per_byte": {}, "divergence": {}}
     for domain in DOMAINS:
         result["bits_per_byte"][domain] = prediction(model, work, domain)
         print(domain, rounded(result["bits_per_byte"][domain]), flush=True)
     ids, labels = balanced(work, model.tokenizer)
-    held_out = [Sample.of(mv.record(m, ids, labels=labels)) for m in (model, twin)]
-    curated = [Sample.of(mv.record(m, mv.prompts.curated())) for m in (model, twin)]
+    held_out = [Sample.of(mv.record(m, ids, labels=labels)) for m in models]
+    curated = [Sample.of(mv.record(m, mv.prompts.curated())) for m in models]
     result["divergence"] = {"held out": compare(*held_out), "curated": compare(*curated)}
     names, chance = ("trained", "untrained"), np.bincount(held_out[0].labels).max() / len(labels)
-    result["probe"] = {n: domain_probe(s) for n, s in zip(names, held_out, strict=True)}
+    result["probe"] = {n: domain_probe(s) for n, s in zip(names, held_out, strict=False)}
     result["probe"] |= {"chance": chance, "documents": len(labels)}
-    result["information"] = {n: context(s) for n, s in zip(names, held_out, strict=True)}
+    result["information"] = {n: context(s) for n, s in zip(names, held_out, strict=False)}
     few = [i for d in DOMAINS for i in np.flatnonzero(np.array(labels) == d)[:PERMUTED_DOCUMENTS]]
     result["permuted_routers"] = permuted_loss(model, [ids[i] for i in few])
     result["load"] = load(held_out[0])
+    rng = np.random.default_rng(0)
+    result["languages"] = {n: parallel(m, rng) for n, m in zip(names, models, strict=False)}
+    spelling = SentencePieceProcessor(model_file=str(weights / "tokenizer.model"))
+    pieces = [spelling.id_to_piece(i) for i in range(spelling.vocab_size())]
+    among = {"five languages": DOMAINS[:5], "nine domains": DOMAINS}
+    order = list(dict.fromkeys(labels))
+    result["shared_tokens"] = {
+        what: {
+            n: on_shared_tokens(s, pieces, [order.index(d) for d in domains])
+            for n, s in zip(names, held_out, strict=False)
+        }
+        for what, domains in among.items()
+    }
     return result
 
 

@@ -35,19 +35,17 @@ def _scaled(name: str, config: MixtralConfig) -> float:
 
 #: Standard deviation of each matrix, by its name; norms are ones.
 INITIALISATIONS: dict[str, Deviation] = {
-    "ours: 0.02, writes / √2L": lambda name, _, config: _scaled(name, config),
-    "ours, attention writes nothing": lambda name, _, config: (
+    "the first version's: 0.02, writes / √2L": lambda name, _, config: _scaled(name, config),
+    "… attention writes nothing": lambda name, _, config: (
         0.0 if ".wo." in name else _scaled(name, config)
     ),
-    "ours, embedding 0.1": lambda name, _, config: (
+    "… embedding 0.1": lambda name, _, config: (
         0.1 if "embedding" in name else _scaled(name, config)
     ),
     "transformers: 0.02": lambda name, *_: 0.02,
-    "ours, embedding 1": lambda name, _, config: (
-        1.0 if "embedding" in name else _scaled(name, config)
-    ),
+    "… embedding 1": lambda name, _, config: 1.0 if "embedding" in name else _scaled(name, config),
     "embedding 1, linear 0.02": lambda name, *_: 1.0 if "embedding" in name else 0.02,
-    "torch's defaults": lambda name, shape, _: (
+    "ours: torch's defaults": lambda name, shape, _: (
         1.0 if "embedding" in name else (3 * shape[1]) ** -0.5
     ),
 }

@@ -50,13 +50,14 @@ class Settings:
 def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
     """The model before any training: the untrained twin of what will become of it."""
     model = initialise(Mixtral(config), SEED)
+    into_residual = 0.02 / (2 * config.layers) ** 0.5  # GPT-2's rule, where a layer writes
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.startswith("embedding."):
-                weight.mul_(settings.embedding / weight.std())
-            elif weight.ndim == 2 and settings.matrices == "torch":
-                # The deviation of torch's nn.Linear, whose numbers are uniform.
-                weight.mul_((3 * weight.shape[1]) ** -0.5 / weight.std())
+                weight.mul_(settings.embedding)
+            elif weight.ndim == 2 and settings.matrices == "gpt2":
+                writes = ".wo." in name or ".w2." in name
+                weight.mul_((into_residual if writes else 0.02) / weight.std())
     return model
 
 
