@@ -97,13 +97,13 @@ alone = int((np.unique(ways, axis=0, return_counts=True)[1] == 1).sum())
 print("experts that ran at least once, layer by layer:", *ran)
 print(f"different pairs in layer 0: {pairs} of 28 possible")
 print(f"tokens whose way through all layers no other token takes: {alone} of {words.sum()}")
-assert set(ran) == {8}
+assert min(ran) >= 7
 assert alone > words.sum() / 2
 
 # %% [markdown]
-# All eight, in every layer. The router decides about *tokens*, not texts: each one by itself, in
-# each layer anew. Most tokens take a way through the layers that no other token of the passage
-# takes.
+# All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: each one
+# by itself, in each layer anew. Most tokens take a way through the layers that no other token of
+# the passage takes.
 #
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
 # the colour, is only a place within its layer.
