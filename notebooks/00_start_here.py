@@ -155,8 +155,8 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 #
 # - *That experts are specialists for languages.* Different languages are different tokens, and a
 #   router that was never trained sends different tokens to different experts too. To claim more
-#   needs that comparison: it is in the model's card, and layer by layer it is not always in favour
-#   of training.
+#   needs that comparison: it is in the model's card, and what training adds is little in the first
+#   layers and much in the last.
 # - *That other texts behave like these.* These are a few passages. Exercise 2 tries others.
 # - *Anything about Mixtral.* This is 8x7m.
 #
