@@ -31,17 +31,15 @@ def _halves(blocks: Tensor, start: int, count: int = 1) -> Tensor:
 
 
 def _fields(packed: Tensor, bits: int) -> Tensor:
-    """Bytes (n, g, h) cut into fields of `bits`, lowest first: float32 (n, g, 8 / bits, h)."""
-    n, g, h = packed.shape
-    fields = torch.empty(n, g, 8 // bits, h, device=packed.device)
-    for i in range(8 // bits):
-        fields[:, :, i] = (packed >> (bits * i)) & ((1 << bits) - 1)
-    return fields
+    """Bytes (n, g, h) cut into fields of `bits`, lowest first: uint8 (n, g · 8 / bits · h)."""
+    parts = [(packed >> (bits * i)) & ((1 << bits) - 1) for i in range(8 // bits)]
+    return torch.stack(parts, dim=2).flatten(1)
 
 
 def _bits(packed: Tensor) -> Tensor:
-    """The bits of bytes (n, b), lowest first: float32 (n, 8 b)."""
-    return _fields(packed[:, :, None], 1).flatten(1)
+    """The bits of bytes (n, b), lowest first: uint8 (n, 8 b)."""
+    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    return ((packed[:, :, None] >> places) & 1).flatten(1)
 
 
 def _q8_0(blocks: Tensor) -> Tensor:
@@ -49,29 +47,29 @@ def _q8_0(blocks: Tensor) -> Tensor:
 
 
 def _q4_0(blocks: Tensor) -> Tensor:
-    return _fields(blocks[:, None, 2:], 4).flatten(1).sub_(8).mul_(_halves(blocks, 0))
+    return _fields(blocks[:, None, 2:], 4).float().sub_(8).mul_(_halves(blocks, 0))
 
 
 def _q4_1(blocks: Tensor) -> Tensor:
     d, m = _halves(blocks, 0, 2).split(1, dim=1)
-    return _fields(blocks[:, None, 4:], 4).flatten(1).mul_(d).add_(m)
+    return _fields(blocks[:, None, 4:], 4).float().mul_(d).add_(m)
 
 
 def _q5_0(blocks: Tensor) -> Tensor:
-    q = _fields(blocks[:, None, 6:], 4).flatten(1).add_(_bits(blocks[:, 2:6]), alpha=16)
-    return q.sub_(16).mul_(_halves(blocks, 0))
+    q = _fields(blocks[:, None, 6:], 4).add_(_bits(blocks[:, 2:6]), alpha=16)
+    return q.float().sub_(16).mul_(_halves(blocks, 0))
 
 
 def _q5_1(blocks: Tensor) -> Tensor:
     d, m = _halves(blocks, 0, 2).split(1, dim=1)
-    q = _fields(blocks[:, None, 8:], 4).flatten(1).add_(_bits(blocks[:, 4:8]), alpha=16)
-    return q.mul_(d).add_(m)
+    q = _fields(blocks[:, None, 8:], 4).add_(_bits(blocks[:, 4:8]), alpha=16)
+    return q.float().mul_(d).add_(m)
 
 
 def _q2_k(blocks: Tensor) -> Tensor:
     scales, packed = blocks[:, :16], blocks[:, 16:80].unflatten(1, (2, 32))
     d, m = _halves(blocks, 80, 2).split(1, dim=1)
-    q = _fields(packed, 2).view(-1, 16, 16)
+    q = _fields(packed, 2).float().view(-1, 16, 16)
     q.mul_((d * (scales & 15))[:, :, None]).sub_((m * (scales >> 4))[:, :, None])
     return q.flatten(1)
 
@@ -79,11 +77,10 @@ def _q2_k(blocks: Tensor) -> Tensor:
 def _q3_k(blocks: Tensor) -> Tensor:
     high, packed = blocks[:, :32], blocks[:, 32:96].unflatten(1, (2, 32))
     # Sixteen scales of 6 bits: four low ones of each from 8 bytes, then two high ones from 4.
-    low = _fields(blocks[:, None, 96:104], 4).flatten(1)
-    scales = low.add_(_fields(blocks[:, None, 104:108], 2).flatten(1), alpha=16).sub_(32)
-    q = _fields(packed, 2).flatten(1)
+    low, top = _fields(blocks[:, None, 96:104], 4), _fields(blocks[:, None, 104:108], 2)
+    scales = low.add_(top, alpha=16).float().sub_(32)
     # A third bit, which is subtracted where it is *not* set.
-    q.add_(_fields(high[:, None], 1).flatten(1), alpha=4).sub_(4)
+    q = _fields(packed, 2).add_(_fields(high[:, None], 1), alpha=4).float().sub_(4)
     return q.view(-1, 16, 16).mul_((_halves(blocks, 108) * scales)[:, :, None]).flatten(1)
 
 
@@ -96,28 +93,27 @@ def _k_scales(packed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scaled_k(q: Tensor, blocks: Tensor) -> Tensor:
-    """Numbers (n, 256) of Q4_K or Q5_K, scaled in eights of a block."""
+    """Whole numbers (n, 256) of Q4_K or Q5_K, scaled in eights of a block."""
     d, m = _halves(blocks, 0, 2).split(1, dim=1)
     scales, minima = _k_scales(blocks[:, 4:16])
-    return (
-        q.view(-1, 8, 32).mul_((d * scales)[:, :, None]).sub_((m * minima)[:, :, None]).flatten(1)
-    )
+    eighths = q.float().view(-1, 8, 32)
+    return eighths.mul_((d * scales)[:, :, None]).sub_((m * minima)[:, :, None]).flatten(1)
 
 
 def _q4_k(blocks: Tensor) -> Tensor:
-    return _scaled_k(_fields(blocks[:, 16:].unflatten(1, (4, 32)), 4).flatten(1), blocks)
+    return _scaled_k(_fields(blocks[:, 16:].unflatten(1, (4, 32)), 4), blocks)
 
 
 def _q5_k(blocks: Tensor) -> Tensor:
-    q = _fields(blocks[:, 48:].unflatten(1, (4, 32)), 4).flatten(1)
-    return _scaled_k(q.add_(_fields(blocks[:, None, 16:48], 1).flatten(1), alpha=16), blocks)
+    q = _fields(blocks[:, 48:].unflatten(1, (4, 32)), 4)
+    return _scaled_k(q.add_(_fields(blocks[:, None, 16:48], 1), alpha=16), blocks)
 
 
 def _q6_k(blocks: Tensor) -> Tensor:
-    q = _fields(blocks[:, :128].unflatten(1, (2, 64)), 4).flatten(1)
-    high = _fields(blocks[:, 128:192].unflatten(1, (2, 32)), 2).flatten(1)
+    q = _fields(blocks[:, :128].unflatten(1, (2, 64)), 4)
+    high = _fields(blocks[:, 128:192].unflatten(1, (2, 32)), 2)
     scales = blocks[:, 192:208].view(torch.int8).float() * _halves(blocks, 208)
-    q.add_(high, alpha=16).sub_(32)
+    q = q.add_(high, alpha=16).float().sub_(32)
     return q.view(-1, 16, 16).mul_(scales[:, :, None]).flatten(1)
 
 
@@ -141,9 +137,8 @@ def _iq4_nl(blocks: Tensor) -> Tensor:
 
 def _iq4_xs(blocks: Tensor) -> Tensor:
     # Eight scales of 6 bits: the low four from 4 bytes, two a byte; the high two from 2 bytes.
-    low = _fields(blocks[:, 4:8, None], 4).flatten(1)
-    high = _fields(blocks[:, 2:4, None], 2).flatten(1)
-    scales = low.add_(high, alpha=16).sub_(32).mul_(_halves(blocks, 0))
+    low, high = _fields(blocks[:, 4:8, None], 4), _fields(blocks[:, 2:4, None], 2)
+    scales = low.add_(high, alpha=16).float().sub_(32).mul_(_halves(blocks, 0))
     q = _iq4(blocks[:, 8:].unflatten(1, (8, 16))).flatten(2)  # (n, 8, 32)
     return q.mul_(scales[:, :, None]).flatten(1)
 
