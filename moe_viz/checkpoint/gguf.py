@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from .ggufheader import GGUFHeader, read_header
-from .stored import ByteStore, gather
+from .ggufheader import read_header
+from .stored import ByteStore, gather, read_from
 
 #: How llama.cpp names the parts of a file that it split.
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -25,7 +25,7 @@ def open_gguf(path: Path) -> tuple[dict[str, Any], ByteStore]:
     Raises `CheckpointError` where a part is missing, damaged, cut short, or packed in a way that is
     not supported.
     """
-    opened = {file: _read(file) for file in _parts(path)}
+    opened = {file: read_from(file, read_header) for file in _parts(path)}
     metadata = next(iter(opened.values())).metadata  # the first part's
     return metadata, ByteStore(gather({file: h.tensors for file, h in opened.items()}))
 
@@ -34,16 +34,6 @@ def whole_split(files: Sequence[Path]) -> bool:
     """Whether these are parts of one file that was split."""
     stems = {(match := _PART.search(f.name)) and f.name[: match.start()] for f in files}
     return len(stems) == 1 and None not in stems
-
-
-def _read(path: Path) -> GGUFHeader:
-    try:
-        with open(path, "rb") as file:
-            return read_header(file, path.stat().st_size, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}). Expected a GGUF file you may read."
-        ) from error
 
 
 def _parts(path: Path) -> Sequence[Path]:

@@ -21,7 +21,7 @@ from ..files import atomic_path
 from ..model import Mixtral
 from .layout import hugging_face
 from .safetensorsheader import read_header
-from .stored import ByteStore, Stored, gather
+from .stored import ByteStore, gather, read_from
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -34,17 +34,7 @@ def open_safetensors(files: Sequence[Path]) -> ByteStore:
 
     Raises `CheckpointError` where a file is cut short, or holds another type of number.
     """
-    return ByteStore(gather({path: _read(path) for path in files}))
-
-
-def _read(path: Path) -> dict[str, Stored]:
-    try:
-        with open(path, "rb") as file:
-            return read_header(file, path.stat().st_size, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: is not a whole safetensors file ({error.strerror}). Download it again."
-        ) from error
+    return ByteStore(gather({path: read_from(path, read_header) for path in files}))
 
 
 def indexed(index: Path) -> list[Path]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -83,6 +83,21 @@ def map_file(path: Path) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
+
+
+Header = TypeVar("Header")
+
+
+def read_from(path: Path, read_header: Callable[[BinaryIO, int, Path], Header]) -> Header:
+    """What a format's reader finds in the header of this file, of which no more is read."""
+    try:
+        with open(path, "rb") as file:
+            return read_header(file, path.stat().st_size, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: is not a whole file of weights that can be read ({error.strerror}). Download "
+            "it again, or see to it that you may read it."
+        ) from error
 
 
 def gather(files: Mapping[Path, Mapping[str, Stored]]) -> dict[str, Stored]:
