@@ -39,12 +39,22 @@ class Layout:
 
     title: str
     marker: str  # a stored name that only this layout has
-    place: Callable[[MixtralConfig, str, Shape], Place]  # of a canonical name and shape
+    shared: Callable[[str, str], str]  # layer and inner name → stored name
+    expert: Callable[[MixtralConfig, str, int, str, Shape], Place]  # layer, number, matrix, shape
+    interleaved: bool = False  # queries and keys, see Place
 
     def places(self, config: MixtralConfig) -> Iterator[tuple[str, Shape, Place]]:
         """Canonical name, shape and place of every tensor, in reading order."""
+        heads = {"attention.wq": config.heads, "attention.wk": config.kv_heads}
         for name, shape in shapes(config):
-            yield name, shape, self.place(config, name, shape)
+            n, inner = _parts(name)
+            if inner.startswith("moe.experts."):
+                _, _, e, matrix = inner.split(".")
+                place = self.expert(config, n, int(e), matrix, shape)
+            else:
+                paired = heads.get(inner, 0) if self.interleaved else 0
+                place = Place(f"{self.shared(n, inner)}.weight", shape, interleaved=paired)
+            yield name, shape, place
 
 
 def detect(keys: Collection[str]) -> Layout | None:
@@ -92,14 +102,6 @@ def _parts(name: str) -> tuple[str, str]:
     return n, inner
 
 
-def _expert(inner: str) -> tuple[int, str] | None:
-    """Number and matrix of an expert: "moe.experts.5.w1" → (5, "w1")."""
-    if not inner.startswith("moe.experts."):
-        return None
-    _, _, e, matrix = inner.split(".")
-    return int(e), matrix
-
-
 def _slab(index: int, rows: int) -> slice:
     """The rows of the index-th of several matrices that lie on top of each other."""
     return slice(index * rows, (index + 1) * rows)
@@ -127,30 +129,29 @@ def hugging_face(name: str) -> str:
     >>> hugging_face("layers.3.moe.experts.5.w1.weight")
     'model.layers.3.block_sparse_moe.experts.5.w1.weight'
     """
-    n, inner = _parts(name)
-    if not n:
-        return f"{_HUGGING_FACE[inner]}.weight"
+    return f"{_hugging_face(*_parts(name))}.weight"
+
+
+def _hugging_face(n: str, inner: str) -> str:
     spelled = _HUGGING_FACE.get(inner) or inner.replace("moe.", "block_sparse_moe.", 1)
-    return f"model.layers.{n}.{spelled}.weight"
+    return f"model.layers.{n}.{spelled}" if n else spelled
 
 
-def _hugging_face_4(config: MixtralConfig, name: str, shape: Shape) -> Place:
-    return Place(hugging_face(name), shape)
+def _hugging_face_5(n: str, inner: str) -> str:
+    return _hugging_face(n, inner).replace(".block_sparse_moe.", ".mlp.")
 
 
-def _hugging_face_5(config: MixtralConfig, name: str, shape: Shape) -> Place:
+def _expert_4(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
+    return Place(f"model.layers.{n}.block_sparse_moe.experts.{e}.{matrix}.weight", shape)
+
+
+def _expert_5(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
     """transformers 5: the experts of a layer in two tensors, w1 above w3 in the first."""
-    n, inner = _parts(name)
-    expert = _expert(inner)
-    if expert is None:
-        return Place(hugging_face(name).replace(".block_sparse_moe.", ".mlp."), shape)
-    e, matrix = expert
     E, F, D = config.experts, config.expert_size, config.hidden_size
     stem = f"model.layers.{n}.mlp.experts"
     if matrix == "w2":
         return Place(f"{stem}.down_proj", (E, D, F), _slab(e, D))
-    half = 2 * e + (matrix == "w3")
-    return Place(f"{stem}.gate_up_proj", (E, 2 * F, D), _slab(half, F))
+    return Place(f"{stem}.gate_up_proj", (E, 2 * F, D), _slab(2 * e + (matrix == "w3"), F))
 
 
 # ---- Mistral ---------------------------------------------------------------------------------
@@ -164,28 +165,21 @@ _MISTRAL = {
 }
 
 
-def _heads(config: MixtralConfig, inner: str) -> int:
-    """Heads of the matrices that RoPE's order concerns, queries and keys; 0 for others."""
-    return {"attention.wq": config.heads, "attention.wk": config.kv_heads}.get(inner, 0)
+def _mistral(n: str, inner: str) -> str:
+    spelled = _MISTRAL.get(inner, inner)
+    return f"layers.{n}.{spelled}" if n else spelled
 
 
-def _mistral(config: MixtralConfig, name: str, shape: Shape) -> Place:
-    """Mistral's own files, an expert's matrices each for itself."""
-    n, inner = _parts(name)
-    spelled = _MISTRAL.get(inner) or inner.replace("moe.", "feed_forward.", 1)
-    key = f"layers.{n}.{spelled}.weight" if n else f"{spelled}.weight"
-    return Place(key, shape, interleaved=_heads(config, inner))
+def _mistral_first(n: str, inner: str) -> str:
+    return _mistral(n, inner).replace("feed_forward.", "block_sparse_moe.")
 
 
-def _mistral_stacked(config: MixtralConfig, name: str, shape: Shape) -> Place:
+def _expert_alone(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
+    return Place(f"layers.{n}.feed_forward.experts.{e}.{matrix}.weight", shape)
+
+
+def _expert_stacked(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
     """The first release: a layer's experts on top of each other, w2 transposed."""
-    n, inner = _parts(name)
-    expert = _expert(inner)
-    if expert is None:
-        place = _mistral(config, name, shape)
-        key = place.key.replace("feed_forward.", "block_sparse_moe.")
-        return Place(key, shape, interleaved=place.interleaved)
-    e, matrix = expert
     E, F, D = config.experts, config.expert_size, config.hidden_size
     key = f"layers.{n}.block_sparse_moe.{matrix}"
     return Place(key, (E * F, D), _slab(e, F), transposed=matrix == "w2")
@@ -208,40 +202,48 @@ _GGUF = {
 _GGUF_EXPERTS = {"w1": "ffn_gate", "w2": "ffn_down", "w3": "ffn_up"}
 
 
-def _gguf_shared(config: MixtralConfig, name: str, shape: Shape) -> Place:
-    n, inner = _parts(name)
-    key = f"blk.{n}.{_GGUF[inner]}.weight" if n else f"{_GGUF[inner]}.weight"
-    return Place(key, shape, interleaved=_heads(config, inner))
+def _gguf(n: str, inner: str) -> str:
+    return f"blk.{n}.{_GGUF[inner]}" if n else _GGUF[inner]
 
 
-def _gguf_split(config: MixtralConfig, name: str, shape: Shape) -> Place:
+def _expert_split(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
     """The first GGUF files (December 2023): one tensor per expert."""
-    n, inner = _parts(name)
-    expert = _expert(inner)
-    if expert is None:
-        return _gguf_shared(config, name, shape)
-    e, matrix = expert
     return Place(f"blk.{n}.{_GGUF_EXPERTS[matrix]}.{e}.weight", shape)
 
 
-def _gguf_merged(config: MixtralConfig, name: str, shape: Shape) -> Place:
+def _expert_merged(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
     """Later GGUF files: all experts of a layer in one tensor per projection."""
-    n, inner = _parts(name)
-    expert = _expert(inner)
-    if expert is None:
-        return _gguf_shared(config, name, shape)
-    e, matrix = expert
     key = f"blk.{n}.{_GGUF_EXPERTS[matrix]}_exps.weight"
     return Place(key, (config.experts, *shape), _slab(e, shape[0]))
 
 
 LAYOUTS = (
-    Layout("Hugging Face", "model.layers.0.block_sparse_moe.experts.0.w1.weight", _hugging_face_4),
     Layout(
-        "Hugging Face, merged experts", "model.layers.0.mlp.experts.gate_up_proj", _hugging_face_5
+        "Hugging Face",
+        "model.layers.0.block_sparse_moe.experts.0.w1.weight",
+        _hugging_face,
+        _expert_4,
     ),
-    Layout("Mistral", "layers.0.feed_forward.experts.0.w1.weight", _mistral),
-    Layout("Mistral, stacked experts", "layers.0.block_sparse_moe.w1", _mistral_stacked),
-    Layout("GGUF, one tensor per expert", "blk.0.ffn_gate.0.weight", _gguf_split),
-    Layout("GGUF, merged experts", "blk.0.ffn_gate_exps.weight", _gguf_merged),
-)
+    Layout(
+        "Hugging Face, merged experts",
+        "model.layers.0.mlp.experts.gate_up_proj",
+        _hugging_face_5,
+        _expert_5,
+    ),
+    Layout(
+        "Mistral", "layers.0.feed_forward.experts.0.w1.weight", _mistral, _expert_alone,
+        interleaved=True,
+    ),
+    Layout(
+        "Mistral, stacked experts", "layers.0.block_sparse_moe.w1", _mistral_first,
+        _expert_stacked, interleaved=True,
+    ),
+    Layout(
+        "GGUF, one tensor per expert", "blk.0.ffn_gate.0.weight", _gguf, _expert_split,
+        interleaved=True,
+    ),
+    Layout(
+        "GGUF, merged experts", "blk.0.ffn_gate_exps.weight", _gguf, _expert_merged,
+        interleaved=True,
+    ),
+)  # fmt: skip
