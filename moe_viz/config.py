@@ -16,6 +16,7 @@ from typing import Any
 
 from .configfile import gguf, hugging_face, mistral
 from .errors import ConfigError
+from .files import ReadablePath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +90,14 @@ class MixtralConfig:
             ) from None
 
     @staticmethod
-    def from_file(path: str | Path) -> MixtralConfig:
+    def from_file(path: str | ReadablePath) -> MixtralConfig:
         """Read a Hugging Face `config.json` or a Mistral `params.json`.
 
         >>> MixtralConfig.from_file("no/such/config.json")
         Traceback (most recent call last):
         moe_viz.errors.ConfigError: no/such/config.json: cannot be read (No such file...
         """
-        path = Path(path)
+        path = Path(path) if isinstance(path, str) else path
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: whole, or not at all."""
+"""Writing files so that nothing is lost: whole, or not at all; and what a file to read is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,27 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from .errors import OutputError
+
+
+class ReadablePath(Protocol):
+    """A file, on this disk (`pathlib.Path`) or elsewhere."""
+
+    @property
+    def stem(self) -> str:
+        """Its name without the ending."""
+        ...
+
+    @property
+    def parent(self) -> Any:
+        """The folder it lies in, which has a name."""
+        ...
+
+    def read_text(self, encoding: str) -> str:
+        """All that it holds."""
+        ...
 
 
 @contextmanager

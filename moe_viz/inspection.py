@@ -26,8 +26,10 @@ def inspect(source: str | Path) -> list[tuple[str, str]]:
     c, books = checkpoint.config, ledger(checkpoint.config)
     files = {header.file for header in checkpoint.headers}
     stored = sum(header.size for header in checkpoint.headers)
+    remote = [("read from", checkpoint.revision)] if checkpoint.revision else []
     return [
         ("model", c.name),
+        *remote,
         ("layout", checkpoint.layout),
         ("files", f"{len(files)}, {_size(stored)} of tensors"),
         ("stored as", _kinds(checkpoint, stored)),

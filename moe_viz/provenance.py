@@ -27,6 +27,7 @@ class Provenance:
     model: str
     weights: str = "trained"  # or "random weights, seed …"
     fingerprint: str = ""
+    revision: str = ""  # where it was read from, if not from this machine: org/name@commit
     dtype: str = ""
     quantisation: str = "none"
     placement: str = "resident"

@@ -7,6 +7,7 @@ never knows where a tensor came from, nor how it was stored.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import MixtralConfig
@@ -14,6 +15,7 @@ from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
 from .gguf import open_gguf, whole_split
 from .ggufvocabulary import sentencepiece_model
+from .hub import HubPath, open_hub, parse
 from .mapping import Checkpoint
 from .pickles import PickleStore
 from .safetensors import INDEX, SINGLE, indexed, open_safetensors, save_checkpoint
@@ -23,12 +25,16 @@ __all__ = ["Checkpoint", "embedded_folder", "open_checkpoint", "save_checkpoint"
 _EXPECTED = (
     f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
     "model.safetensors or its shards, tokenizer.model) or in Mistral's (params.json, "
-    "consolidated.*); or a .gguf file."
+    "consolidated.*); a .gguf file; or a repository on the Hub, as org/name, org/name@revision, or "
+    "org/name/file.gguf."
 )
 
 
-def open_checkpoint(source: str | Path) -> Checkpoint:
-    """Open the embedded model (`"8x7m"`), a folder of weights, or a GGUF file.
+def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
+    """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or what the Hub has.
+
+    A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; what is on this
+    disk goes before. `cache_gb` is how much of what is read there may be kept on disk.
 
     Raises `CheckpointError` for anything else, and for files that are missing or damaged;
     `ConfigError` where they describe another architecture.
@@ -37,7 +43,9 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     # os.path, unlike pathlib, takes any name: too long, or of a user who does not exist.
     path = embedded_folder() if is_embedded else Path(os.path.expanduser(source))
     if not os.path.exists(path):
-        raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
+        if parse(str(source)) is None:
+            raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
+        path = open_hub(str(source), cache_gb)
     if path.is_dir():
         return _open_folder(path)
     if path.suffix != ".gguf":
@@ -45,7 +53,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     return _open_gguf(path)
 
 
-def _open_folder(folder: Path) -> Checkpoint:
+def _open_folder(folder: Path | HubPath) -> Checkpoint:
     """A folder of Hugging Face's or Mistral's; of one that holds both, Hugging Face's."""
     consolidated = sorted(folder.glob("consolidated*.safetensors"))
     pickled = sorted(folder.glob("consolidated*.pt"))
@@ -66,17 +74,31 @@ def _open_folder(folder: Path) -> Checkpoint:
             f"with {INDEX}, or consolidated.*.safetensors or .pt; found none. Download the "
             "weights into this folder."
         )
-    store = open_safetensors(weights[1]) if weights[1] else PickleStore(pickled)
-    return Checkpoint(folder, config, weights[0], store, folder / "tokenizer.model")
+    store = open_safetensors(weights[1]) if weights[1] else _open_pickles(pickled)
+    return Checkpoint(folder, config, weights[0], store, _tokenizer(folder / "tokenizer.model"))
 
 
-def _hugging_face_files(folder: Path) -> list[Path]:
+def _open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
+    here = [file for file in files if isinstance(file, Path)]
+    if len(here) < len(files):
+        raise CheckpointError(
+            f"{files[0]}: a .pt file cannot be read in parts. Download the repository, and give "
+            "its folder; or take one that has safetensors files."
+        )
+    return PickleStore(here)
+
+
+def _tokenizer(path: Path | HubPath) -> Path | bytes:
+    return path if isinstance(path, Path) else path.read_bytes()
+
+
+def _hugging_face_files(folder: Path | HubPath) -> Sequence[Path | HubPath]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     return indexed(folder / INDEX) if (folder / INDEX).is_file() else []
 
 
-def _open_gguf(path: Path) -> Checkpoint:
+def _open_gguf(path: Path | HubPath) -> Checkpoint:
     metadata, store = open_gguf(path)
     said = metadata.get("general.name")
     name = "".join(filter(str.isprintable, said))[:80].strip() if isinstance(said, str) else ""

@@ -13,13 +13,14 @@ from typing import Any
 
 from ..errors import CheckpointError
 from .ggufheader import read_header
+from .hub import HubPath
 from .stored import ByteStore, gather, read_from
 
 #: How llama.cpp names the parts of a file that it split.
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
-def open_gguf(path: Path) -> tuple[dict[str, Any], ByteStore]:
+def open_gguf(path: Path | HubPath) -> tuple[dict[str, Any], ByteStore]:
     """Metadata and tensors of a GGUF file, and of its other parts.
 
     Raises `CheckpointError` where a part is missing, damaged, cut short, or packed in a way that is
@@ -30,13 +31,13 @@ def open_gguf(path: Path) -> tuple[dict[str, Any], ByteStore]:
     return metadata, ByteStore(gather({file: h.tensors for file, h in opened.items()}))
 
 
-def whole_split(files: Sequence[Path]) -> bool:
+def whole_split(files: Sequence[Path | HubPath]) -> bool:
     """Whether these are parts of one file that was split."""
     stems = {(match := _PART.search(f.name)) and f.name[: match.start()] for f in files}
     return len(stems) == 1 and None not in stems
 
 
-def _parts(path: Path) -> Sequence[Path]:
+def _parts(path: Path | HubPath) -> Sequence[Path | HubPath]:
     """All parts of a file that was split, in order; of any other file, itself."""
     match = _PART.search(path.name)
     if match is None:

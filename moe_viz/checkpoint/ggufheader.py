@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
+from .hub import HubPath
 from .stored import PLAIN, Stored
 
 #: Numbers of GGUF's tensor types, as `ggml.h` counts them.
@@ -47,7 +48,7 @@ class GGUFHeader:
     tensors: dict[str, Stored]
 
 
-def read_header(file: BinaryIO, size: int, path: Path) -> GGUFHeader:
+def read_header(file: BinaryIO, size: int, path: Path | HubPath) -> GGUFHeader:
     """Read the header of an open file of `size` bytes; `path` is what messages call it.
 
     Raises `CheckpointError` where it is no GGUF file, cut short, of a version or a tensor type that
@@ -63,7 +64,7 @@ def read_header(file: BinaryIO, size: int, path: Path) -> GGUFHeader:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
+    def __init__(self, file: BinaryIO, size: int, path: Path | HubPath) -> None:
         self.file, self.size, self.path, self.at = file, size, path, 0
 
     def header(self) -> GGUFHeader:

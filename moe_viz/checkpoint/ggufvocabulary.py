@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import TokenizerError
+from .hub import HubPath
 
 _BPE = 2
 _NORMAL, _LAST_TYPE = 1, 6
 
 
-def sentencepiece_model(metadata: Mapping[str, Any], path: Path) -> bytes:
+def sentencepiece_model(metadata: Mapping[str, Any], path: Path | HubPath) -> bytes:
     """The SentencePiece model that this metadata describes.
 
     Raises `TokenizerError` where it describes another kind of tokenizer, or is incomplete.
@@ -61,7 +62,9 @@ def sentencepiece_model(metadata: Mapping[str, Any], path: Path) -> bytes:
     return message + _message(2, trainer) + _message(3, normalizer)
 
 
-def _numbers(metadata: Mapping[str, Any], name: str, count: int, path: Path) -> np.ndarray:
+def _numbers(
+    metadata: Mapping[str, Any], name: str, count: int, path: Path | HubPath
+) -> np.ndarray:
     """A list of numbers in the metadata, one for each piece; finite, in float32."""
     values = metadata.get(f"tokenizer.ggml.{name}")
     found = len(values) if isinstance(values, np.ndarray) else 0

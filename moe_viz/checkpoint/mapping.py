@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..config import MixtralConfig
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
+from .hub import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
 from .stored import Store, Stored
 
@@ -39,7 +41,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
 
     def __init__(
         self,
-        source: Path,
+        source: Path | HubPath,
         config: MixtralConfig,
         described: str,
         store: Store,
@@ -48,6 +50,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         self.source, self.config, self.tokenizer = source, config, tokenizer
         self._described = described
         self._store = store
+        self._looked_at: dict[str, Tensor | Packed] = {}  # by fingerprint(): routers and norms
         layout = detect(store.headers)
         if layout is None:
             raise _no_layout(source, store.headers)
@@ -80,6 +83,9 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
             )
 
     def __getitem__(self, name: str) -> Tensor | Packed:
+        return self._looked_at[name] if name in self._looked_at else self._read(name)
+
+    def _read(self, name: str) -> Tensor | Packed:
         place = self._places[name]
         tensor = self._store.read(place.key, place.rows)
         if isinstance(tensor, Packed) and len(place.shape) == 1:
@@ -95,8 +101,8 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         return len(self._places)
 
     def rows(self, name: str, rows: Tensor) -> Tensor | Packed:
-        """Some rows of a tensor, by their numbers: of the embedding, those in use."""
-        return self[name][rows]
+        """Some rows of a tensor, by their numbers, ascending: of the embedding, those in use."""
+        return self._store.pick(self._places[name].key, rows)
 
     def size(self, name: str) -> int:
         """Stored bytes of a tensor, or of all tensors of a module."""
@@ -108,6 +114,13 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         if place.rows is None:
             return header.size
         return header.size * (place.rows.stop - place.rows.start) // math.prod(header.shape[:-1])
+
+    @property
+    def revision(self) -> str:
+        """The repository and commit that it is read from; nothing for files on this machine."""
+        if isinstance(self.source, HubPath):
+            return f"{self.source.repo.name}@{self.source.repo.commit}"
+        return ""
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -143,9 +156,10 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         """
         config = replace(self.config, name="")  # the folder's name, which says nothing
         digest = hashlib.sha256(repr((config, sorted(self))).encode())
-        for name in self:
-            if ".router." in name or "norm" in name:
-                value = self[name]
+        names = [name for name in self if ".router." in name or "norm" in name]
+        with ThreadPoolExecutor(8) as pool:  # each may be an answer from far away
+            self._looked_at = dict(zip(names, pool.map(self._read, names), strict=True))
+            for value in self._looked_at.values():
                 exact = value.unpacked() if isinstance(value, Packed) else value.float()
                 digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -160,7 +174,7 @@ def half_apart(rows: int, heads: int) -> Tensor:
     return torch.arange(rows).view(heads, -1, 2).transpose(1, 2).flatten()
 
 
-def _no_layout(source: Path, headers: Mapping[str, Stored]) -> CheckpointError:
+def _no_layout(source: Path | HubPath, headers: Mapping[str, Stored]) -> CheckpointError:
     found = ", ".join(sorted(headers)[:4]) or "no tensor at all"
     dense = any("mlp.gate_proj" in k or k == "blk.0.ffn_gate.weight" for k in headers)
     why = "These are a dense model's: it has no experts and no router. " if dense else ""

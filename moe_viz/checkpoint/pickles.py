@@ -33,12 +33,16 @@ class PickleStore:
                 for path, found in loaded.items()
             }
         )
-        self._tensors = {key: loaded[header.file][key] for key, header in self.headers.items()}
+        self._tensors = {k: t for found in loaded.values() for k, t in found.items()}
 
     def read(self, key: str, rows: slice | None) -> Tensor:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
         tensor = self._tensors[key]
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
+
+    def pick(self, key: str, rows: Tensor) -> Tensor:
+        """Rows of these numbers of a stored matrix."""
+        return self._tensors[key][rows]
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:

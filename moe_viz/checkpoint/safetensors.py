@@ -8,9 +8,9 @@ is.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
+from .hub import HubPath
 from .layout import hugging_face
 from .safetensorsheader import read_header
 from .stored import ByteStore, gather, read_from
@@ -29,15 +30,17 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-def open_safetensors(files: Sequence[Path]) -> ByteStore:
+def open_safetensors(files: Sequence[Path | HubPath]) -> ByteStore:
     """The tensors of one or several safetensors files.
 
     Raises `CheckpointError` where a file is cut short, or holds another type of number.
     """
-    return ByteStore(gather({path: read_from(path, read_header) for path in files}))
+    with ThreadPoolExecutor(8) as pool:  # each may be an answer from far away
+        headers = pool.map(lambda path: read_from(path, read_header), files)
+        return ByteStore(gather(dict(zip(files, headers, strict=True))))
 
 
-def indexed(index: Path) -> list[Path]:
+def indexed(index: Path | HubPath) -> Sequence[Path | HubPath]:
     """The files that an index of shards names, all of them there.
 
     Raises `CheckpointError` where the index is damaged, names anything but safetensors files beside
@@ -57,7 +60,8 @@ def indexed(index: Path) -> list[Path]:
                 f"{index}: {name!r} is not the name of a safetensors file beside it. Download "
                 "it again from where the weights come."
             )
-    missing = [name for name in names if not os.path.isfile(index.parent / name)]
+    there = {path.name for path in index.parent.iterdir()}
+    missing = [name for name in names if name not in there]
     if missing:
         raise CheckpointError(
             f"{index.parent}: {len(missing)} of {len(names)} shards are missing, the first is "

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
+from .hub import HubPath
 from .stored import PLAIN, Stored
 
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library has it
 
 
-def read_header(file: BinaryIO, size: int, path: Path) -> dict[str, Stored]:
+def read_header(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
     """Read the header of an open file of `size` bytes; `path` is what messages call it.
 
     Raises `CheckpointError` where it is no safetensors file, cut short, contradicts itself, or
@@ -43,7 +44,7 @@ def read_header(file: BinaryIO, size: int, path: Path) -> dict[str, Stored]:
     return entries
 
 
-def _entry(name: str, entry: dict[str, Any], data: int, path: Path) -> Stored:
+def _entry(name: str, entry: dict[str, Any], data: int, path: Path | HubPath) -> Stored:
     kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if kind not in PLAIN:
         raise CheckpointError(

@@ -7,8 +7,9 @@ into memory, plain or packed. What the names mean is `layout`'s business.
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
@@ -20,6 +21,10 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
+from .hub import HubPath
+
+#: Rows that are fewer bytes apart are read in one range: a request costs more than what it saves.
+GAP = 2**16
 
 #: Types of numbers that are stored as they are; all others are packed in blocks.
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -31,7 +36,7 @@ class Stored:
 
     shape: tuple[int, ...]
     kind: str  # in PLAIN, or in BLOCK_TYPES
-    file: Path
+    file: Path | HubPath
     start: int  # byte of the file
     size: int  # bytes
 
@@ -48,27 +53,73 @@ class Store(Protocol):
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
         ...
 
+    def pick(self, key: str, rows: Tensor) -> Tensor | Packed:
+        """Rows of these numbers, ascending, of a stored matrix."""
+        ...
+
+
+class Bytes(Protocol):
+    """The bytes of a file, of which ranges can be had: uint8, (stop − start,)."""
+
+    def ranges(self, wanted: Sequence[slice]) -> list[Tensor]:
+        """Several ranges at once."""
+        ...
+
 
 class ByteStore:
-    """Tensors that lie in files as ranges of bytes: safetensors, GGUF."""
+    """Tensors that lie in files as ranges of bytes: safetensors, GGUF, here or on the Hub."""
 
     def __init__(self, headers: Mapping[str, Stored]) -> None:
         self.headers = headers
-        self._files = {file: map_file(file) for file in {h.file for h in headers.values()}}
+        self._files = {file: _bytes_of(file) for file in {h.file for h in headers.values()}}
 
     def read(self, key: str, rows: slice | None) -> Tensor | Packed:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
         header = self.headers[key]
-        count, width = math.prod(header.shape[:-1]), header.shape[-1]
-        row = header.size // max(1, count)  # bytes
-        first, last = (0, count) if rows is None else (rows.start, rows.stop)
-        data = self._files[header.file][header.start + first * row : header.start + last * row]
+        matrix = slice(0, math.prod(header.shape[:-1])) if rows is None else rows
+        found = self._read(header, [matrix])
+        return found.view(header.shape) if rows is None and isinstance(found, Tensor) else found
+
+    def pick(self, key: str, rows: Tensor) -> Tensor | Packed:
+        """Rows of these numbers, ascending, of a stored matrix; no others are read, or few."""
+        header = self.headers[key]
+        gap = GAP // max(1, header.size // header.shape[0])
+        # Where the next row is not close behind, a range ends.
+        runs = rows.tensor_split((rows.diff() > gap + 1).nonzero().flatten() + 1)
+        wanted = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
+        found = self._read(header, wanted)
+        numbers = torch.cat([torch.arange(r.start, r.stop) for r in wanted])
+        return found[torch.searchsorted(numbers, rows)]
+
+    def _read(self, header: Stored, rows: Sequence[slice]) -> Tensor | Packed:
+        """Ranges of rows of a matrix, end to end."""
+        width = header.shape[-1]
+        row = header.size // max(1, math.prod(header.shape[:-1]))  # bytes
+        start = header.start
+        wanted = [slice(start + r.start * row, start + r.stop * row) for r in rows]
+        parts = self._files[header.file].ranges(wanted)
+        data = parts[0] if len(parts) == 1 else torch.cat(parts)
         if header.kind in BLOCK_TYPES:
             return Packed(data.view(-1, row), header.kind)
         dtype = PLAIN[header.kind]
         if data.storage_offset() % dtype.itemsize:  # a header of odd length: numbers lie askew
             data = data.clone()
-        return data.view(dtype).view(header.shape if rows is None else (-1, width))
+        return data.view(dtype).view(-1, width)
+
+
+class MappedFile:
+    """The bytes of a file on this disk, mapped: a range is no copy."""
+
+    def __init__(self, path: Path) -> None:
+        self._whole = map_file(path)
+
+    def ranges(self, wanted: Sequence[slice]) -> list[Tensor]:
+        """Several ranges, (stop − start,) each."""
+        return [self._whole[range_] for range_ in wanted]
+
+
+def _bytes_of(path: Path | HubPath) -> Bytes:
+    return path.bytes() if isinstance(path, HubPath) else MappedFile(path)
 
 
 def map_file(path: Path) -> Tensor:
@@ -88,11 +139,15 @@ def map_file(path: Path) -> Tensor:
 Header = TypeVar("Header")
 
 
-def read_from(path: Path, read_header: Callable[[BinaryIO, int, Path], Header]) -> Header:
+def read_from(
+    path: Path | HubPath, read_header: Callable[[BinaryIO, int, Path | HubPath], Header]
+) -> Header:
     """What a format's reader finds in the header of this file, of which no more is read."""
     try:
-        with open(path, "rb") as file:
-            return read_header(file, path.stat().st_size, path)
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return read_header(file, size, path)  # type: ignore[arg-type]
     except OSError as error:
         raise CheckpointError(
             f"{path}: is not a whole file of weights that can be read ({error.strerror}). Download "
@@ -100,7 +155,7 @@ def read_from(path: Path, read_header: Callable[[BinaryIO, int, Path], Header]) 
         ) from error
 
 
-def gather(files: Mapping[Path, Mapping[str, Stored]]) -> dict[str, Stored]:
+def gather(files: Mapping[Path | HubPath, Mapping[str, Stored]]) -> dict[str, Stored]:
     """The tensors of several files as one; `CheckpointError` where two have the same name."""
     gathered: dict[str, Stored] = {}
     for file, headers in files.items():

@@ -21,7 +21,11 @@ console = Console()
 
 ModelOption = Annotated[
     str,
-    typer.Option("--model", "-m", help="8x7m (embedded), a folder of weights, or a .gguf file."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="8x7m (embedded), a folder of weights, a .gguf file, or org/name on the Hub.",
+    ),
 ]
 DtypeOption = Annotated[
     str, typer.Option(help="auto (float32: exact), float32, bfloat16 or float16.")
@@ -29,6 +33,10 @@ DtypeOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PlacementOption = Annotated[
     str, typer.Option(help="auto, resident (in memory), or stream (one pass over the weights).")
+]
+
+CacheOption = Annotated[
+    float, typer.Option("--cache-gb", help="Keep up to this much of what the Hub sends on disk.")
 ]
 
 

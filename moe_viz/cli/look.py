@@ -74,7 +74,9 @@ def ledger(
 
 @app.command()
 def inspect(
-    source: Annotated[str, typer.Argument(help="8x7m, a folder of weights, or a .gguf file.")],
+    source: Annotated[
+        str, typer.Argument(help="8x7m, a folder of weights, a .gguf file, or org/name.")
+    ],
 ) -> None:
     """Say what is in a checkpoint, from its headers: format, shape, types, sizes.
 

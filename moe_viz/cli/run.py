@@ -13,6 +13,7 @@ from rich.table import Table
 from ..errors import InputError
 from ..files import check_writable
 from .app import (
+    CacheOption,
     DeviceOption,
     DtypeOption,
     ModelOption,
@@ -45,6 +46,7 @@ def record(
     resume: Annotated[
         Path | None, typer.Option(help="Keep what is done here; run again to go on from it.")
     ] = None,
+    cache_gb: CacheOption = 0.0,
 ) -> None:
     """Run texts once and keep what every router said about every token.
 
@@ -58,7 +60,7 @@ def record(
         raise InputError("Give texts to record, or --curated: one of the two.")
     check_writable(out)
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
-    opened = load(model, device, dtype, placement)
+    opened = load(model, device, dtype, placement, cache_gb)
     trace = run(opened, source, labels=label or None, loss=loss, resume=resume)
     trace.save(out)
     console.print(f"{trace.__repr__()[1:-1]}\nwritten to {out}", markup=False)

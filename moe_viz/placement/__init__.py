@@ -29,11 +29,15 @@ def load(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     placement: str = "auto",
+    cache_gb: float = 0.0,
 ) -> Mixtral:
     """A model with its tokenizer, ready to record and to generate.
 
-    `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's form; or a
-    GGUF file, whose packed weights stay packed. `device` is `"auto"` (CUDA where there is one), or
+    `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's form; a GGUF
+    file, whose packed weights stay packed; or a repository on the Hub, `"org/name"` (with
+    `@revision` behind it, or a GGUF file's path), which is not downloaded: what is needed of it is
+    read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
+    `device` is `"auto"` (CUDA where there is one), or
     anything torch understands. `dtype` is `"auto"` (float32: exact arithmetic on the stored
     weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`. `placement` is
     `"resident"` (all weights in memory), `"stream"` (they pass through memory once per recording,
@@ -47,7 +51,7 @@ def load(
     >>> model.config.experts, model.provenance.title
     (8, '8x7m · float32')
     """
-    checkpoint = open_checkpoint(source)
+    checkpoint = open_checkpoint(source, cache_gb)
     if placement not in PLACEMENTS:
         raise PlacementError(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
@@ -56,6 +60,7 @@ def load(
     chosen_device, chosen_dtype = _device(device), _dtype(dtype)
     placed = _choose(placement, checkpoint, chosen_device, chosen_dtype)
     tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
+    fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
     else:
@@ -65,7 +70,8 @@ def load(
     model.tokenizer = tokenizer
     model.provenance = Provenance(
         model=checkpoint.config.name,
-        fingerprint=checkpoint.fingerprint(),
+        fingerprint=fingerprint,
+        revision=checkpoint.revision,
         dtype=str(chosen_dtype).removeprefix("torch."),
         quantisation=", ".join(checkpoint.packed_kinds) or "none",
         placement=placed,

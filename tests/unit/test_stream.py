@@ -81,7 +81,14 @@ def reads(monkeypatch) -> Counter:
         counted[name] += 1
         return read(self, name)
 
+    pick = mapping.Checkpoint.rows
+
+    def counting_rows(self, name, rows):
+        counted[name] += 1
+        return pick(self, name, rows)
+
     monkeypatch.setattr(mapping.Checkpoint, "__getitem__", counting)
+    monkeypatch.setattr(mapping.Checkpoint, "rows", counting_rows)
     return counted
 
 
