@@ -153,6 +153,29 @@ def shared_tokens(result: dict[str, Any]) -> str:
     )
 
 
+def twins(result: dict[str, Any]) -> list[str]:
+    """The curves of `twins.py`, where it has been run."""
+    if "twins" not in result:
+        return []
+    curves = result["twins"]
+    mixture, dense = curves["mixture"], curves["dense twin"]
+    rows = [numbers(name, c["bits_per_byte"], 2) for name, c in curves.items()]
+    rows.append(numbers("difference", [d - m for d, m in zip(
+        dense["bits_per_byte"], mixture["bits_per_byte"], strict=True)], 2))  # fmt: skip
+    sizes = "; ".join(
+        f"{name}: {c['parameters']:,} parameters, {c['active']:,} active, "
+        f"{c['seconds'][-1] / 60:.0f} minutes"
+        for name, c in curves.items()
+    )
+    return [
+        "**What use is a mixture?** Held-out bits per byte (12 windows of 512 tokens a domain, "
+        "averaged over domains) of the mixture and of a dense twin with as many active parameters, "
+        "trained alike: seed, batches, schedule, tokens. One run each, both much shorter than the "
+        f"weights' own ({sizes}; other work shared the machine, so the minutes do not compare).\n\n"
+        + table(["million tokens", *(f"{t / 1e6:.1f}" for t in mixture["tokens"])], rows)
+    ]
+
+
 def tables(result: dict[str, Any]) -> str:
     parts = [
         bits_per_byte(result),
@@ -163,6 +186,7 @@ def tables(result: dict[str, Any]) -> str:
         routers(result),
         languages(result),
         shared_tokens(result),
+        *twins(result),
         f"Made by `{result['command']}`; all figures are in `evaluation.json`.",
     ]
     return "\n\n".join(parts)

@@ -192,7 +192,10 @@ def main() -> None:
     args = parser.parse_args()
     command = f"python weights/recipe/evaluate.py --work DIR --weights {args.weights.name}"
     result = {"command": command, **rounded(evaluate(args.weights, args.work))}
-    (args.weights / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+    path = args.weights / "evaluation.json"
+    if path.exists():  # twins.py's curves are of runs of their own
+        result |= {k: v for k, v in json.loads(path.read_text()).items() if k == "twins"}
+    path.write_text(json.dumps(result, indent=1) + "\n")
     print(card.tables(result))
     card.write(args.weights / "README.md", result)
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +47,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished weights")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda with a batch that fills it")
     parser.add_argument("--batch", type=int, default=Settings.batch, help="tokens of a step")
-    parser.add_argument("--dense", action="store_true", help="the dense twin: one expert, twice F")
     args = parser.parse_args()
 
     torch.manual_seed(SEED)
     config = MixtralConfig.preset("8x7m")
-    if args.dense:
-        wide = config.experts_per_token * config.expert_size  # as many active parameters
-        config = replace(config, experts=1, experts_per_token=1, expert_size=wide)
     training = Corpus(args.work / "tokens", "train")
     held_out = Corpus(args.work / "tokens", "held_out")
-    folder = args.work / ("train-dense" if args.dense else "train")
+    folder = args.work / "train"
     folder.mkdir(exist_ok=True)
     tokenizer = args.work / "tokenizer.model"
     checkpoint = folder / "checkpoint.pt"
