@@ -23,7 +23,7 @@ from ..model.blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from .hub import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
-from .stored import Store, Stored
+from .stored import PLAIN, Store, Stored
 
 #: Tensors that some files hold and no Mixtral needs: RoPE's frequencies follow from the config.
 _HARMLESS = ("rotary_emb.inv_freq",)
@@ -106,8 +106,12 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
 
     def size(self, name: str) -> int:
         """Stored bytes of a tensor, or of all tensors of a module."""
-        places = [p for n, p in self._places.items() if n == name or n.startswith(f"{name}.")]
-        return sum(self._stored_bytes(place) for place in places)
+        return sum(self._stored_bytes(place) for place in self._under(name))
+
+    def _under(self, name: str) -> list[Place]:
+        """The places of a tensor, of all tensors of a module, or of all there are ("")."""
+        stem = f"{name}." if name else ""
+        return [p for n, p in self._places.items() if n == name or n.startswith(stem)]
 
     def _stored_bytes(self, place: Place) -> int:
         header = self._store.headers[place.key]
@@ -135,12 +139,15 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         """The types of packed blocks among them."""
         return [kind for kind in self.kinds if kind in BLOCK_TYPES]
 
-    def memory(self, dtype: torch.dtype) -> int:
-        """Bytes that all tensors take in memory: plain ones in `dtype`, packed ones as they are."""
-        return sum(
-            h.size if h.kind in BLOCK_TYPES else math.prod(h.shape) * dtype.itemsize
-            for h in self.headers
-        )
+    def memory(self, dtype: torch.dtype, name: str = "") -> int:
+        """Bytes that all tensors take in memory, or those of a module: plain ones in `dtype`,
+        packed ones as they are.
+        """
+        total = 0
+        for place in self._under(name):
+            kind, size = self._store.headers[place.key].kind, self._stored_bytes(place)
+            total += size if kind in BLOCK_TYPES else size // PLAIN[kind].itemsize * dtype.itemsize
+        return total
 
     @property
     def headers(self) -> list[Stored]:

@@ -32,7 +32,7 @@ DtypeOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PlacementOption = Annotated[
-    str, typer.Option(help="auto, resident (in memory), or stream (one pass over the weights).")
+    str, typer.Option(help="auto, resident (in memory), offload, or stream (one pass).")
 ]
 
 CacheOption = Annotated[

@@ -1,7 +1,8 @@
 """Where and when a model is computed.
 
 `load` opens a checkpoint, decides device, dtype and placement, and hands back a model that is ready
-to run. Resident: all weights on one device. Stream: one pass over weights that need not fit.
+to run. Resident: all weights on one device. Offload: experts come to the device when they are
+needed. Stream: one pass over weights that need not fit anywhere.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from ..errors import PlacementError
 from ..model import Mixtral
 from ..provenance import Provenance
 from ..tokenizer import Tokenizer
+from .memory import available_memory, free_memory
+from .offload import RESERVE, OffloadedMixtral
 from .resident import fill
 from .stream import StreamedMixtral
 
-PLACEMENTS = ("auto", "resident", "stream")
+PLACEMENTS = ("auto", "resident", "offload", "stream")
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -39,10 +42,12 @@ def load(
     read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
     `device` is `"auto"` (CUDA where there is one), or
     anything torch understands. `dtype` is `"auto"` (float32: exact arithmetic on the stored
-    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`. `placement` is
-    `"resident"` (all weights in memory), `"stream"` (they pass through memory once per recording,
-    and there is no generation), or `"auto"`: resident where that fits into free memory, else
-    stream.
+    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`.
+
+    `placement` is `"resident"` (all weights in the device's memory), `"offload"` (experts wait in
+    the host's memory and come to the GPU when they are needed; generates), `"stream"` (weights pass
+    through memory once per recording; does not generate), or `"auto"`: resident where that fits
+    into free memory, else offload on a GPU where the host's memory holds the weights, else stream.
 
     Raises `CheckpointError`, `ConfigError`, `TokenizerError` where the source is at fault, and
     `PlacementError` where this machine, or this version, cannot do what was asked.
@@ -57,12 +62,16 @@ def load(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
             f"{placement!r}."
         )
-    chosen_device, chosen_dtype = _device(device), _dtype(dtype)
+    chosen_device = _device(device)
+    chosen_dtype = _dtype(dtype, chosen_device)
     placed = _choose(placement, checkpoint, chosen_device, chosen_dtype)
     tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
+    elif placed == "offload":
+        room = _room_for_experts(checkpoint, chosen_device, chosen_dtype)
+        model = OffloadedMixtral(checkpoint, chosen_device, chosen_dtype, room)
     else:
         with torch.device("meta"):
             model = Mixtral(checkpoint.config)
@@ -95,12 +104,21 @@ def _device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
     if name == "auto":
         return torch.float32
     if name not in _DTYPES:
         raise PlacementError(f"dtype must be 'auto' or one of {list(_DTYPES)}, found {name!r}.")
+    if (
+        name == "bfloat16"
+        and device.type == "cuda"
+        and torch.cuda.get_device_capability(device) < (8,)
+    ):
+        raise PlacementError(
+            f"{torch.cuda.get_device_name(device)} has no bfloat16 arithmetic, and would imitate "
+            "it slowly. Take dtype='float16', or 'float32', which is exact."
+        )
     return _DTYPES[name]
 
 
@@ -108,9 +126,9 @@ def _choose(
     placement: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> str:
     """Where the weights will lie, by what is free now; said before reading for minutes."""
-    needed, there = checkpoint.memory(dtype), _free_memory(device)
-    if placement == "stream" or needed <= there:
-        return "stream" if placement == "stream" else "resident"
+    needed, there = checkpoint.memory(dtype), free_memory(device)
+    if placement not in ("auto", "resident") or needed <= there:
+        return "resident" if placement == "auto" else placement
     sizes = (
         f"{checkpoint.config.name} takes {needed / 2**30:.1f} GiB in "
         f"{str(dtype).removeprefix('torch.')}, and {device} has {there / 2**30:.1f} GiB free"
@@ -118,29 +136,24 @@ def _choose(
     if placement == "resident":
         raise PlacementError(
             f"{sizes}. Take placement='stream', which reads the weights once per recording; "
-            "dtype='bfloat16', if that is enough; or a machine with more memory."
+            "placement='offload' on a GPU, which can generate; dtype='bfloat16' or 'float16', if "
+            "that is enough; or a machine with more memory."
         )
-    print(
-        f"moe_viz: {sizes}; so placement='stream': each recording reads the weights once, and "
-        "generation is not offered.",
-        file=sys.stderr,
+    # Experts that come and go are read again and again: from memory, not from a disk or a network.
+    stored = sum(header.size for header in checkpoint.headers)
+    waits = device.type != "cpu" and not checkpoint.revision and stored <= available_memory()
+    chosen, consequence = (
+        ("offload", "experts wait in the host's memory, and come when a token goes to them")
+        if waits
+        else ("stream", "each recording reads the weights once, and generation is not offered")
     )
-    return "stream"
+    print(f"moe_viz: {sizes}; so placement={chosen!r}: {consequence}.", file=sys.stderr)
+    return chosen
 
 
-def _free_memory(device: torch.device) -> float:
-    """Bytes that may be taken on a device now; infinite where it does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return _available_memory() if device.type == "cpu" else float("inf")
-
-
-def _available_memory() -> float:
-    """Bytes that may be taken now; infinite where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return float("inf")
+def _room_for_experts(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> float:
+    """Bytes of experts that a device may hold beside the rest of the model."""
+    experts = sum(
+        checkpoint.memory(dtype, f"layers.{n}.moe.experts") for n in range(checkpoint.config.layers)
+    )
+    return free_memory(device) - (checkpoint.memory(dtype) - experts) - RESERVE

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model.quantized import Packed, PackedEmbedding, PackedLinear
+from .transfer import to_device
 
 
 def fill(
@@ -43,12 +44,12 @@ def stays_packed(name: str) -> bool:
 def _packed(
     module: str, stored: Packed, device: torch.device, dtype: torch.dtype
 ) -> PackedLinear | PackedEmbedding:
-    moved = Packed(stored.data.to(device), stored.kind)
+    moved = Packed(to_device(stored.data, device), stored.kind)
     return PackedEmbedding(moved, dtype) if module == "embedding" else PackedLinear(moved)
 
 
 def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    placed = stored.to(device, dtype)
+    placed = to_device(stored, device, dtype)
     if placed is stored or device.type != "cpu" or name.startswith("embedding"):
         return placed
     # A copy was made, so its layout is free: with the longer side contiguous, the product with a

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -21,19 +21,16 @@ from torch import Tensor, nn
 from ..checkpoint import Checkpoint
 from ..errors import PlacementError
 from ..model import Mixtral
-from ..model.layers import Attention
 from ..model.mixtral import DecoderLayer
-from ..model.moe import Expert
 from ..model.quantized import Packed
 from ..progress import NO_BAR, progress_bar
+from .ondemand import ROWS, OnDemand, built, expert_name
 from .resident import fill, stays_packed
+from .transfer import Sent, Transfer, tensors
 
 #: With this many tokens every expert of a layer is in use, and all are read ahead of the router;
 #: with fewer, nothing is read before it is known to be needed.
 ENOUGH_TOKENS = 64
-
-#: Rows that an expert computes at once, so that its activations stay small in a long recording.
-ROWS = 4096
 
 _PAGE = 4096
 
@@ -45,10 +42,10 @@ class Feed:
     thread is raised where its module is taken.
     """
 
-    def __init__(self, build: Callable[[str], nn.Module]) -> None:
-        self._build = build
+    def __init__(self, send: Callable[[str], Sent]) -> None:
+        self._send = send
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._ready: queue.Queue[tuple[str, nn.Module | BaseException]] = queue.Queue(maxsize=1)
+        self._ready: queue.Queue[tuple[str, Sent | BaseException]] = queue.Queue(maxsize=1)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="moe_viz feed", daemon=True)
         self._thread.start()
@@ -61,11 +58,11 @@ class Feed:
     def take(self, name: str) -> nn.Module:
         """Wait for a module; those asked for before it and never taken are dropped."""
         while True:
-            found, module = self._ready.get()
-            if isinstance(module, BaseException):
-                raise module
+            found, sent = self._ready.get()
+            if isinstance(sent, BaseException):
+                raise sent
             if found == name:
-                return module
+                return sent.received()
 
     def stop(self) -> None:
         """End the thread, and drop what it has read."""
@@ -79,29 +76,10 @@ class Feed:
     def _run(self) -> None:
         while (name := self._asked.get()) is not None and not self._stopped.is_set():
             try:
-                module: nn.Module | BaseException = self._build(name)
+                sent: Sent | BaseException = self._send(name)
             except BaseException as error:
-                module = error
-            self._ready.put((name, module))
-
-
-class Streamed(nn.Module):
-    """Stands where a module belongs whose weights are there only while it computes."""
-
-    def __init__(self, name: str, take: Callable[[str], nn.Module], rows: int = 2**62) -> None:
-        super().__init__()
-        self.name, self.take, self.rows = name, take, rows
-
-    def forward(self, x: Tensor, *args: Any) -> Tensor:
-        """What the module makes of x."""
-        module = self.take(self.name)
-        if len(x) <= self.rows:
-            return module(x, *args)
-        return torch.cat([module(part, *args) for part in x.split(self.rows)])
-
-    def extra_repr(self) -> str:
-        """Its name in the checkpoint, for print(model)."""
-        return f"{self.name}, read when needed"
+                sent = error
+            self._ready.put((name, sent))
 
 
 class EmbeddingRows(nn.Module):
@@ -126,17 +104,18 @@ class StreamedMixtral(Mixtral):
         with torch.device("meta"):
             super().__init__(checkpoint.config)
         self._checkpoint, self._placed = checkpoint, (device, dtype)
+        self._transfer = Transfer(device)
         self._feed: Feed | None = None
         self._head: nn.Module | None = None
         self._bar: Any = NO_BAR
         self.chunk = 2**62  # every expert comes by once, for all tokens
         for n, layer in enumerate(self.layers):
-            layer.set_submodule("attention", Streamed(f"layers.{n}.attention", self._take))
+            layer.set_submodule("attention", OnDemand(f"layers.{n}.attention", self._take))
             for e in range(checkpoint.config.experts):
-                expert = Streamed(f"layers.{n}.moe.experts.{e}", self._take, ROWS)
+                expert = OnDemand(expert_name(n, e), self._take, ROWS)
                 layer.set_submodule(f"moe.experts.{e}", expert)
         self.embedding = EmbeddingRows(checkpoint, device, dtype)  # type: ignore[assignment]
-        self.head = Streamed("head", self._take)  # type: ignore[assignment]
+        self.head = OnDemand("head", self._take)  # type: ignore[assignment]
         staying = {name: checkpoint[name] for name in checkpoint if not stays_packed(name)}
         fill(self, staying, device, dtype)
 
@@ -152,7 +131,7 @@ class StreamedMixtral(Mixtral):
         total = sum(self._checkpoint.size(name) for names in modules[done:] for name in names)
         with progress_bar("sweep", total, unit="B", hidden=not progress) as bar:
             self._bar = bar
-            self._feed = Feed(self._build) if tokens >= ENOUGH_TOKENS else None
+            self._feed = Feed(self._send) if tokens >= ENOUGH_TOKENS else None
             try:
                 if self._feed is not None:
                     self._feed.ask(name for names in modules[done:] for name in names)
@@ -174,49 +153,22 @@ class StreamedMixtral(Mixtral):
         """The modules of a layer that a sweep needs, in the order in which it needs them."""
         yield f"layers.{n}.attention"
         if last or n + 1 < self.config.layers:  # else nobody asks what comes after the router
-            yield from (f"layers.{n}.moe.experts.{e}" for e in range(self.config.experts))
+            yield from (expert_name(n, e) for e in range(self.config.experts))
 
     def _take(self, name: str) -> nn.Module:
         if name == "head":  # wanted again and again when losses are computed: it stays
-            self._head = self._head or self._build(name)
+            self._head = self._head or self._send(name).received()
             return self._head
-        return self._feed.take(name) if self._feed is not None else self._build(name)
+        return self._feed.take(name) if self._feed is not None else self._send(name).received()
 
-    def _build(self, name: str) -> nn.Module:
+    def _send(self, name: str) -> Sent:
         """A module with its weights, read now."""
-        config, (device, dtype) = self.config, self._placed
-        holder = nn.Module()
-        with torch.device("meta"):
-            if name == "head":
-                module = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-            elif name.endswith(".attention"):
-                module = Attention(config, int(name.split(".")[1]))
-            else:
-                module = Expert(config)
-        holder.add_module("module", module)
-        fill(holder, Part(self._checkpoint, name, "module"), device, dtype)
-        for tensor in (*holder.parameters(), *holder.buffers()):
+        checkpoint = self._checkpoint
+        sent = self._transfer.send(lambda: built(checkpoint, self.config, name, *self._placed))
+        for tensor in tensors(sent.module):
             _touch(tensor)
-        self._bar.update(self._checkpoint.size(name))
-        return holder.get_submodule("module")
-
-
-class Part(Mapping[str, Tensor | Packed]):
-    """The tensors of one module of a checkpoint, under the name it has elsewhere."""
-
-    def __init__(self, checkpoint: Checkpoint, name: str, renamed: str) -> None:
-        stem = f"{name}."
-        self._checkpoint = checkpoint
-        self._names = {renamed + n.removeprefix(name): n for n in checkpoint if n.startswith(stem)}
-
-    def __getitem__(self, name: str) -> Tensor | Packed:
-        return self._checkpoint[self._names[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+        self._bar.update(checkpoint.size(name))
+        return sent
 
 
 def _touch(tensor: Tensor) -> None:

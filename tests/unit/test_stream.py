@@ -126,17 +126,17 @@ def test_with_losses_the_last_experts_and_the_head_are_read_too(folder, reads):
 def test_never_more_than_three_modules_are_in_memory(folder, monkeypatch):
     alive: list[str] = []
     most = 0
-    build = stream.StreamedMixtral._build
+    build = stream.built
 
-    def tracked(self, name):
+    def tracked(weights, config, name, *placed):
         nonlocal most
         alive.append(name)  # from the moment it is begun
         most = max(most, len(alive))
-        module = build(self, name)
+        module = build(weights, config, name, *placed)
         weakref.finalize(module, alive.remove, name)
         return module
 
-    monkeypatch.setattr(stream.StreamedMixtral, "_build", tracked)
+    monkeypatch.setattr(stream, "built", tracked)
     model = mv.load(folder, placement="stream")
     with model.router_hooks(lambda routing: time.sleep(0.05)):  # the reader may run ahead
         mv.record(model, PROMPTS)
@@ -247,7 +247,7 @@ def test_a_file_that_is_no_recording_is_refused_and_kept(folder, tmp_path, conte
 
 def test_auto_streams_what_does_not_fit_and_says_why(folder, monkeypatch, capsys):
     assert mv.load(folder).provenance.placement == "resident"
-    monkeypatch.setattr("moe_viz.placement._available_memory", lambda: 1000)
+    monkeypatch.setattr("moe_viz.placement.memory.available_memory", lambda: 1000)
     assert mv.load(folder).provenance.placement == "stream"
     assert "GiB free; so placement='stream'" in capsys.readouterr().err
     with pytest.raises(PlacementError, match="placement='stream'"):
