@@ -31,7 +31,7 @@ def inspect(source: str | Path) -> list[tuple[str, str]]:
         ("model", c.name),
         *remote,
         ("layout", checkpoint.layout),
-        ("files", f"{len(files)}, {_size(stored)} of tensors"),
+        ("files", f"{len(files)}, {readable(stored)} of tensors"),
         ("stored as", _kinds(checkpoint, stored)),
         ("parameters", f"{books.total:,}, of which a token uses {books.active:,}"),
         ("layers", f"{c.layers}, each with {c.experts} experts, of which a token goes to "
@@ -52,9 +52,10 @@ def _kinds(checkpoint: Checkpoint, stored: int) -> str:
 
 
 def _memory(checkpoint: Checkpoint, dtype: torch.dtype) -> str:
-    return _size(checkpoint.memory(dtype))
+    return readable(checkpoint.memory(dtype))
 
 
-def _size(count: int) -> str:
+def readable(count: float) -> str:
+    """A number of bytes as a person reads it."""
     large = count >= 2**30
     return f"{count / 2**30:,.2f} GiB" if large else f"{count / 2**20:,.1f} MiB"

@@ -104,6 +104,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         """Some rows of a tensor, by their numbers, ascending: of the embedding, those in use."""
         return self._store.pick(self._places[name].key, rows)
 
+    def header(self, name: str) -> tuple[Shape, str]:
+        """Shape and stored type of a tensor, of which nothing is read."""
+        place = self._places[name]
+        kind, shape = self._store.headers[place.key].kind, place.shape
+        if place.rows is not None:
+            shape = (place.rows.stop - place.rows.start, shape[-1])
+        return (shape[::-1] if place.transposed else shape), kind
+
     def size(self, name: str) -> int:
         """Stored bytes of a tensor, or of all tensors of a module."""
         return sum(self._stored_bytes(place) for place in self._under(name))

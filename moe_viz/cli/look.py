@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
-from .app import app, console
+from .app import DeviceOption, DtypeOption, app, console
 
 
 @app.command()
@@ -123,10 +123,17 @@ def compare(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine has, and whether moe_viz can run here.
+def doctor(
+    source: Annotated[
+        str | None, typer.Argument(help="8x7m, a folder, a .gguf file, or org/name.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Of the recording in mind.", min=1)] = 1000,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+) -> None:
+    """Say what this machine has; and of a checkpoint, where it fits and how long it takes.
 
-    Example: [bold]moe-viz doctor[/]
+    Example: [bold]moe-viz doctor mistralai/Mixtral-8x7B-v0.1 --tokens 5000[/]
     """
     from ..doctor import examine
 
@@ -134,3 +141,35 @@ def doctor() -> None:
     for name, finding in examine():
         table.add_row(name, escape(finding))
     console.print(table)
+    if source is not None:
+        _placements(source, tokens, device, dtype)
+
+
+def _placements(source: str, tokens: int, device: str, dtype: str) -> None:
+    from ..estimate import estimate
+    from ..inspection import readable
+
+    rates, estimates = estimate(source, tokens, device, dtype)
+    table = Table(title=f"{escape(source)}: recording {tokens:,} tokens")
+    for column in ("placement", "memory needed", "free", "load", "record", "generate"):
+        table.add_column(column, justify="left" if column == "placement" else "right")
+    for e in estimates:
+        needed, free = readable(e.needed), readable(max(0.0, e.free))
+        if e.fits:
+            writes = "yes" if e.generates else "no"
+            row = [needed, free, _duration(e.load), _duration(e.record), writes]
+        else:
+            row = [needed, free, e.why_not or "does not fit"]
+        table.add_row(e.placement, *row)
+    table.caption = (
+        f"Measured here: {rates.read / 1e6:,.0f} MB/s read, {rates.make:.3g} s to have an expert "
+        f"ready, {rates.compute:.3g} s for its share of the tokens. Times are about right at best."
+    )
+    console.print(table)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.2g} s"

@@ -62,15 +62,15 @@ def load(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
             f"{placement!r}."
         )
-    chosen_device = _device(device)
-    chosen_dtype = _dtype(dtype, chosen_device)
+    chosen_device = device_named(device)
+    chosen_dtype = dtype_named(dtype, chosen_device)
     placed = _choose(placement, checkpoint, chosen_device, chosen_dtype)
     tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
     elif placed == "offload":
-        room = _room_for_experts(checkpoint, chosen_device, chosen_dtype)
+        room = room_for_experts(checkpoint, chosen_device, chosen_dtype)
         model = OffloadedMixtral(checkpoint, chosen_device, chosen_dtype, room)
     else:
         with torch.device("meta"):
@@ -90,7 +90,8 @@ def load(
     return model
 
 
-def _device(device: str | torch.device) -> torch.device:
+def device_named(device: str | torch.device) -> torch.device:
+    """The device of this name, which works; "auto" is CUDA where there is one."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -104,7 +105,8 @@ def _device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+def dtype_named(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype of this name, which the device can compute in; "auto" is float32, always."""
     name = str(dtype).removeprefix("torch.")
     if name == "auto":
         return torch.float32
@@ -151,7 +153,7 @@ def _choose(
     return chosen
 
 
-def _room_for_experts(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> float:
+def room_for_experts(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> float:
     """Bytes of experts that a device may hold beside the rest of the model."""
     experts = sum(
         checkpoint.memory(dtype, f"layers.{n}.moe.experts") for n in range(checkpoint.config.layers)

@@ -37,7 +37,7 @@ FLOW = [
     {"unfinished"},
     {"record"},
     {"generate"},
-    {"doctor", "inspection"},
+    {"doctor", "estimate", "inspection"},
     {"cli", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}
