@@ -11,7 +11,7 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test lint format weights setup setup-dev chromium
+.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test: $(VENV)/.dev chromium  ## set up, and pass all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## ruff and pyright
 	$(BIN)/ruff check .

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import torch
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that may be taken on a device now; infinite where it does not say."""
+    """Bytes that may be taken on a device now; infinite where it does not say.
+
+    What nobody refers to any more is given back first: a model that fetches its own weights refers
+    to itself, and so outlives its last use until somebody looks.
+    """
+    gc.collect()
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_memory() if device.type == "cpu" else float("inf")

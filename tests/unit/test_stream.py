@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -203,6 +205,25 @@ def test_a_recording_that_was_cut_off_goes_on(folder, tmp_path, placement, loss,
     assert not any(n.startswith(("layers.0", "layers.1")) for n in reads)
     assert not path.exists()
     assert same(resumed, mv.record(model, PROMPTS, loss=loss))
+
+
+def test_a_killed_process_s_recording_goes_on_in_another(folder, tmp_path):
+    """SIGKILL, in the middle of a layer: nothing can be tidied up."""
+    path = tmp_path / "half"
+    program = (
+        "import os, signal\nimport moe_viz as mv\n"
+        f"model = mv.load({str(folder)!r}, placement='stream')\n"
+        "def die(routing):\n"
+        "    if routing.layer == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with model.router_hooks(die): mv.record(model, {PROMPTS!r}, resume={str(path)!r})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    seen, model = [], mv.load(folder, placement="stream")
+    with model.router_hooks(lambda routing: seen.append(routing.layer)):
+        resumed = mv.record(model, PROMPTS, resume=path)
+    assert seen == [2]
+    assert same(resumed, mv.record(model, PROMPTS))
 
 
 def test_several_batches_resume_in_the_right_one(folder, tmp_path, monkeypatch):
