@@ -22,28 +22,28 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
 import numpy as np
+from measuring import Measured, beside, in_process, workspace, written_once
 from rich.console import Console
 from rich.table import Table
 from synthetic import (
-    Measured,
     Repeated,
     Shard,
-    beside,
-    in_process,
     mixtral,
     normal_numbers,
     ragged,
     shards,
     small_files,
-    workspace,
     write_folder,
-    written_once,
 )
 
 import moe_viz as mv
@@ -123,6 +123,7 @@ def over_the_network(args: argparse.Namespace, layers: int, hub: RemoteHub, fold
         HF_ENDPOINT=hub.endpoint,
         HF_HOME=str(folder / "home"),
         XDG_CACHE_HOME=str(folder / "home"),
+        HF_HUB_DISABLE_IMPLICIT_TOKEN="1",
         NO_PROXY="127.0.0.1,localhost",
     )
 
@@ -156,14 +157,14 @@ def covered(ranges: Iterable[tuple[int, int]]) -> int:
 
 def accounts(hub: RemoteHub, config: MixtralConfig, prompts: list[list[int]]) -> dict[str, int]:
     """Bytes of the shards: needed, sent more than once, missing, and sent for nothing."""
-    found = dict.fromkeys(("needed", "again", "missing", "in vain"), 0)
+    found: dict[str, int] = {"needed": 0, "missing": 0, "sent again": 0, "sent for nothing": 0}
     for name, wanted in needed(config, prompts).items():
         sent: Ranges = hub.ask(Hub.sent, name)
         either, once, enough = covered(sent + wanted), covered(sent), covered(wanted)
         found["needed"] += enough
-        found["again"] += sum(b - a for a, b in sent) - once
+        found["sent again"] += sum(b - a for a, b in sent) - once
         found["missing"] += either - once
-        found["in vain"] += either - enough
+        found["sent for nothing"] += either - enough
     return found
 
 
@@ -188,12 +189,13 @@ def part_a(args: argparse.Namespace, folder: Path) -> None:
     sent = beside(totals.bytes_sent / 1e9, ASKED_GB, least=False, form=".3f")
     table.add_row(f"sent in {totals.requests} answers, GB", *sent)
     table.add_row("… needed, GB", f"{count['needed'] / 1e9:.3f}")
-    for what in ("missing", "again", "in vain"):
-        table.add_row(f"… {what}, MB", f"{count[what] / 1e6:.3f}", "0" if what == "missing" else "")
+    for what in ("missing", "sent again", "sent for nothing"):
+        asked = "" if what == "sent for nothing" else "0"
+        table.add_row(f"… {what}, MB", f"{count[what] / 1e6:.3f}", asked)
     memory = beside(found["memory"] / 1e9, ASKED_MEMORY, least=False)
     table.add_row("peak anonymous memory, GB", *memory)
-    table.add_row("extra disk, MB", f"{max(kept, found['written']) / 1e6:.3f}", "0")
-    table.add_row("experts in use", f"{found['experts']} of {8 * config.layers}")
+    table.add_row("extra disk, GB", f"{max(kept, found['written']) / 1e9:.2f}", "0")
+    table.add_row("experts chosen", f"{found['experts']} of {config.experts * config.layers}")
     console.print(table)
     by_file = ", ".join(
         f"{size / 1e9:.3f}" for name, size in sorted(totals.by_file.items()) if "-of-" in name

@@ -48,9 +48,11 @@ class Recorder:
             missing = k - self.experts.shape[2]
             self.experts = functional.pad(self.experts, (0, missing), value=-1)
             self.gates = functional.pad(self.gates, (0, missing))
-        self.logits[layer].index_copy_(0, routing.tokens, routing.logits)
-        self.experts[layer, :, :k].index_copy_(0, routing.tokens, routing.experts)
-        self.gates[layer, :, :k].index_copy_(0, routing.tokens, routing.gates)
+        home = self.logits.device  # a layer may lie on another
+        rows = routing.tokens.to(home)
+        self.logits[layer].index_copy_(0, rows, routing.logits.to(home))
+        self.experts[layer, :, :k].index_copy_(0, rows, routing.experts.to(home))
+        self.gates[layer, :, :k].index_copy_(0, rows, routing.gates.to(home))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -158,7 +160,7 @@ def assemble(
         prompts=tuple(prompts),
         provenance=replace(
             model.provenance,
-            device=str(model.device),
+            device=", ".join(map(str, model.devices)),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
         layers=tuple(range(model.config.layers)),

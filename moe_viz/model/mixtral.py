@@ -76,6 +76,12 @@ class Mixtral(nn.Module):
         return self.norm.weight.device
 
     @property
+    def devices(self) -> list[torch.device]:
+        """All devices that hold weights, the one where token ids go first."""
+        there = [w.device for w in (self.norm.weight, *self.parameters(), *self.buffers())]
+        return list(dict.fromkeys(there))
+
+    @property
     def dtype(self) -> torch.dtype:
         """What is computed in, but for routers; packed weights are cast to it as they are used."""
         return self.norm.weight.dtype

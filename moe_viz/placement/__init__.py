@@ -20,6 +20,7 @@ from ..tokenizer import Tokenizer
 from .memory import available_memory, free_memory
 from .offload import RESERVE, OffloadedMixtral
 from .resident import fill
+from .spread import SpreadMixtral
 from .stream import StreamedMixtral
 
 PLACEMENTS = ("auto", "resident", "offload", "stream")
@@ -40,9 +41,11 @@ def load(
     file, whose packed weights stay packed; or a repository on the Hub, `"org/name"` (with
     `@revision` behind it, or a GGUF file's path), which is not downloaded: what is needed of it is
     read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
-    `device` is `"auto"` (CUDA where there is one), or
-    anything torch understands. `dtype` is `"auto"` (float32: exact arithmetic on the stored
-    weights, whatever the device), `"float32"`, `"bfloat16"` or `"float16"`.
+
+    `device` is `"auto"` (CUDA where there is one), anything torch understands, or several with
+    commas, `"cuda:0,cuda:1"`, over which layers are spread. `dtype` is `"auto"` (float32: exact
+    arithmetic on the stored weights, whatever the device), `"float32"`, `"bfloat16"` or
+    `"float16"`.
 
     `placement` is `"resident"` (all weights in the device's memory), `"offload"` (experts wait in
     the host's memory and come to the GPU when they are needed; generates), `"stream"` (weights pass
@@ -62,9 +65,15 @@ def load(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
             f"{placement!r}."
         )
-    chosen_device = device_named(device)
+    devices = devices_named(device)
+    chosen_device, several = devices[0], len(devices) > 1
     chosen_dtype = dtype_named(dtype, chosen_device)
-    placed = _choose(placement, checkpoint, chosen_device, chosen_dtype)
+    if several and placement not in ("auto", "resident"):
+        raise PlacementError(
+            f"placement={placement!r} takes one device, found {device!r}. Name one, or take "
+            "placement='resident', which spreads the layers over all of them."
+        )
+    placed = "resident" if several else _choose(placement, checkpoint, devices[0], chosen_dtype)
     tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
@@ -72,6 +81,9 @@ def load(
     elif placed == "offload":
         room = room_for_experts(checkpoint, chosen_device, chosen_dtype)
         model = OffloadedMixtral(checkpoint, chosen_device, chosen_dtype, room)
+    elif several:
+        room = [min(free_memory(d) - RESERVE, 2.0**60) for d in devices]
+        model = SpreadMixtral(checkpoint, devices, room, chosen_dtype)
     else:
         with torch.device("meta"):
             model = Mixtral(checkpoint.config)
@@ -84,10 +96,19 @@ def load(
         dtype=str(chosen_dtype).removeprefix("torch."),
         quantisation=", ".join(checkpoint.packed_kinds) or "none",
         placement=placed,
-        device=str(chosen_device),
+        device=", ".join(map(str, devices)),
         versions={"torch": torch.__version__},
     )
     return model
+
+
+def devices_named(device: str | torch.device) -> list[torch.device]:
+    """The devices of these names, with commas between them, which work."""
+    names = device.split(",") if isinstance(device, str) else [device]
+    devices = [device_named(name.strip() if isinstance(name, str) else name) for name in names]
+    if len(set(devices)) < len(devices):
+        raise PlacementError(f"device={device!r} names a device twice. Name each once.")
+    return devices
 
 
 def device_named(device: str | torch.device) -> torch.device:

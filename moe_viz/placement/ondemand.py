@@ -68,9 +68,21 @@ def built(
     dtype: torch.dtype,
 ) -> nn.Module:
     """A module on a device, its weights taken from the host now: attention, expert, or head."""
-    holder = nn.Module()
     with torch.device("meta"):
-        holder.add_module("module", _empty(config, name))
+        module = _empty(config, name)
+    return filled(module, weights, name, device, dtype)
+
+
+def filled(
+    module: nn.Module,
+    weights: Mapping[str, Tensor | Packed],
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> nn.Module:
+    """A module made on the meta device with the weights of this name; packed, it is another."""
+    holder = nn.Module()
+    holder.add_module("module", module)
     fill(holder, Part(weights, name, "module"), device, dtype)
     return holder.get_submodule("module")
 

@@ -29,7 +29,8 @@ def fill(
             stored = stored.unpacked()
         if isinstance(stored, Packed):
             module = name.removesuffix(".weight")
-            model.set_submodule(module, _packed(module, stored, device, dtype))
+            before = model.get_submodule(module)
+            model.set_submodule(module, _packed(before, stored, device, dtype))
         else:
             weights[name] = _placed(name, stored, device, dtype)
     model.load_state_dict(weights, strict=True, assign=True)
@@ -42,10 +43,11 @@ def stays_packed(name: str) -> bool:
 
 
 def _packed(
-    module: str, stored: Packed, device: torch.device, dtype: torch.dtype
+    before: nn.Module, stored: Packed, device: torch.device, dtype: torch.dtype
 ) -> PackedLinear | PackedEmbedding:
     moved = Packed(to_device(stored.data, device), stored.kind)
-    return PackedEmbedding(moved, dtype) if module == "embedding" else PackedLinear(moved)
+    is_table = isinstance(before, nn.Embedding)
+    return PackedEmbedding(moved, dtype) if is_table else PackedLinear(moved)
 
 
 def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

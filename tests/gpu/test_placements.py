@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint, save_checkpoint
+from moe_viz.errors import PlacementError
 from moe_viz.placement.offload import OffloadedMixtral
 from moe_viz.placement.ondemand import expert_name
 from tests import writers
@@ -77,6 +78,54 @@ def test_auto_offloads_what_an_accelerator_cannot_hold(folder, device, monkeypat
     # Nor the host: each byte would come from the disk again and again.
     monkeypatch.setattr("moe_viz.placement.available_memory", lambda: 1000)
     assert mv.load(folder, device=device).provenance.placement == "stream"
+
+
+# ---- Several devices ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["folder", "packed"])
+@pytest.mark.parametrize("order", ["cpu,{}", "{},cpu"])
+def test_layers_spread_over_two_devices_give_the_cpu_s_results(
+    form, order, device, request, monkeypatch
+):
+    source = request.getfixturevalue(form)
+    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 2e10)
+    model, cpu = mv.load(source, device=order.format(device)), mv.load(source, device="cpu")
+    assert set(map(str, model.places)) == {"cpu", str(device)}
+    for loss in (False, True):
+        found, expected = (mv.record(m, LONG, loss=loss) for m in (model, cpu))
+        assert_same_trace(found, expected, exact(device))
+    assert set(found.provenance.device.split(", ")) == {"cpu", str(device)}
+    written, expected = (mv.generate(m, SHORT[0], 12) for m in (model, cpu))
+    assert written.token_ids == expected.token_ids
+    assert_same_trace(written.trace, expected.trace, exact(device))
+
+
+def test_a_spread_recording_resumes(folder, device, tmp_path, monkeypatch):
+    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 2e10)
+    model = mv.load(folder, device=f"cpu,{device}")
+    path = tmp_path / "half"
+
+    def cut(routing):
+        if routing.layer == 2:
+            raise KeyboardInterrupt
+
+    with model.router_hooks(cut), pytest.raises(KeyboardInterrupt):
+        mv.record(model, LONG, resume=path)
+    resumed = mv.record(model, LONG, resume=path)
+    assert_same_trace(resumed, mv.record(mv.load(folder, device="cpu"), LONG), exact(device))
+
+
+def test_too_little_room_on_all_of_them_is_refused(folder, device, monkeypatch):
+    needed = open_checkpoint(folder).memory(torch.float32)
+    monkeypatch.setattr("moe_viz.placement.RESERVE", 0)
+    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 0.25 * needed)
+    with pytest.raises(PlacementError, match=r"have .* for them"):
+        mv.load(folder, device=f"cpu,{device}")
+    with pytest.raises(PlacementError, match="takes one device"):
+        mv.load(folder, device=f"cpu,{device}", placement="stream")
+    with pytest.raises(PlacementError, match="twice"):
+        mv.load(folder, device="cpu,cpu")
 
 
 # ---- Copies ------------------------------------------------------------------------------------
