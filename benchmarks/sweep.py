@@ -41,7 +41,6 @@ from moe_viz.config import MixtralConfig
 console = Console()
 ASKED_ALONE, ASKED_PADDED = 15.0, {"cold": 1.3, "warm": 1.0}
 ASKED_AGREEMENT = 0.95
-SHORTEST, LONGEST = 16, 160
 
 
 def ours(args: argparse.Namespace, prompts: list[list[int]], folder: Path) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def table_of(
 
 
 def report(args: argparse.Namespace, prompts: list[list[int]], folder: Path) -> None:
-    flags = ["--work", folder, *(["--tiny"] if args.tiny else [])]
+    flags = ["--work", folder, "--lengths", *args.lengths, *(["--tiny"] if args.tiny else [])]
     for name in ("layers", "prompts", "one-by-one", "their-memory", "repeats"):
         flags += [f"--{name}", getattr(args, name.replace("-", "_"))]
     mine = in_process(["--side", "ours", *flags])
@@ -179,6 +178,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="narrow layers, to try this script")
     parser.add_argument("--layers", type=int, default=9)
     parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--lengths", type=int, nargs=2, default=[16, 160], help="of prompts")
     parser.add_argument("--one-by-one", type=int, default=4, help="prompts that run alone")
     parser.add_argument("--their-memory", type=float, help="GB of memory for their weights (4)")
     parser.add_argument("--repeats", type=int, default=1, help="of each pass; medians")
@@ -187,7 +187,7 @@ def main() -> None:
     if args.their_memory is None:
         args.their_memory = 0.03 if args.tiny else 4.0
     config: MixtralConfig = mixtral(args.layers, args.tiny)
-    prompts = ragged(config, args.prompts, SHORTEST, LONGEST)
+    prompts = ragged(config, args.prompts, *args.lengths)
     if args.side:
         side = {"ours": ours, "theirs": theirs}[args.side]
         print(json.dumps(side(args, prompts, args.work)))

@@ -37,9 +37,19 @@ def _fields(packed: Tensor, bits: int) -> Tensor:
 
 
 def _bits(packed: Tensor) -> Tensor:
-    """The bits of bytes (n, b), lowest first: uint8 (n, 8 b)."""
-    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
-    return ((packed[:, :, None] >> places) & 1).flatten(1)
+    """The bits of bytes (n, b), lowest first: uint8 (n, 8 b), 0 or 1."""
+    # A byte eight times in a word of 64 bits, of which each copy keeps one of its bits.
+    words = packed.long().mul_(0x0101010101010101).bitwise_and_(_ONE_BIT_EACH)
+    return words.view(torch.uint8).ne_(0)
+
+
+#: Bytes 1, 2, 4 … 128, lowest first, as a signed number.
+_ONE_BIT_EACH = 0x8040201008040201 - 2**64
+
+
+def _less(q: Tensor, offset: int) -> Tensor:
+    """Whole numbers 0 … 255 less an offset, as float32: subtracted while they are bytes."""
+    return q.sub_(offset).view(torch.int8).float()
 
 
 def _q8_0(blocks: Tensor) -> Tensor:
@@ -47,7 +57,7 @@ def _q8_0(blocks: Tensor) -> Tensor:
 
 
 def _q4_0(blocks: Tensor) -> Tensor:
-    return _fields(blocks[:, None, 2:], 4).float().sub_(8).mul_(_halves(blocks, 0))
+    return _less(_fields(blocks[:, None, 2:], 4), 8).mul_(_halves(blocks, 0))
 
 
 def _q4_1(blocks: Tensor) -> Tensor:
@@ -57,7 +67,7 @@ def _q4_1(blocks: Tensor) -> Tensor:
 
 def _q5_0(blocks: Tensor) -> Tensor:
     q = _fields(blocks[:, None, 6:], 4).add_(_bits(blocks[:, 2:6]), alpha=16)
-    return q.float().sub_(16).mul_(_halves(blocks, 0))
+    return _less(q, 16).mul_(_halves(blocks, 0))
 
 
 def _q5_1(blocks: Tensor) -> Tensor:
@@ -80,7 +90,7 @@ def _q3_k(blocks: Tensor) -> Tensor:
     low, top = _fields(blocks[:, None, 96:104], 4), _fields(blocks[:, None, 104:108], 2)
     scales = low.add_(top, alpha=16).float().sub_(32)
     # A third bit, which is subtracted where it is *not* set.
-    q = _fields(packed, 2).add_(_fields(high[:, None], 1), alpha=4).float().sub_(4)
+    q = _less(_fields(packed, 2).add_(_fields(high[:, None], 1), alpha=4), 4)
     return q.view(-1, 16, 16).mul_((_halves(blocks, 108) * scales)[:, :, None]).flatten(1)
 
 
@@ -113,7 +123,7 @@ def _q6_k(blocks: Tensor) -> Tensor:
     q = _fields(blocks[:, :128].unflatten(1, (2, 64)), 4)
     high = _fields(blocks[:, 128:192].unflatten(1, (2, 32)), 2)
     scales = blocks[:, 192:208].view(torch.int8).float() * _halves(blocks, 208)
-    q = q.add_(high, alpha=16).float().sub_(32)
+    q = _less(q.add_(high, alpha=16), 32)
     return q.view(-1, 16, 16).mul_(scales[:, :, None]).flatten(1)
 
 
