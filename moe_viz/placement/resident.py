@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ..model.quantized import Packed, PackedEmbedding, PackedLinear
 from .transfer import to_device
 
+#: Bytes from which on a copied matrix stays laid out as it is stored.
+LARGE = 2**26
+
 
 def fill(
     model: nn.Module,
@@ -55,6 +58,7 @@ def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype)
     if placed is stored or device.type != "cpu" or name.startswith("embedding"):
         return placed
     # A copy was made, so its layout is free: with the longer side contiguous, the product with a
-    # single token, as in decoding, reads memory in long strides.
-    tall = placed.ndim == 2 and placed.shape[0] > placed.shape[1]
+    # single token, as in decoding, reads memory in long strides. Where a matrix is so large that
+    # nobody decodes on a CPU, laying it out anew would take longer than it saves.
+    tall = placed.ndim == 2 and placed.shape[0] > placed.shape[1] and placed.nbytes < LARGE
     return placed.t().contiguous().t() if tall else placed
