@@ -26,8 +26,8 @@ from .hubfile import HubFile
 #: org/name, then a revision or not, then a file in the repository or not.
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+?))?(/[^@]+\.gguf)?")
 
-#: Bytes of a header that are read at once: most shards' headers whole, a GGUF's in a few pieces.
-_AHEAD = 2**18
+#: Bytes of a header that are read at once at the most.
+_AHEAD = 2**20
 
 #: No configuration, index or vocabulary is larger.
 _LARGEST = 2**26
@@ -136,8 +136,8 @@ class HubPath:
         return self.repo.file(str(self.inner))
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """Its bytes as a file, of which `_AHEAD` are read at once."""
-        return io.BufferedReader(_Reading(self.bytes()), _AHEAD)
+        """Its bytes as a file."""
+        return _Reading(self.bytes())  # type: ignore[return-value]
 
     def read_bytes(self) -> bytes:
         """All of a small file, checked against its checksum."""
@@ -161,10 +161,16 @@ class HubPath:
 
 
 class _Reading(io.RawIOBase):
-    """Ranges of bytes as a file that is read from front to back."""
+    """Ranges of bytes as a file that is read from front to back.
+
+    What is asked for is fetched, and of small pieces twice as much ahead each time. So a header
+    whose length stands in its first eight bytes (safetensors) takes two answers, without a byte of
+    what lies behind it, and one of a million small pieces (GGUF) some twenty.
+    """
 
     def __init__(self, file: HubFile) -> None:
-        self._file, self._at = file, 0
+        self._file, self._at, self._ahead = file, 0, 8
+        self._start, self._window = 0, b""  # what has been fetched, and where it begins
 
     def readable(self) -> bool:
         return True
@@ -180,8 +186,12 @@ class _Reading(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         stop = min(self._at + len(buffer), self._file.size)
         count = max(0, stop - self._at)
-        if count:
-            buffer[:count] = self._file[self._at : stop].numpy().data
+        if count and not self._start <= self._at <= stop <= self._start + len(self._window):
+            ahead = min(self._at + max(count, self._ahead), self._file.size)
+            self._window = self._file[self._at : ahead].numpy().tobytes()
+            self._start, self._ahead = self._at, min(2 * self._ahead, _AHEAD)
+        at = self._at - self._start
+        buffer[:count] = self._window[at : at + count]
         self._at += count
         return count
 

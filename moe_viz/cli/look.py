@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,27 +16,39 @@ from .app import DeviceOption, DtypeOption, app, console
 @app.command()
 def explore(
     trace: Annotated[Path, typer.Argument(help="A trace written by record.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page to write (default: beside it).")
+    other: Annotated[
+        Path | None, typer.Option(help="Another trace of the same tokens, to compare.")
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the page to this file instead.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+    port: Annotated[int, typer.Option(help="Of the server; 0 takes a free one.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="Stop the server after so long.")] = None,
 ) -> None:
-    """Write a trace as one offline page, and open it.
+    """Look at a trace in a browser, from a server on this machine alone; Ctrl-C ends it.
 
     Example: [bold]moe-viz explore hello.safetensors[/]
     """
     from ..trace import Trace
-    from ..view import save_page
+    from ..view import page_of, save_page
+    from ..view.serve import serve
 
-    opened, page = Trace.load(trace), out or trace.with_suffix(".html")
-    if page.resolve() == trace.resolve():
-        raise InputError(f"{page}: is the trace itself. Choose another page with --out.")
-    save_page(opened, page)
-    console.print(f"written to {page}", markup=False)
+    opened: Any = Trace.load(trace)
+    if other is not None:
+        opened = [opened, Trace.load(other)]
+    if out is None:
+        serve(page_of(opened), lambda address: console.print(f"{address}  (Ctrl-C ends it)"),
+              port, browser, seconds)  # fmt: skip
+        return
+    if out.resolve() == trace.resolve():
+        raise InputError(f"{out}: is the trace itself. Choose another page with --out.")
+    save_page(opened, out)
+    console.print(f"written to {out}", markup=False)
     if browser:
         import webbrowser
 
-        webbrowser.open(page.resolve().as_uri())
+        webbrowser.open(out.resolve().as_uri())
 
 
 @app.command()

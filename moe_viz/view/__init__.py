@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from ..errors import InputError
 from ..files import atomic_path
 from ..trace import Trace
 from . import palette
 from .fallback import fallback
-from .pack import pack
+from .pack import NOTEBOOK, pack
 
-MODES = ("first", "gate", "margin", "entropy")
+MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
+
+if TYPE_CHECKING:
+    from ..live import LivePrompt
+    from ..model import Mixtral
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +41,7 @@ class Explorer:
     layer: int = 0
     token: int | None = None
     mode: str = "first"
+    other: Trace | None = None  # another run of the same tokens
 
     def __post_init__(self) -> None:
         if not isinstance(self.trace, Trace):
@@ -46,6 +55,13 @@ class Explorer:
             shown = self.trace.prompts[self.prompt]
             _within("token", self.token, range(shown.stop - shown.start))
         _within("mode", self.mode, MODES)
+        if self.other is not None:
+            _check_same_tokens(self.trace, self.other)
+        elif self.mode == "agreement":
+            raise InputError(
+                "mode='agreement' shows how two runs of the same tokens agree: give both, "
+                "explore([first, second], mode='agreement')."
+            )
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -65,52 +81,97 @@ class Explorer:
             "page": page,
         }
         name = f"moe-viz-{uuid.uuid4().hex[:12]}"
-        folder = files(__name__)
-        script = (folder / "explorer.js").read_text(encoding="utf-8")
-        style = (folder / "explorer.css").read_text(encoding="utf-8")
+        packed = pack(self.trace, state, float("inf") if page else NOTEBOOK, self.other)
+        style = (files(__name__) / "explorer.css").read_text(encoding="utf-8")
         return (
             f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
             f"{fallback(self.trace, self.prompt, row)}</div>\n"
-            f'<script type="application/json" id="{name}-data">{pack(self.trace, state)}</script>\n'
-            f"<script>{script}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
+            f'<script type="application/json" id="{name}-data">{packed}</script>\n'
+            f"<script>{_script()}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
             f"{_js(palette.for_script())});</script>\n"
         )
 
 
+@overload
 def explore(
-    trace: Trace,
+    trace: Trace | Sequence[Trace],
+    prompt: int = 0,
+    layer: int | None = None,
+    token: int | None = None,
+    mode: str = "first",
+) -> Explorer: ...
+
+
+@overload
+def explore(trace: Mixtral) -> LivePrompt: ...
+
+
+def explore(
+    trace: Trace | Sequence[Trace] | Mixtral,
+    prompt: int = 0,
+    layer: int | None = None,
+    token: int | None = None,
+    mode: str = "first",
+) -> Explorer | LivePrompt:
+    """An interactive picture of a trace, opened at a prompt, layer and token.
+
+    `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
+    model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
+    its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, of two traces of
+    the same tokens, their `agreement`. Two prompts, or two labels, are compared in the picture.
+
+    With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
+    typed there.
+
+    Raises `InputError` for what the trace does not have, and for two traces of different tokens.
+    """
+    if hasattr(trace, "router_hooks"):
+        from ..live import LivePrompt
+
+        return LivePrompt(trace)  # type: ignore[arg-type]
+    return _explorer(trace, prompt, layer, token, mode)
+
+
+def _explorer(
+    trace: Any,
     prompt: int = 0,
     layer: int | None = None,
     token: int | None = None,
     mode: str = "first",
 ) -> Explorer:
-    """An interactive picture of a trace, opened at a prompt, layer and token.
-
-    `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
-    model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
-    its `gate`, the `margin`, or the `entropy`.
-
-    Raises `InputError` for what the trace does not have.
-    """
-    first = trace.layers[0] if isinstance(trace, Trace) else 0
-    return Explorer(trace, prompt, first if layer is None else layer, token, mode)
+    two = isinstance(trace, list | tuple) and len(trace) == 2
+    first: Any = trace[0] if two else trace
+    other = trace[1] if two else None
+    top = first.layers[0] if isinstance(first, Trace) else 0
+    return Explorer(first, prompt, top if layer is None else layer, token, mode, other)
 
 
 def save_page(
-    trace: Trace,
+    trace: Trace | Sequence[Trace],
     path: str | Path,
     title: str | None = None,
     **opening: Any,
 ) -> Path:
     """Write the picture as one HTML file that needs no network and no kernel.
 
-    `opening` is what `explore` takes: prompt, layer, token, mode. Raises `OutputError` where the
-    file cannot be written; what stood there before is kept then.
+    `opening` is what `explore` takes: prompt, layer, token, mode. The address of the opened page
+    says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can be linked
+    to. Raises `OutputError` where the file cannot be written; what stood there before is kept then.
     """
-    explorer = explore(trace, **opening)
-    heading = escape(title or f"How {trace.provenance.model} routes each token")
+    page = page_of(trace, title, **opening)
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        # A title may hold what is no Unicode, from a folder's name for instance: drawn as "?".
+        temporary.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def page_of(trace: Trace | Sequence[Trace], title: str | None = None, **opening: Any) -> str:
+    """The picture as a whole page; see `save_page`."""
+    explorer = _explorer(trace, **opening)
+    heading = escape(title or f"How {explorer.trace.provenance.model} routes each token")
     # The policy makes "offline" a property of the page: nothing can be fetched from anywhere.
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -126,20 +187,42 @@ body {{ margin: 0; padding: 16px; max-width: 1600px; margin-inline: auto; box-si
 </style>
 </head>
 <body>
-{explorer.to_html(page=True)}</body>
+<main>
+{explorer.to_html(page=True)}</main>
+</body>
 </html>
 """
-    path = Path(path)
-    with atomic_path(path) as temporary:
-        # A title may hold what is no Unicode, from a folder's name for instance: drawn as "?".
-        temporary.write_bytes(page.encode("utf-8", "replace"))
-    return path
 
 
 def _within(name: str, found: Any, allowed: Any) -> None:
     if found not in allowed:
         few = list(allowed) if len(allowed) <= 8 else f"{allowed[0]} … {allowed[-1]}"
         raise InputError(f"{name} must be one of {few}, found {found!r}.")
+
+
+@cache
+def _script() -> str:
+    """The explorer's JavaScript: its parts share one scope, in the order of their numbers."""
+    parts = sorted((files(__name__) / "js").iterdir(), key=lambda part: part.name)
+    code = "\n".join(part.read_text(encoding="utf-8") for part in parts if part.name[0].isdigit())
+    return (
+        "function moeVizExplorer(id, style, palette) {\n"
+        '"use strict";\n'
+        "const host = document.getElementById(id);\n"
+        "if (!host || host.shadowRoot) return;\n"
+        f"{code}\n}}"
+    )
+
+
+def _check_same_tokens(trace: Trace, other: Any) -> None:
+    if not isinstance(other, Trace):
+        raise InputError(f"Expected two traces, found a {type(other).__name__} as the second.")
+    same = np.array_equal(trace.token_ids, other.token_ids) and trace.layers == other.layers
+    if not same or trace.router_logits.shape != other.router_logits.shape:
+        raise InputError(
+            "Two traces are shown together where they are of the same tokens and layers; found "
+            f"{trace!r} and {other!r}. Record both from the same texts."
+        )
 
 
 def _js(value: Any) -> str:

@@ -1,7 +1,9 @@
 """A trace as the explorer's JavaScript wants it: compact, and inert.
 
-In: a `Trace`. Out: JSON that is safe inside a `<script>` element. Logits travel as float16
-differences to their row's maximum, which keeps near-ties apart; experts and gates as executed.
+In: a `Trace`. Out: JSON that is safe inside a `<script>` element. Logits travel as differences to
+their row's maximum, which keeps near-ties apart; experts as executed. A page carries them and the
+gates as float16; an output in a notebook, which is kept small, as bytes where float16 takes too
+much room, and at the very most choices and gates alone. The picture says so then.
 """
 
 from __future__ import annotations
@@ -14,15 +16,49 @@ import numpy as np
 
 from ..trace import Trace
 
+#: Bytes of a notebook output, and how far logits in bytes reach below their row's maximum.
+NOTEBOOK, DEEPEST = 4_000_000, 20.0
 
-def pack(trace: Trace, state: dict[str, Any]) -> str:
-    """The trace and the state to open it in, as JSON without any `<` (so no tag can end it)."""
+
+def precision(trace: Trace, limit: float) -> str:
+    """How finely numbers can travel within so many bytes: as "half", as "byte", or "none".
+
+    What is chosen and how the text is cut always travels whole.
+    """
+    decisions = trace.experts.shape[0] * trace.experts.shape[1]
+    k, E, expert = trace.experts.shape[2], trace.router_logits.shape[2], 1 + _wide(trace)
+    text = sum(len(prompt.text) for prompt in trace.prompts) + 13 * len(trace)
+    for name, numbers in (("half", 2 * (E + k)), ("byte", E + k), ("none", k)):
+        if (decisions * (numbers + k * expert) + text) * 4 / 3 <= limit:
+            return name
+    return "none"
+
+
+def pack(
+    trace: Trace,
+    state: dict[str, Any],
+    limit: float = float("inf"),
+    other: Trace | None = None,
+) -> str:
+    """The trace and the state to open it in, as JSON without any `<` (so no tag can end it).
+
+    `limit` bounds its size in bytes, `other` is another run of the same tokens, of which only the
+    choices travel.
+    """
     vocabulary = list(dict.fromkeys(trace.tokens))
     number = {piece: n for n, piece in enumerate(vocabulary)}
-    logits = np.nan_to_num(trace.router_logits, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-    top = logits.max(axis=2, keepdims=True)
-    with np.errstate(invalid="ignore", over="ignore"):  # ∞ − ∞, and differences beyond float16
-        relative = np.where(logits == top, 0, logits - top).astype(np.float16)
+    how, whole = precision(trace, limit), np.int16 if _wide(trace) else np.int8
+    arrays = {
+        "experts": trace.experts.astype(whole),
+        "gates": _gates(trace, how),
+        "piece": np.array([number[t] for t in trace.tokens], np.uint32),
+        "spans": trace.spans.astype(np.uint32),
+        "flags": (trace.special + 2 * trace.generated).astype(np.uint8),
+    }
+    if how != "none":
+        arrays["logits"] = _logits(trace, how)
+    if other is not None:
+        arrays["others"] = _same_width(other.experts, trace.experts.shape[2]).astype(whole)
     provenance = trace.provenance
     data = {
         "title": provenance.title,
@@ -33,19 +69,49 @@ def pack(trace: Trace, state: dict[str, Any]) -> str:
         "layers": list(trace.layers),
         "prompts": [[p.label, p.text, p.start, p.stop] for p in trace.prompts],
         "pieces": vocabulary,
-        "arrays": {
-            "logits": _encode(relative),
-            "experts": _encode(trace.experts.astype(np.int8)),
-            "gates": _encode(trace.gates.astype(np.float16)),
-            "piece": _encode(np.array([number[t] for t in trace.tokens], np.uint32)),
-            "spans": _encode(trace.spans.astype(np.uint32)),
-            "flags": _encode((trace.special + 2 * trace.generated).astype(np.uint8)),
-        },
+        "precision": how,
+        "deepest": DEEPEST,
+        "wide": _wide(trace),
+        "other": other.provenance.title if other is not None else "",
+        "arrays": {name: _encode(array) for name, array in arrays.items()},
         "state": state,
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Escaped as JSON allows: no "</script>" or "<!--" can occur, and no line ends that are not.
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _wide(trace: Trace) -> bool:
+    """Whether an expert's number needs two bytes."""
+    return trace.router_logits.shape[2] > 127
+
+
+def _gates(trace: Trace, how: str) -> np.ndarray:
+    if how == "half":
+        return trace.gates.astype(np.float16)
+    return np.rint(255 * np.nan_to_num(trace.gates).clip(0, 1)).astype(np.uint8)
+
+
+def _logits(trace: Trace, how: str) -> np.ndarray:
+    """Differences to the row's maximum, layer by layer: a mapped trace may be large."""
+    out = np.empty(trace.router_logits.shape, np.float16 if how == "half" else np.uint8)
+    for layer, raw in enumerate(trace.router_logits):
+        logits = np.nan_to_num(raw, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        top = logits.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", over="ignore"):  # ∞ − ∞, and beyond float16
+            relative = np.where(logits == top, np.float32(0), logits - top)
+            if how == "half":
+                out[layer] = relative
+            else:  # a square root: fine steps near the maximum, where choices are close
+                steps = np.rint(254 * np.sqrt(np.clip(-relative / DEEPEST, 0, 1)))
+                out[layer] = np.where(np.isneginf(relative), 255, steps)
+    return out
+
+
+def _same_width(experts: np.ndarray, k: int) -> np.ndarray:
+    """Choices of another run with room for k of them; −1 pads."""
+    missing = max(0, k - experts.shape[2])
+    return np.pad(experts[:, :, :k], ((0, 0), (0, 0), (0, missing)), constant_values=-1)
 
 
 def _encode(array: np.ndarray) -> str:

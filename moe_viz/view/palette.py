@@ -39,6 +39,9 @@ CIVIDIS = (
     "#e1cc55", "#fee838",
 )  # fmt: skip
 
+#: Differences, from less to more, centred on nothing.
+DIFFERENCE = ("#b35806", "#f7f7f7", "#542788")
+
 
 def expert_colour(expert: int) -> str:
     """Colour of an expert's number within its layer."""
@@ -82,4 +85,5 @@ def for_script() -> dict:
         "light": asdict(LIGHT),
         "dark": asdict(DARK),
         "cividis": CIVIDIS,
+        "difference": DIFFERENCE,
     }

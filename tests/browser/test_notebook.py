@@ -61,7 +61,7 @@ class Lab:
     home: Path
 
     @contextmanager
-    def open(self, browser, name: str, theme: str):
+    def open(self, browser, name: str, theme: str, wait_for: str = ".moe-viz"):
         """A notebook's page in its own context, with its noise; `theme` is Light or Dark."""
         folder = self.home / SETTINGS
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,8 +76,9 @@ class Lab:
         page = context.new_page()
         try:
             page.goto(f"{self.url}/lab/tree/{name}?token={self.token}&reset")
-            page.locator(".moe-viz").wait_for(state="attached")
-            page.locator(".moe-viz").scroll_into_view_if_needed()
+            shown = page.locator(wait_for).first
+            shown.wait_for(state="attached")
+            shown.scroll_into_view_if_needed()
             yield page, noise
         finally:
             context.close()  # before JupyterLab saves what a test did to the notebook
@@ -187,6 +188,54 @@ def test_an_untrusted_notebook_keeps_text_map_and_a_way_on(browser, lab):
         assert natural >= drawn > 600
         assert of_ours(noise, lab.url) == []
         assert noise.outside(lab.url) == []
+
+
+def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, lab):
+    cell = nbformat.v4.new_code_cell('import moe_viz as mv\nmv.explore(mv.load("8x7m"))')
+    notebook = nbformat.v4.new_notebook(
+        cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+    path = lab.home / "nb" / "live.ipynb"
+    nbformat.write(notebook, path)
+    with lab.open(browser, "live.ipynb", "Light", wait_for=".jp-CodeCell") as (page, noise):
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        box = page.locator("textarea[placeholder^='Type a text']")
+        box.wait_for()
+        sentence = page.locator(".moe-viz .sentence")
+        for text, label in (("Good morning, world.", "1"), ("Guten Morgen, Welt.", "2")):
+            box.fill(text)
+            page.get_by_role("button", name="Run", exact=True).click()
+            page.get_by_text(re.compile(r"8x7m · float32: \d+ tokens\.")).wait_for()
+            page.locator(f".moe-viz select[aria-label=Label] >> text={label}").wait_for(
+                state="attached"
+            )
+            page.wait_for_timeout(500)
+            assert text.split(",")[0] in page.locator(".moe-viz .text").first.inner_text()
+        # The first prompt is still there, to be compared with.
+        page.locator(".moe-viz select[aria-label='Compare with']").select_option("prompt 0")
+        page.wait_for_timeout(300)
+        assert "Good morning" in page.locator(".moe-viz .beside .text").inner_text()
+        box.fill(" ".join(["word"] * 3000))  # longer than the context: said in the box
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text(re.compile("context of 2,048")).wait_for()
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(1500)
+        assert of_ours(noise, lab.url) == []
+        assert noise.outside(lab.url) == []
+    outputs = nbformat.read(path, as_version=4).cells[0].outputs
+    pictures = [o for o in outputs if "moeVizExplorer" in str(o.get("data", {}).get("text/html"))]
+    assert len(pictures) == 1
+    # And is shown by a page in which no kernel ever ran, beside a box that is gone.
+    run("nbconvert", "--to=html", str(path), home=lab.home)
+    context = browser.new_context(offline=True)
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    page.goto((lab.home / "nb" / "live.html").as_uri(), wait_until="domcontentloaded")
+    sentence = page.locator(".sentence")
+    sentence.wait_for()
+    assert sentence.inner_text().startswith("In layer 0,")
+    context.close()
 
 
 def test_the_notebook_as_html_draws_offline(browser, home):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import moe_viz as mv
+from moe_viz.errors import InputError
+from moe_viz.view.pack import precision
 from moe_viz.view.palette import DARK, LIGHT, rgb
 from tests.browser.conftest import listen
-from tests.conftest import random_model
+from tests.browser.hostile import HOSTILE, HOSTILE_STRINGS
+from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\u202e"
 PASSAGE = " ".join(["Two of eight experts work on every token, and a router picks them."] * 8)
 CODE = '"""Count."""\n\n\ndef count(items):\n    return sum(1 for item in items if item)\n'
 SIZES = [(1366, 768), (1920, 1080), (1024, 768), (390, 844)]
@@ -27,6 +32,8 @@ MISFITS = """() => {
   if (document.documentElement.scrollWidth > innerWidth) found.push('the page scrolls sideways');
   return found;
 }"""
+LIVE_ELEMENTS = """() => document.querySelector('.moe-viz').shadowRoot.querySelectorAll(
+  'script, img, iframe, a, form, link, meta, base, object').length"""
 GROUND = "e => getComputedStyle(e).backgroundColor"
 
 
@@ -105,6 +112,259 @@ def test_a_swatch_fades_the_tokens_of_other_experts(opened):
     page.keyboard.press("Escape")
     page.wait_for_timeout(200)
     assert page.locator(".tok.faded").count() == 0
+
+
+def test_what_is_looked_at_stands_in_the_address(browser, saved):
+    path, trace = saved
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri() + "#prompt=3&layer=2&token=5&mode=entropy")
+    page.locator(".sentence").wait_for()
+    start = trace.prompts[3].start
+    said = page.locator(".sentence").inner_text()
+    assert said.startswith(f"In layer 2, ‘{trace.tokens[start + 5]}’ goes to expert ")
+    assert page.locator("select[aria-label='Colour of the map']").input_value() == "entropy"
+    page.locator(".mv").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert page.url.endswith("#prompt=3&layer=2&token=6&mode=entropy")
+    # What no page has is left alone, and nothing of it is believed.
+    page = context.new_page()
+    page.goto(path.as_uri() + "#prompt=99&layer=x&token=-1&mode=<script>&beside=prompt 77")
+    page.locator(".sentence").wait_for()
+    assert page.locator(".sentence").inner_text().startswith("In layer 0,")
+    context.close()
+
+
+def test_two_prompts_stand_side_by_side(opened):
+    page, trace, noise = opened
+    page.locator("select[aria-label=Label]").select_option("passage")
+    page.locator("select[aria-label='Compare with']").select_option("prompt 0")
+    page.wait_for_timeout(200)
+    beside = page.locator(".beside")
+    assert "Good morning." in beside.locator(".text").inner_text()
+    # The same sentence, of a token over there.
+    beside.locator(".tok").nth(1).hover()
+    page.wait_for_timeout(100)
+    layer = int(page.locator("header b").inner_text())
+    first = trace.experts[layer, trace.prompts[0].start + 1, 0]
+    assert f"goes to expert {first} " in page.locator(".sentence").inner_text()
+    # Loads differ by what the two texts' shares differ.
+    k = trace.experts.shape[2]
+    shares = []
+    for prompt in (trace.prompts[3], trace.prompts[0]):
+        chosen = trace.experts[layer, prompt.start + 1 : prompt.stop]
+        shares.append([(chosen == e).sum() / (k * len(chosen)) for e in range(8)])
+    shown = [float(x.replace("−", "-")) for x in page.locator(".difference").all_inner_texts()]
+    assert shown == pytest.approx([100 * (a - b) for a, b in zip(*shares, strict=True)], abs=0.06)
+    beside.locator(".tok").nth(1).click()  # changes sides
+    page.wait_for_timeout(200)
+    assert page.locator("select[aria-label=Label]").input_value() == "en"
+    assert "router picks them" in beside.locator(".text").inner_text()
+    page.locator("select[aria-label='Compare with']").select_option("")
+    page.wait_for_timeout(100)
+    assert not beside.is_visible()
+    assert noise.errors == []
+
+
+def test_finding_marks_the_tokens_of_a_word_and_goes_there(opened):
+    page, _, _ = opened
+    page.locator("select[aria-label=Label]").select_option("passage")
+    page.locator(".mv").focus()
+    page.keyboard.press("/")
+    page.keyboard.type("ROUTER p")  # across two tokens or more, whatever the case
+    page.wait_for_timeout(100)
+    hits = page.locator(".tok.hit").all_inner_texts()
+    assert "".join(hits).replace(" ", "").count("routerp") == 8
+    assert page.locator(".tok.chosen").inner_text() == hits[0]
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    assert page.locator(".tok.chosen").count() == 1
+    page.keyboard.press("3")  # typed into the box, and not an expert
+    assert page.locator(".tok.faded").count() == 0
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(100)
+    assert page.locator(".tok.hit").count() == 0
+    assert (
+        page.evaluate("document.querySelector('.moe-viz').shadowRoot.activeElement.className")
+        == "mv page"
+    )
+
+
+def test_the_probability_of_one_expert(opened):
+    page, _, noise = opened
+    page.locator("select[aria-label='Colour of the map']").select_option("expert")
+    watched = page.locator("select[aria-label='Expert whose probability is shown']")
+    assert watched.is_visible()
+    watched.select_option("5")
+    page.wait_for_timeout(100)
+    page.locator("select[aria-label='Colour of the map']").select_option("first")
+    page.wait_for_timeout(100)
+    assert not watched.is_visible()
+    assert noise.errors == []
+
+
+def test_two_runs_of_the_same_tokens_show_where_they_agree(browser, tmp_path):
+    texts = ["Good morning.", PASSAGE]
+    exact, rough = (mv.record(mv.load("8x7m", dtype=d), texts) for d in ("float32", "bfloat16"))
+    page_file = mv.save_page([exact, rough], tmp_path / "page.html", mode="agreement", prompt=1)
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    page.locator(".sentence").wait_for()
+    modes = page.locator("select[aria-label='Colour of the map']")
+    assert modes.input_value() == "agreement"
+    assert "8x7m · bfloat16" in modes.inner_text()
+    assert noise.errors == []
+    with pytest.raises(InputError, match="same tokens"):
+        mv.explore([exact, exact.select(prompt=0)])
+    with pytest.raises(InputError, match="agreement"):
+        mv.explore(exact, mode="agreement")
+    context.close()
+
+
+@pytest.mark.parametrize(("limit", "how"), [(4e6, "half"), (3e4, "byte"), (1e4, "none")])
+def test_a_small_output_keeps_what_was_chosen_and_says_what_it_leaves_out(
+    browser, tmp_path, limit, how, monkeypatch
+):
+    trace = mv.record(mv.load("8x7m"), [PASSAGE, CODE])
+    assert precision(trace, limit) == how
+    monkeypatch.setattr("moe_viz.view.NOTEBOOK", limit)
+    file = tmp_path / "page.html"
+    file.write_text("<!doctype html><title>t</title><body>" + mv.explore(trace, layer=3).to_html())
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    page.locator(".sentence").wait_for()
+    for token in (1, 7, 30):
+        page.locator(".tok").nth(token).hover()
+        page.wait_for_timeout(60)
+        first, second = trace.experts[3, token]
+        gate = round(100 * float(trace.gates[3, token, 0]))
+        said = page.locator(".sentence").inner_text()
+        assert f"expert {first} (" in said
+        assert f" and {second} (" in said
+        shown = int(said.split("(")[1].split("\u00a0")[0])
+        assert abs(shown - gate) <= 1
+        missed = float(said.split("missed by ")[1].split(" ")[0]) if how != "none" else None
+        if missed is not None:
+            assert missed == pytest.approx(
+                trace.margins[3, token], abs=0.02 if how == "half" else 0.1
+            )
+    said = page.locator("footer").inner_text()
+    assert ("keeps them finer" in said) == (how == "byte")
+    assert ("keeps all logits" in said) == (how == "none")
+    assert noise.errors == []
+    context.close()
+
+
+def test_a_long_prompt_is_drawn_in_parts(browser, tmp_path):
+    trace = mv.record(random_model(small_config(context=8000)), [list(range(3, 99)) * 60])
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(mv.save_page(trace, tmp_path / "long.html").as_uri())
+    page.locator(".sentence").wait_for()
+    assert page.locator(".tok").count() <= 1500
+    assert page.locator(".more").inner_text() == "… 4,260 tokens after …"
+    page.locator(".stack .marks").click(position={"x": 400, "y": 10})  # in the middle of the map
+    page.wait_for_timeout(200)
+    assert page.locator(".more").count() == 2
+    assert page.locator(".tok.chosen").count() == 1
+    assert noise.errors == []
+    context.close()
+
+
+@pytest.mark.parametrize("experts", [4, 8, 20, 64, 200])
+def test_any_number_of_experts(browser, tmp_path, experts):
+    k = min(4, experts)
+    config = small_config(
+        experts=experts,
+        experts_per_token=k,
+        hidden_size=16,
+        expert_size=8,
+        heads=4,
+        kv_heads=2,
+        head_dim=4,
+    )
+    trace = mv.record(random_model(config), [[5, 9, 80, 33]])
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(mv.save_page(trace, tmp_path / "page.html", token=2, layer=1).as_uri())
+    page.locator(".sentence").wait_for()
+    said = page.locator(".sentence").inner_text()
+    assert said.split("expert ")[1].startswith(f"{trace.experts[1, 2, 0]} (")
+    assert page.locator(".legend .swatch").count() == experts
+    assert page.evaluate(MISFITS) == []
+    assert noise.errors == []
+    context.close()
+
+
+def test_numbers_that_are_none(browser, tmp_path):
+    trace = mv.record(random_model(), [[5, 9, 80, 33]])
+    logits = trace.router_logits.copy()
+    logits[0, 1], logits[1, 1, 0], logits[2, 2, 3] = np.nan, np.inf, -np.inf
+    broken = replace(trace, router_logits=logits, gates=np.full_like(trace.gates, np.nan))
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(mv.save_page(broken, tmp_path / "page.html", token=1).as_uri())
+    page.locator(".sentence").wait_for()
+    page.locator(".mv").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(50)
+    for mode in ("gate", "margin", "entropy", "expert"):
+        page.locator("select[aria-label='Colour of the map']").select_option(mode)
+        page.wait_for_timeout(50)
+    assert noise.errors == []
+    context.close()
+
+
+def test_without_a_canvas_text_and_decision_remain(browser, saved):
+    path, _ = saved
+    context = browser.new_context()
+    context.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    assert page.locator(".sentence").inner_text().startswith("In layer 0,")
+    assert page.locator(".tok").count() > 3
+    assert noise.errors == []
+    context.close()
+
+
+def test_a_set_of_hostile_strings_executes_nothing(browser, tmp_path):
+    assert len(HOSTILE_STRINGS) >= 40
+    model = mv.load("8x7m")
+    short = [text[:1500] for text in HOSTILE_STRINGS]
+    trace = mv.record(model, short, labels=HOSTILE_STRINGS)
+    named = replace(
+        trace, provenance=replace(trace.provenance, model=HOSTILE, dtype="<b>x", device="<i>")
+    )
+    prompts = tuple(replace(p, text=t) for p, t in zip(named.prompts, HOSTILE_STRINGS, strict=True))
+    named = replace(named, prompts=prompts)
+    path = mv.save_page(named, tmp_path / "hostile.html", title=HOSTILE)
+    for scripts in (True, False):
+        context = browser.new_context(java_script_enabled=scripts)
+        noise = listen(context)
+        page = context.new_page()
+        page.goto(path.as_uri())
+        if scripts:
+            page.locator(".sentence").wait_for()
+            for n in range(len(prompts)):
+                page.evaluate(f"location.hash = '#prompt={n}&token=0'")
+                page.wait_for_timeout(30)
+            page.wait_for_timeout(200)
+            assert page.evaluate("window.hacked") is None
+            found = page.evaluate(LIVE_ELEMENTS)
+            assert found == 0
+        assert noise.errors == []
+        assert noise.outside("file:") == []
+        context.close()
 
 
 def test_a_hostile_prompt_is_text(opened):

@@ -36,7 +36,7 @@ FLOW = [
     {"placement", "view"},
     {"unfinished"},
     {"record"},
-    {"generate"},
+    {"generate", "live"},
     {"doctor", "estimate", "inspection"},
     {"cli", "__main__"},
 ]

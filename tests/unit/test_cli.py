@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import typer.main
@@ -15,6 +18,8 @@ from typer.testing import CliRunner
 import moe_viz as mv
 from moe_viz.checkpoint import embedded_folder
 from moe_viz.cli import app, main
+from moe_viz.view import page_of
+from moe_viz.view.serve import serve
 
 COMMANDS = typer.main.get_command(app).commands
 PROGRAM = Path(sys.executable).with_name("moe-viz")
@@ -97,9 +102,39 @@ def test_record_and_explore(here, argument, text):
     assert result.exit_code == 0, result.output
     trace = mv.Trace.load("new/t.safetensors")
     assert [(p.text, p.label) for p in trace.prompts] == [(text, "x")]
-    result = runner.invoke(app, ["explore", "new/t.safetensors", "--no-browser"])
+    written = ["explore", "new/t.safetensors", "--no-browser", "-o", "new/t.html"]
+    result = runner.invoke(app, written)
     assert result.exit_code == 0, result.output
     assert Path("new/t.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_explore_serves_the_page_to_this_machine_and_under_its_own_name_only(here):
+    trace = mv.Trace.load(TRACE)
+    answers = {}
+
+    def look(address: str) -> None:
+        def ask() -> None:
+            for path, host in (("", None), ("other", None), ("", "evil.example")):
+                request = Request(address + path, headers={"Host": host} if host else {})
+                try:
+                    with urlopen(request, timeout=5) as answer:
+                        answers[path, host] = answer.read().decode()
+                except HTTPError as error:
+                    answers[path, host] = error.code
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+
+    serve(page_of(trace), look, browser=False, seconds=1.5)
+    assert answers["", None].startswith("<!doctype html>")
+    assert answers["other", None] == answers["", "evil.example"] == 404
+
+
+def test_explore_says_where_it_serves_and_ends(here):
+    command = ["explore", TRACE, "--no-browser", "--seconds", "0.3"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "http://127.0.0.1:" in result.output
 
 
 def test_generate(here):
@@ -211,7 +246,6 @@ REFUSED = [
     (["explore", WEIGHTS], "no trace of moe_viz"),
     (["explore", TRACE, "-o", TRACE], "is the trace itself"),
     (["explore", TRACE, "-o", f"../{{folder}}/{TRACE}"], "is the trace itself"),
-    (["explore", "trace.html"], "is the trace itself"),
     # ledgers
     (["ledger", "gpt"], "mixtral-8x22b"),
     (["ledger", "none.json"], "none.json"),
@@ -304,7 +338,7 @@ def test_without_torch_traces_open_and_recording_says_what_is_missing(here):
     assert result.returncode == 1
     assert "pip install 'moe-viz[model]'" in result.stderr
     assert "Traceback" not in result.stderr
-    result = program(*start, "explore", TRACE, "--no-browser")
+    result = program(*start, "explore", TRACE, "--no-browser", "-o", "kept.html")
     assert result.returncode == 0, result.stderr
     assert Path("kept.html").is_file()
 

@@ -117,10 +117,15 @@ def test_experts_are_told_apart(vision):
     assert distances[closest] >= 14, f"experts {closest}"
 
 
-@pytest.mark.parametrize("name", ["explorer.js", "explorer.css"])
-def test_colours_are_written_down_once(name):
+@pytest.mark.parametrize("kind", ["js", "css"])
+def test_colours_are_written_down_once(kind):
     """The explorer is handed the palette; of its own it has black, white, and the hatch's black."""
-    source = (files("moe_viz.view") / name).read_text(encoding="utf-8")
+    view = files("moe_viz.view")
+    parts = {
+        "js": [*(view / "js").iterdir()],
+        "css": [view / "explorer.css"],
+    }[kind]
+    source = "".join(part.read_text(encoding="utf-8") for part in parts)
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b", source)) <= {"#fff", "#000", "#0005"}
 
 

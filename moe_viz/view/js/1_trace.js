@@ -1,0 +1,106 @@
+// The trace: packed arrays, and what is read from them.
+
+const data = JSON.parse(document.getElementById(id + "-data").textContent);
+const [L, T, E, K] = data.shape;
+
+function bytes(name) {
+  const text = data.arrays[name];
+  delete data.arrays[name]; // not needed twice in memory
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
+  const raw = atob(text), out = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
+  return out.buffer;
+}
+// Every float16 there is, decoded once: arrays stay as small as they came.
+const HALF = new Float32Array(65536);
+for (let n = 0; n < 65536; n++) {
+  const sign = n & 0x8000 ? -1 : 1, exponent = (n >> 10) & 31, fraction = n & 1023;
+  HALF[n] = sign * (exponent === 0 ? fraction * 2 ** -24
+    : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}
+// Large notebook outputs carry bytes instead (see pack.py): how numbers are read depends on that.
+const BYTE = Float32Array.from({ length: 256 }, (_, n) => (n === 255 ? -Infinity : -((n / 254) ** 2) * data.deepest));
+const share = Float32Array.from({ length: 256 }, (_, n) => n / 255);
+const [logitArray, logitOf] = data.precision === "half" ? [new Uint16Array(bytes("logits")), HALF]
+  : data.precision === "byte" ? [new Uint8Array(bytes("logits")), BYTE] : [null, null];
+const [gateArray, gateOf] = data.precision === "half" ? [new Uint16Array(bytes("gates")), HALF] : [new Uint8Array(bytes("gates")), share];
+const signed = (name) => (data.wide ? new Int16Array(bytes(name)) : new Int8Array(bytes(name)));
+const experts = signed("experts");
+const others = data.other ? signed("others") : null; // the choices of another run of these tokens
+const pieces = new Uint32Array(bytes("piece")), spans = new Uint32Array(bytes("spans"));
+const flags = new Uint8Array(bytes("flags"));
+const prompts = data.prompts.map(([label, text, start, stop]) => ({ label, text, start, stop }));
+
+const hasLogits = logitArray !== null;
+const logit = (layer, t, e) => logitOf[logitArray[(layer * T + t) * E + e]]; // less the row's largest
+const choice = (layer, t, slot) => experts[(layer * T + t) * K + slot];
+const gate = (layer, t, slot) => gateOf[gateArray[(layer * T + t) * K + slot]];
+const chosenOf = (layer, t) => Array.from({ length: K }, (_, s) => [choice(layer, t, s), gate(layer, t, s)]).filter(([e]) => e >= 0);
+const involves = (layer, t, e) => { for (let s = 0; s < K; s++) if (choice(layer, t, s) === e) return true; return false; };
+const isSpecial = (t) => (flags[t] & 1) === 1;
+const piece = (t) => data.pieces[pieces[t]];
+const label = (p) => p.label || "text";
+const labels = [...new Set(prompts.map(label))];
+const percent = (x, digits = 0) => (100 * x).toFixed(digits) + "\u00a0%"; // never apart
+
+function probabilities(layer, t) {
+  if (!hasLogits) return Array.from({ length: E }, (_, e) => chosenOf(layer, t).find(([x]) => x === e)?.[1] ?? NaN);
+  const row = Array.from({ length: E }, (_, e) => Math.exp(logit(layer, t, e)));
+  const sum = row.reduce((a, b) => a + b, 0);
+  return row.map((p) => p / sum);
+}
+// Experts by logit, strongest first; equal ones by number.
+function ranking(layer, t) {
+  return Array.from({ length: E }, (_, e) => e).sort((a, b) => logit(layer, t, b) - logit(layer, t, a) || a - b);
+}
+
+// What a map can show instead of the first choice: from 0 to 1, for the scale of colours.
+const QUANTITIES = {
+  gate: { name: "gate of the first choice", ends: [percent(1 / K), "100 %"], at: (l, t) => (gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1) },
+};
+if (hasLogits) Object.assign(QUANTITIES, {
+  margin: { name: "margin to the runner-up, logits", ends: ["0", "3 or more"], at: (l, t) => {
+    if (K === E) return 1;
+    const row = ranking(l, t); // the k-th logit less the next
+    return (logit(l, t, row[K - 1]) - logit(l, t, row[K])) / 3;
+  } },
+  entropy: { name: "entropy ÷ log E", ends: ["0", "1"], at: (l, t) =>
+    -probabilities(l, t).reduce((s, p) => s + (p > 0 ? p * Math.log(p) : 0), 0) / Math.log(E) },
+  expert: { name: "probability of one expert", ends: ["0", "1"], at: (l, t) => probabilities(l, t)[state.watched] },
+});
+if (others) QUANTITIES.agreement = {
+  name: `agreement with ${data.other}`, ends: ["none of the k", "all"], at: (l, t) => {
+    let both = 0, all = 0;
+    for (let s = 0; s < K; s++) {
+      const e = others[(l * T + t) * K + s];
+      if (e < 0) continue;
+      all++; both += involves(l, t, e);
+    }
+    return all ? both / all : NaN;
+  },
+};
+// A quantity of all decisions is worked out when it is first looked at, a byte each; 255: no number.
+const worked = new Map();
+function quantity(mode) {
+  const key = mode === "expert" ? `expert ${state.watched}` : mode;
+  if (!worked.has(key)) {
+    const at = QUANTITIES[mode].at, out = new Uint8Array(L * T);
+    for (let l = 0, n = 0; l < L; l++) for (let t = 0; t < T; t++, n++) {
+      const x = at(l, t);
+      out[n] = Number.isNaN(x) ? 255 : Math.round(254 * Math.min(Math.max(x, 0), 1));
+    }
+    if (mode === "expert") for (const old of worked.keys()) if (old.startsWith("expert")) worked.delete(old);
+    worked.set(key, out);
+  }
+  return worked.get(key);
+}
+
+// Shares of a layer's assignments: this prompt's, its label's, or all prompts'.
+function loadOf(layer, chosen) {
+  const counts = new Array(E).fill(0); let total = 0;
+  for (const p of chosen) for (let t = p.start; t < p.stop; t++) {
+    if (isSpecial(t)) continue;
+    for (let s = 0; s < K; s++) { const e = choice(layer, t, s); if (e >= 0) { counts[e]++; total++; } }
+  }
+  return counts.map((n) => n / (total || 1));
+}

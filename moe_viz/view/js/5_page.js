@@ -1,0 +1,60 @@
+// The elements of the picture, and where they stand.
+
+const h = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+};
+const options = (pairs) => pairs.map(([value, name]) => h("option", { value }, name));
+const select = (name, pairs, onchange) => h("select", { "aria-label": name, onchange }, ...options(pairs));
+
+const state = { ...data.state, hover: null, isolate: null, faded: null, watched: data.state.watched ?? 0, view: [0, 1],
+  beside: data.state.beside ?? "", signs: false, query: "" };
+const opening = (p) => { const t = p.text.replace(/\s+/g, " ").trim(); return t.length > 42 ? t.slice(0, 40) + "…" : t; };
+
+const labelSelect = select("Label", labels.map((l) => [l, l]), () => openPrompt(prompts.findIndex((p) => label(p) === labelSelect.value)));
+const promptSelect = select("Prompt", [], () => openPrompt(Number(promptSelect.value)));
+const layerRange = h("input", { type: "range", min: 0, max: L - 1, "aria-label": "Layer", oninput: () => set({ layer: Number(layerRange.value) }) });
+const layerName = h("b"), mapTitle = h("span"), found = h("span", { class: "muted", "aria-live": "polite" });
+const modeSelect = select("Colour of the map", [["first", "first choice"], ...Object.entries(QUANTITIES).map(([k, q]) => [k, q.name])], () => set({ mode: modeSelect.value }));
+const watchedSelect = select("Expert whose probability is shown", Array.from({ length: E }, (_, e) => [e, `expert ${e}`]), () => set({ watched: Number(watchedSelect.value) }));
+const searchBox = h("input", { type: "search", placeholder: "find a token  /", "aria-label": "Find in the text", size: 14, oninput: () => search(searchBox.value) });
+const signsBox = h("input", { type: "checkbox", onchange: () => set({ signs: signsBox.checked }) });
+const besideSelect = h("select", { "aria-label": "Compare with", onchange: () => set({ beside: besideSelect.value }) });
+
+const legend = h("div", { class: "legend" }), alike = h("div", { class: "alike" });
+const text = new TextView(), map = new MapView(), besideText = new TextView(), besideMap = new MapView();
+const besideTitle = h("h3");
+const besideBox = h("div", { class: "beside", hidden: true });
+const sentence = h("p", { class: "sentence", "aria-live": "polite" });
+const decision = h("div", { class: "bars" }), path = h("div", { class: "path" }), loads = h("div", { class: "bars" });
+const decisionTitle = h("h3"), loadTitle = h("h3", { title: "Share of the layer’s assignments: each token has one for every choice" });
+const scopeSelect = select("Load of", [["prompt", "this prompt"], ["label", "this label"], ["all", "all prompts"]], () => draw());
+
+const notes = [
+  `Colour = expert number within its layer. The same number in another layer is another network. ${data.model}${/^mixtral-8x7b/i.test(data.model) ? "" : ", not Mixtral 8x7B"}.`,
+  "<s> is run and shown, and left out of loads.",
+  { half: "", byte: "To keep this output small, logits are shown to about a hundredth; save_page keeps them finer.",
+    none: "To keep this output small, only the chosen experts and their gates are here; save_page keeps all logits." }[data.precision],
+];
+const caption = h("footer", {}, notes.filter(Boolean).join(" ") + " ",
+  h("span", { class: "hint" }, `Keys: ← → token, ↑ ↓ layer, / find, 0 – ${Math.min(E, 10) - 1} one expert, Esc all.`));
+
+const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, role: "group", "aria-roledescription": "explorer", "aria-label": `Routing explorer: ${data.title}`, onkeydown: onKey },
+  h("header", {}, h("h2", {}, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
+    h("label", { class: "prompts" }, "Prompt ", labelSelect, promptSelect), h("label", {}, "Layer ", layerRange, layerName)),
+  ...(data.synthetic ? [h("div", { class: "banner", role: "note" }, h("span", {}, `${data.synthetic}: nothing here is about a trained model`))] : []),
+  legend,
+  h("div", { class: "body" },
+    h("div", {}, h("div", { class: "tools" }, alike, h("label", {}, "Compare with ", besideSelect), h("span", { class: "grow" }), found, searchBox, h("label", { title: "Show spaces, tabs and line ends" }, signsBox, "spaces")),
+      text.element, h("div", { class: "tools" }, h("label", {}, mapTitle, modeSelect), watchedSelect), map.element, besideBox),
+    h("div", {}, sentence, h("section", {}, decisionTitle, decision),
+      h("section", {}, h("h3", {}, "This token through all layers: first and second choice"), path),
+      h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads))),
+  caption);
+const shadow = host.attachShadow({ mode: "open" });
+shadow.append(h("style", {}, style), root);

@@ -1,0 +1,86 @@
+"""The live prompt box, without a browser: what its buttons do."""
+
+from __future__ import annotations
+
+import pytest
+
+import moe_viz as mv
+from moe_viz.errors import InputError
+from moe_viz.live import KEPT, LivePrompt
+from tests.conftest import random_model
+
+pytest.importorskip("ipywidgets")
+
+
+@pytest.fixture
+def live() -> LivePrompt:
+    return mv.explore(mv.load("8x7m"))
+
+
+def run(live: LivePrompt, text: str) -> None:
+    live.text.value = text
+    live.run_button.click()
+    assert live._thread is not None
+    live._thread.join(60)
+
+
+def test_what_is_run_is_recorded_and_shown(live):
+    assert live.picture is None
+    run(live, "Good morning.")
+    assert live.picture is not None
+    expected = mv.record(mv.load("8x7m"), ["Good morning."])
+    assert (live.picture.trace.experts == expected.experts).all()
+    assert "tokens" in live.status.value
+    assert not live.run_button.disabled
+    assert live.model.hooks == ()
+
+
+def test_prompts_are_kept_once_each_up_to_a_number(live):
+    for n in range(KEPT + 2):
+        run(live, f"Text {n}")
+    run(live, "Text 5")
+    assert live.history[-1] == "Text 5"
+    assert len(live.history) == KEPT == len(set(live.history))
+    assert [p.text for p in live.picture.trace.prompts] == live.history
+    assert live.picture.prompt == KEPT - 1
+    live.past.value = "Text 7"
+    assert live.text.value == "Text 7"
+
+
+def test_a_text_that_cannot_be_run_is_said_and_the_picture_stays(live):
+    run(live, "Good morning.")
+    before = live.picture
+    run(live, "word " * 3000)
+    assert "context of 2,048" in live.status.value
+    assert live.picture is before
+    assert live.history == ["Good morning."]
+    assert not live.run_button.disabled
+
+
+def test_a_run_is_cancelled_before_its_next_layer(live):
+    seen = []
+
+    def stop(routing):
+        seen.append(routing.layer)
+        if routing.layer == 1:
+            live.cancel_button.click()
+
+    with live.model.router_hooks(stop):
+        run(live, "Good morning.")
+    assert seen == [0, 1]
+    assert live.status.value.startswith("Cancelled")
+    assert live.picture is None
+
+
+def test_while_one_runs_another_is_not_begun(live):
+    begun = []
+    with live.model.router_hooks(lambda routing: begun.append(live.run("another"))):
+        run(live, "Good morning.")
+    assert begun
+    assert set(begun) == {None}
+    assert live.history == ["Good morning."]
+
+
+def test_a_model_that_cannot_read_has_no_box():
+    with pytest.raises(InputError, match="no tokenizer"):
+        mv.explore(random_model())
