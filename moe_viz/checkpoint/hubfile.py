@@ -181,11 +181,12 @@ class HubFile:
                     if skip >= len(part):
                         skip -= len(part)
                         continue
-                    part = memoryview(part)[skip:][:left]
-                    skip, left = 0, left - len(part)
-                    yield part
-                    if not left:
+                    wanted = memoryview(part)[skip:][:left]
+                    skip, left = 0, left - len(wanted)
+                    yield wanted
+                    if not left and answer.status_code == 200:
                         return  # a whole file goes on behind
+                # Read to its end, an answer leaves its connection free for the next.
         except client_error() as error:  # reset, timeout, cut off
             raise _Again(f"{str(error) or type(error).__name__:.200}") from error
 

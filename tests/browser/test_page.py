@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 import moe_viz as mv
 from moe_viz.errors import InputError
@@ -391,6 +392,20 @@ def test_every_screen_in_both_themes(opened, size):
         assert page.locator(".mv").evaluate(GROUND) == "rgb({}, {}, {})".format(*rgb(theme.ground))
     assert noise.errors == []
     assert noise.outside("file:") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, saved, scheme):
+    """axe-core, the accessibility checker, on the page with everything open."""
+    path, _ = saved
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(path.as_uri() + "#prompt=3&mode=entropy&beside=prompt 0")
+    page.locator(".beside .tok").first.wait_for()
+    found = Axe().run(page).response["violations"]
+    assert [v for v in found if v["impact"] in ("serious", "critical")] == []
+    assert [v["id"] for v in found] == []
+    context.close()
 
 
 def test_without_scripts_the_fallback_is_there(browser, saved):

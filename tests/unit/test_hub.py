@@ -5,12 +5,14 @@ The Hub is `tests/hub`'s stand-in on loopback. Nothing here reaches a network.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import close_session
 
 import moe_viz as mv
 from moe_viz.checkpoint import bytecache, hubfile, open_checkpoint
@@ -452,3 +454,16 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(hub, expected, monk
     monkeypatch.setattr(bytecache, "atomic_path", full)
     assert same(mv.record(model, PROMPTS), expected)
     assert capsys.readouterr().err.count("the cache keeps nothing more") == 1
+
+
+def test_connections_are_used_again(hub, monkeypatch):
+    """A new one for each range would cost a handshake each, far away more than the bytes."""
+    opened = []
+    create = socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda *a, **k: opened.append(a[0]) or create(*a, **k)
+    )
+    close_session()
+    mv.record(mv.load("org/name", placement="stream"), PROMPTS)
+    assert len(hub.log) > 80
+    assert len(opened) <= 2 * 8  # two servers, at most as many at once as headers are read

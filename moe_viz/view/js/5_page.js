@@ -45,7 +45,7 @@ const caption = h("footer", {}, notes.filter(Boolean).join(" ") + " ",
   h("span", { class: "hint" }, `Keys: ← → token, ↑ ↓ layer, / find, 0 – ${Math.min(E, 10) - 1} one expert, Esc all.`));
 
 const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, role: "group", "aria-roledescription": "explorer", "aria-label": `Routing explorer: ${data.title}`, onkeydown: onKey },
-  h("header", {}, h("h2", {}, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
+  h("header", {}, h(state.page ? "h1" : "h2", {}, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
     h("label", { class: "prompts" }, "Prompt ", labelSelect, promptSelect), h("label", {}, "Layer ", layerRange, layerName)),
   ...(data.synthetic ? [h("div", { class: "banner", role: "note" }, h("span", {}, `${data.synthetic}: nothing here is about a trained model`))] : []),
   legend,
