@@ -161,9 +161,9 @@ def report(args: argparse.Namespace, prompts: list[list[int]], folder: Path) -> 
     console.print(f"transformers' modules lie in {other['places']}")
     chosen = (np.load(folder / f"{side}.npy") for side in ("ours", "theirs"))
     same = np.equal(*chosen).all(axis=-1).mean(axis=1)
+    # Both sides round to bf16, in another order; layers of noise have many close calls.
     console.print(
-        f"same two experts: {same.mean():.1%} of tokens, {same.min():.1%} in the worst layer "
-        f"(asked ≥ {ASKED_AGREEMENT:.0%})"
+        f"same two experts: {same.mean():.1%} of tokens, {same.min():.1%} in the worst layer"
     )
     if args.tiny:
         assert same.mean() >= ASKED_AGREEMENT, same

@@ -24,7 +24,7 @@ from .checkpoint.stored import PLAIN
 from .ledger import ledger
 from .model.blocks import BLOCK_TYPES
 from .model.quantized import Packed
-from .placement import device_named, dtype_named, room_for_experts
+from .placement import device_named, dtype_named, room_for_experts, stream_memory
 from .placement.memory import available_memory, free_memory
 from .placement.ondemand import ROWS, built, expert_name
 
@@ -91,6 +91,7 @@ def estimate(
     expert = checkpoint.memory(kind, expert_name(0, 0))
     staying = whole - experts * expert
     activations = tokens * c.hidden_size * kind.itemsize * 8
+    passing = stream_memory(checkpoint, kind) + activations
     apart = where.type != "cpu"
     waiting = stored <= available_memory()  # so that they come from memory, after the first time
     return rates, [
@@ -100,9 +101,7 @@ def estimate(
             stored / rates.read, max(making + (0 if waiting else swept), computing), True,
             "" if apart else "needs a GPU",
         ),
-        Estimate(
-            "stream", 3 * expert + activations, free, 0.0, max(swept + making, computing), False
-        ),
+        Estimate("stream", passing, free, 0.0, max(swept + making, computing), False),
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from ..provenance import Provenance
 from ..tokenizer import Tokenizer
 from .memory import available_memory, free_memory
 from .offload import RESERVE, OffloadedMixtral
+from .ondemand import expert_name
 from .resident import fill
 from .spread import SpreadMixtral
 from .stream import StreamedMixtral
@@ -150,8 +151,17 @@ def _choose(
 ) -> str:
     """Where the weights will lie, by what is free now; said before reading for minutes."""
     needed, there = checkpoint.memory(dtype), free_memory(device)
-    if placement not in ("auto", "resident") or needed <= there:
+    if placement == "offload" or needed <= there:  # offload counts for itself
         return "resident" if placement == "auto" else placement
+    passing = stream_memory(checkpoint, dtype)
+    if placement in ("auto", "stream") and passing > there:
+        raise PlacementError(
+            f"Even passing through, {checkpoint.config.name} takes {passing / 2**30:.1f} GiB, a "
+            f"few of its experts at a time, and {device} has {there / 2**30:.1f} GiB free. Close "
+            "other programs, take a smaller dtype, or a quantised file."
+        )
+    if placement == "stream":
+        return placement
     sizes = (
         f"{checkpoint.config.name} takes {needed / 2**30:.1f} GiB in "
         f"{str(dtype).removeprefix('torch.')}, and {device} has {there / 2**30:.1f} GiB free"
@@ -172,6 +182,12 @@ def _choose(
     )
     print(f"moe_viz: {sizes}; so placement={chosen!r}: {consequence}.", file=sys.stderr)
     return chosen
+
+
+def stream_memory(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
+    """Bytes of weights that a sweep holds at once, activations apart."""
+    experts = [expert_name(n, 0) for n in range(checkpoint.config.layers)]
+    return 3 * max(checkpoint.memory(dtype, name) for name in experts)
 
 
 def room_for_experts(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> float:

@@ -268,11 +268,20 @@ def test_a_file_that_is_no_recording_is_refused_and_kept(folder, tmp_path, conte
 
 def test_auto_streams_what_does_not_fit_and_says_why(folder, monkeypatch, capsys):
     assert mv.load(folder).provenance.placement == "resident"
-    monkeypatch.setattr("moe_viz.placement.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("moe_viz.placement.memory.available_memory", lambda: 1_000_000)
     assert mv.load(folder).provenance.placement == "stream"
     assert "GiB free; so placement='stream'" in capsys.readouterr().err
     with pytest.raises(PlacementError, match="placement='stream'"):
         mv.load(folder, placement="resident")
+
+
+@pytest.mark.parametrize("placement", ["auto", "stream"])
+def test_too_little_memory_for_a_few_experts_is_said_before_anything_is_read(
+    folder, monkeypatch, placement
+):
+    monkeypatch.setattr("moe_viz.placement.memory.available_memory", lambda: 200_000)
+    with pytest.raises(PlacementError, match="Even passing through"):
+        mv.load(folder, placement=placement)
 
 
 def test_a_streamed_model_does_not_generate(folder):

@@ -14,7 +14,7 @@ const hatch = (e) => {
 };
 const filled = (e, c) => `${hatch(e)}linear-gradient(${c}, ${c})`;
 const solid = (e) => filled(e, colour(e));
-const faint = (e) => filled(e, css(mixed(colour(e), theme.ground, 0.3)));
+const faint = (e) => filled(e, css(mixed(colour(e), theme.ground, theme === palette.dark ? 0.45 : 0.3)));
 
 const scaleOf = (anchors) => Array.from({ length: 255 }, (_, n) => {
   const at = (n / 254) * (anchors.length - 1), i = Math.min(Math.floor(at), anchors.length - 2);

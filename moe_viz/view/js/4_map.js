@@ -8,7 +8,7 @@ class MapView {
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.ends = h("div", { class: "ends" }, h("span"), h("span", { class: "hint" }, "click, then wheel: zoom · drag the strip: move · double click: all"), h("span"));
     this.stack = h("div", { class: "stack" }, this.base, this.marks);
-    this.element = h("div", { class: "map" }, h("span", { class: "end" }, "input"), h("span"), this.axis, this.stack, h("span", { class: "end" }, "output"), this.overview, h("span"), this.ends);
+    this.element = h("div", { class: "map" }, h("span", { class: "end" }, "input"), h("span"), this.axis, this.stack, h("span", { class: "end" }, "output"), this.ends, h("span", { class: "end" }, "whole"), this.overview);
     this.prompt = null; this.view = [0, 1]; this.painted = "";
     this.tiny = document.createElement("canvas");
     const at = this.marks;

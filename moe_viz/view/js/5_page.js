@@ -32,7 +32,8 @@ const besideTitle = h("h3");
 const besideBox = h("div", { class: "beside", hidden: true });
 const sentence = h("p", { class: "sentence", "aria-live": "polite" });
 const decision = h("div", { class: "bars" }), path = h("div", { class: "path" }), loads = h("div", { class: "bars" });
-const decisionTitle = h("h3"), loadTitle = h("h3", { title: "Share of the layer’s assignments: each token has one for every choice" });
+const decisionTitle = h("h3"), decisionNote = h("p", { class: "note" }), loadNote = h("p", { class: "note" });
+const loadTitle = h("h3", { title: "Share of the layer’s assignments: each token has one for every choice" });
 const scopeSelect = select("Load of", [["prompt", "this prompt"], ["label", "this label"], ["all", "all prompts"]], () => draw());
 
 const notes = [
@@ -52,9 +53,9 @@ const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, 
   h("div", { class: "body" },
     h("div", {}, h("div", { class: "tools" }, alike, h("label", {}, "Compare with ", besideSelect), h("span", { class: "grow" }), found, searchBox, h("label", { title: "Show spaces, tabs and line ends" }, signsBox, "spaces")),
       text.element, h("div", { class: "tools" }, h("label", {}, mapTitle, modeSelect), watchedSelect), map.element, besideBox),
-    h("div", {}, sentence, h("section", {}, decisionTitle, decision),
-      h("section", {}, h("h3", {}, "This token through all layers: first and second choice"), path),
-      h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads))),
+    h("div", {}, sentence, h("section", {}, decisionTitle, decision, decisionNote),
+      h("section", {}, h("h3", {}, "This token through all layers: first choice above second"), path),
+      h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads, loadNote))),
   caption);
 const shadow = host.attachShadow({ mode: "open" });
 shadow.append(h("style", {}, style), root);

@@ -5,13 +5,14 @@ const current = () => prompts[state.prompt];
 // What the decision panel speaks of: what the pointer is on, else what is pinned.
 const focus = () => state.hover ?? { layer: state.layer, token: state.token };
 
+const sizeOf = (p) => `Map of ${(p.stop - p.start).toLocaleString("en")} tokens × ${L} layers`;
 function firstShown(p) { let t = p.start; while (t < p.stop - 1 && isSpecial(t)) t++; return t; }
 function openPrompt(number, token = null) {
   const p = prompts[number], at = token ?? firstShown(p);
   Object.assign(state, { prompt: number, token: at, hover: null });
   hits = matches(state.query);
   text.show(p, at); map.show(p); text.reveal(at);
-  mapTitle.textContent = `Map of ${(p.stop - p.start).toLocaleString("en")} tokens × ${L} layers: `;
+  mapTitle.textContent = `${sizeOf(p)}; colours start afresh in each layer: `;
   labelSelect.value = label(p);
   promptSelect.replaceChildren(...options(prompts.flatMap((q, n) => (label(q) === label(p) ? [[n, opening(q)]] : []))));
   promptSelect.value = number;
@@ -38,9 +39,9 @@ function parallels(number) {
 function offerComparisons(number) {
   const same = parallels(number), group = (title, pairs) => (pairs.length ? [h("optgroup", { label: title }, ...options(pairs))] : []);
   const buttons = same.map(([l, n]) => h("button", { "aria-pressed": String(n === number), onclick: () => openPrompt(n) }, l));
-  alike.replaceChildren(...(same.length > 1 ? [h("span", { class: "muted", title: "As many prompts under each label: the one at the same place. In the curated prompts these are translations." }, "Same place in: "), ...buttons] : []));
+  alike.replaceChildren(...(same.length > 1 ? [h("span", { class: "muted", title: "As many prompts under each label: the one at the same place. In the curated prompts these are translations." }, "Parallel: "), ...buttons] : []));
   besideSelect.replaceChildren(...options([["", "nothing"]]),
-    ...group("Same place in", same.filter(([, n]) => n !== number).map(([l, n]) => [`prompt ${n}`, l])),
+    ...group("Parallel", same.filter(([, n]) => n !== number).map(([l, n]) => [`prompt ${n}`, l])),
     ...group("All of a label", labels.length > 1 ? labels.filter((l) => l !== label(prompts[number])).map((l) => [`label ${labels.indexOf(l)}`, `all of ${l}`]) : []),
     ...group("Another prompt", prompts.flatMap((q, n) => (n === number || n >= 400 ? [] : [[`prompt ${n}`, `${label(q)}: ${opening(q)}`]]))));
   besideSelect.value = state.beside;
@@ -62,7 +63,7 @@ function paintBeside() {
     besideKey = key;
     besideBox.replaceChildren(besideTitle, besideText.element, besideMap.element);
     besideText.show(besides.prompt); besideMap.show(besides.prompt);
-    besideTitle.textContent = `Beside it, ${besides.name}: ${opening(besides.prompt)}`;
+    besideTitle.textContent = `Beside it, ${besides.name}. ${sizeOf(besides.prompt)}`;
     // A click over there changes sides.
     const swap = (t) => { const was = state.prompt; state.beside = `prompt ${was}`; openPrompt(besides.number, t); };
     besideText.onpick = besideMap.onpick = swap;
