@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -27,18 +26,17 @@ def progress_bar(what: str, total: int, done: int = 0, unit: str = "", hidden: b
     """A bar from tqdm, for a `with` block, shown after two seconds; `unit` "B" counts bytes."""
     if hidden:
         return NO_BAR
-    with warnings.catch_warnings():
-        # In a notebook without ipywidgets it warns, in red, that its bar will be plain text.
-        warnings.filterwarnings("ignore", "IProgress not found")
-        from tqdm.auto import tqdm
+    # Plain text, in notebooks too: a bar of widgets would stay in the saved notebook, where it is
+    # an error message without a kernel, and would make every export ask a CDN for scripts.
+    from tqdm import tqdm
 
-        return tqdm(
-            desc=what,
-            total=total,
-            initial=done,
-            leave=False,
-            delay=2,
-            unit=unit or "it",
-            unit_scale=bool(unit),
-            unit_divisor=1000,
-        )
+    return tqdm(
+        desc=what,
+        total=total,
+        initial=done,
+        leave=False,
+        delay=2,
+        unit=unit or "it",
+        unit_scale=bool(unit),
+        unit_divisor=1000,
+    )

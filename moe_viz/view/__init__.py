@@ -23,7 +23,7 @@ from ..files import atomic_path
 from ..trace import Trace
 from . import palette
 from .fallback import fallback
-from .pack import NOTEBOOK, pack
+from .pack import NOTEBOOK, fitting, pack
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
 
@@ -71,17 +71,21 @@ class Explorer:
 
     def to_html(self, page: bool = False) -> str:
         """The picture as an HTML fragment: a fallback, the data, and the script that draws it."""
+        limit = float("inf") if page else NOTEBOOK
         row = self.trace.layers.index(self.layer)
-        start = self.trace.prompts[self.prompt].start
+        trace, prompt = fitting(self.trace, self.prompt, limit)
+        left_out = len(self.trace.prompts) - len(trace.prompts)
+        start = trace.prompts[prompt].start
         state = {
-            "prompt": self.prompt,
+            "prompt": prompt,
             "layer": row,
             "token": None if self.token is None else start + self.token,
             "mode": self.mode,
             "page": page,
         }
         name = f"moe-viz-{uuid.uuid4().hex[:12]}"
-        packed = pack(self.trace, state, float("inf") if page else NOTEBOOK, self.other)
+        other = None if left_out else self.other
+        packed = pack(trace, state, limit, other, left_out)
         style = (files(__name__) / "explorer.css").read_text(encoding="utf-8")
         return (
             f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'

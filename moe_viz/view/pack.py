@@ -25,13 +25,36 @@ def precision(trace: Trace, limit: float) -> str:
 
     What is chosen and how the text is cut always travels whole.
     """
-    decisions = trace.experts.shape[0] * trace.experts.shape[1]
-    k, E, expert = trace.experts.shape[2], trace.router_logits.shape[2], 1 + _wide(trace)
-    text = sum(len(prompt.text) for prompt in trace.prompts) + 13 * len(trace)
-    for name, numbers in (("half", 2 * (E + k)), ("byte", E + k), ("none", k)):
-        if (decisions * (numbers + k * expert) + text) * 4 / 3 <= limit:
-            return name
-    return "none"
+    return next((how for how in ("half", "byte") if _size(trace, how) <= limit), "none")
+
+
+def fitting(trace: Trace, prompt: int, limit: float) -> tuple[Trace, int]:
+    """As many prompts as fit into so many bytes at the least precision, and the number of one now.
+
+    That one is among them, whatever its size; the others follow in their order.
+    """
+    if _size(trace, "none") <= limit:
+        return trace, prompt
+    tokens = limit / _size(trace, "none") * len(trace)
+    kept, left = [prompt], tokens - (trace.prompts[prompt].stop - trace.prompts[prompt].start)
+    for number, other in enumerate(trace.prompts):
+        left -= other.stop - other.start if number != prompt else 0
+        if left < 0:
+            break
+        if number != prompt:
+            kept.append(number)
+    return trace.select(prompt=kept), sorted(kept).index(prompt)
+
+
+def _size(trace: Trace, how: str) -> float:
+    """Bytes of a trace in base64 at this precision, about."""
+    L, T, E = trace.router_logits.shape
+    k, expert = trace.experts.shape[2], 1 + _wide(trace)
+    numbers = {"half": 2 * (E + k), "byte": E + k, "none": k}[how] + k * expert
+    if how == "none" and _paired(trace):
+        numbers = 2
+    text = sum(len(prompt.text) for prompt in trace.prompts)
+    return (L * T * numbers + 13 * T) * 4 / 3 + text + 100_000  # script and fallback
 
 
 def pack(
@@ -39,18 +62,24 @@ def pack(
     state: dict[str, Any],
     limit: float = float("inf"),
     other: Trace | None = None,
+    left_out: int = 0,
 ) -> str:
     """The trace and the state to open it in, as JSON without any `<` (so no tag can end it).
 
     `limit` bounds its size in bytes, `other` is another run of the same tokens, of which only the
-    choices travel.
+    choices travel; `left_out` says how many prompts are not there.
     """
     vocabulary = list(dict.fromkeys(trace.tokens))
     number = {piece: n for n, piece in enumerate(vocabulary)}
     how, whole = precision(trace, limit), np.int16 if _wide(trace) else np.int8
+    paired = how == "none" and _paired(trace)
+    experts, gates = trace.experts.astype(whole), _gates(trace, how)
+    if paired:  # two choices in a byte, and the second gate is what the first leaves
+        halves = np.where(experts < 0, 15, experts).astype(np.uint8)
+        experts, gates = halves[:, :, 0] | halves[:, :, 1] << 4, gates[:, :, 0]
     arrays = {
-        "experts": trace.experts.astype(whole),
-        "gates": _gates(trace, how),
+        "experts": experts,
+        "gates": gates,
         "piece": np.array([number[t] for t in trace.tokens], np.uint32),
         "spans": trace.spans.astype(np.uint32),
         "flags": (trace.special + 2 * trace.generated).astype(np.uint8),
@@ -72,6 +101,8 @@ def pack(
         "precision": how,
         "deepest": DEEPEST,
         "wide": _wide(trace),
+        "paired": paired,
+        "leftOut": left_out,
         "other": other.provenance.title if other is not None else "",
         "arrays": {name: _encode(array) for name, array in arrays.items()},
         "state": state,
@@ -79,6 +110,11 @@ def pack(
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Escaped as JSON allows: no "</script>" or "<!--" can occur, and no line ends that are not.
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _paired(trace: Trace) -> bool:
+    """Whether two choices fit into a byte."""
+    return trace.experts.shape[2] == 2 and trace.router_logits.shape[2] <= 15
 
 
 def _wide(trace: Trace) -> bool:

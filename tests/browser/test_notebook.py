@@ -205,7 +205,7 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
         sentence = page.locator(".moe-viz .sentence")
         for text, label in (("Good morning, world.", "1"), ("Guten Morgen, Welt.", "2")):
             box.fill(text)
-            page.get_by_role("button", name="Run", exact=True).click()
+            page.locator("button.jupyter-button", has_text="Run").click()
             page.get_by_text(re.compile(r"8x7m · float32: \d+ tokens\.")).wait_for()
             page.locator(f".moe-viz select[aria-label=Label] >> text={label}").wait_for(
                 state="attached"
@@ -217,7 +217,7 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
         page.wait_for_timeout(300)
         assert "Good morning" in page.locator(".moe-viz .beside .text").inner_text()
         box.fill(" ".join(["word"] * 3000))  # longer than the context: said in the box
-        page.get_by_role("button", name="Run", exact=True).click()
+        page.locator("button.jupyter-button", has_text="Run").click()
         page.get_by_text(re.compile("context of 2,048")).wait_for()
         page.keyboard.press("Control+s")
         page.wait_for_timeout(1500)

@@ -144,7 +144,8 @@ def shared_tokens(result: dict[str, Any]) -> str:
             for what in ("all tokens", "shared tokens", "equal mix"):
                 rows.append(numbers(f"{among}, {name}: {what}", found[what]))
                 L = len(found[what])
-        tokens.append(f"{found['tokens']:,} tokens of {among}, {found['pieces']} pieces")
+        sizes = models["trained"]
+        tokens.append(f"{sizes['tokens']:,} tokens of {among}, {sizes['pieces']} pieces")
     return (
         "**On tokens that all share** (digits, punctuation and symbols; first choices, held out): "
         "the divergence on all tokens, on these alone, and with every such piece that all have "

@@ -77,14 +77,16 @@ def fill_batches(model: Mixtral) -> None:
     expert meets another number of tokens at every step; without this, half of a step goes there.
     """
 
+    tokens: dict[nn.Module, int] = {}
+
     def fill(expert: nn.Module, args: tuple[Tensor]) -> Tensor:
-        expert.tokens = len(args[0])
+        tokens[expert] = len(args[0])
         return functional.pad(args[0], (0, 0, 0, -len(args[0]) % ROWS))
 
     for module in model.modules():
         if isinstance(module, Expert):
             module.register_forward_pre_hook(fill)
-            module.register_forward_hook(lambda expert, _, result: result[: expert.tokens])
+            module.register_forward_hook(lambda expert, _, result: result[: tokens[expert]])
 
 
 class Trainer:

@@ -23,9 +23,18 @@ const BYTE = Float32Array.from({ length: 256 }, (_, n) => (n === 255 ? -Infinity
 const share = Float32Array.from({ length: 256 }, (_, n) => n / 255);
 const [logitArray, logitOf] = data.precision === "half" ? [new Uint16Array(bytes("logits")), HALF]
   : data.precision === "byte" ? [new Uint8Array(bytes("logits")), BYTE] : [null, null];
-const [gateArray, gateOf] = data.precision === "half" ? [new Uint16Array(bytes("gates")), HALF] : [new Uint8Array(bytes("gates")), share];
 const signed = (name) => (data.wide ? new Int16Array(bytes(name)) : new Int8Array(bytes(name)));
-const experts = signed("experts");
+// In pairs two choices share a byte, four bits each, and the second gate is what the first leaves.
+const pairs = data.paired ? new Uint8Array(bytes("experts")) : null;
+const experts = pairs ? new Int8Array(L * T * K) : signed("experts");
+const nibble = (n) => (n === 15 ? -1 : n);
+if (pairs) for (let n = 0; n < pairs.length; n++) { experts[2 * n] = nibble(pairs[n] & 15); experts[2 * n + 1] = nibble(pairs[n] >> 4); }
+const [gateArray, gateOf] = data.precision === "half" ? [new Uint16Array(bytes("gates")), HALF] : [pairs ? both(new Uint8Array(bytes("gates"))) : new Uint8Array(bytes("gates")), share];
+function both(first) {
+  const all = new Uint8Array(2 * first.length);
+  for (let n = 0; n < first.length; n++) { all[2 * n] = first[n]; all[2 * n + 1] = experts[2 * n + 1] < 0 ? 0 : 255 - first[n]; }
+  return all;
+}
 const others = data.other ? signed("others") : null; // the choices of another run of these tokens
 const pieces = new Uint32Array(bytes("piece")), spans = new Uint32Array(bytes("spans"));
 const flags = new Uint8Array(bytes("flags"));

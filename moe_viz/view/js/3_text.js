@@ -1,11 +1,11 @@
 // A prompt's text, each token coloured by its first choice in the chosen layer.
 
-const MOST = 1500; // tokens drawn at once: a prompt of 32,768 is a book, and nobody reads it whole
+const MOST = 400; // tokens drawn at once: each of thousands would be painted again in every frame
 const SIGNS = { "\n": "⏎", "\t": "⇥", " ": "·" };
 
 class TextView {
-  constructor() {
-    this.element = h("div", { class: "text", tabindex: 0, role: "region", "aria-label": "Text" });
+  constructor(name) {
+    this.element = h("div", { class: "text", tabindex: 0, role: "region", "aria-label": name });
     this.element.addEventListener("pointermove", (e) => { const t = this.tokenOf(e); set({ hover: t === null ? null : { layer: state.layer, token: t } }); });
     this.element.addEventListener("pointerleave", () => set({ hover: null }));
     this.element.addEventListener("click", (e) => { const t = this.tokenOf(e); if (t !== null) this.onpick(t); });
@@ -22,7 +22,7 @@ class TextView {
     this.prompt = p;
     const from = Math.max(p.start, Math.min(around - MOST / 2, p.stop - MOST)), to = Math.min(p.stop, from + MOST);
     const characters = Array.from(p.text), nodes = [];
-    this.chips = new Map(); this.painted = ""; this.from = from; this.to = to;
+    this.chips = new Map(); this.painted = ""; this.tops = null;
     for (let t = from; t < to; t++) {
       const a = spans[2 * t], b = spans[2 * t + 1];
       const shares = t > from && b - a === 1 && !isSpecial(t) && spans[2 * t - 2] === a && spans[2 * t - 1] === b;
@@ -53,17 +53,29 @@ class TextView {
     const only = state.faded ?? state.isolate, key = `${theme.ground} ${state.layer} ${only} ${state.query}`;
     if (key === this.painted) return;
     this.painted = key;
-    for (const chip of new Set(this.chips.values())) {
+    // Those in sight now, the others when there is time: a frame has 16 milliseconds.
+    if (this.width !== this.element.clientWidth || !this.tops) { // where each token stands hangs on the width alone
+      this.width = this.element.clientWidth;
+      this.tops = [...new Set(this.chips.values())].map((chip) => [chip, chip.offsetTop - this.element.offsetTop]);
+    }
+    const top = this.element.scrollTop - 30, bottom = top + this.element.clientHeight + 60, seen = [], rest = [];
+    for (const [chip, y] of this.tops) (y >= top && y <= bottom ? seen : rest).push(chip);
+    this.paintChips(seen, only);
+    clearTimeout(this.later);
+    if (rest.length) this.later = setTimeout(() => { if (this.painted === key) this.paintChips(rest, only); }, 120);
+  }
+  paintChips(chips, only) {
+    for (const chip of chips) {
       const t = chip.bytes[0], layer = state.layer;
       chip.classList.toggle("faded", only !== null && !chip.bytes.some((b) => involves(layer, b, only)));
       chip.classList.toggle("hit", chip.bytes.some((b) => hits.has(b)));
       if (isSpecial(t) || choice(layer, t, 0) < 0) { chip.style.background = ""; continue; }
-      const n = chip.bytes.length;
+      const n = chip.bytes.length, one = n === 1 ? css(mixed(colour(choice(layer, t, 0)), theme.ground, strength(gate(layer, t, 0)))) : "";
       const stripes = chip.bytes.map((b, i) => `${css(mixed(colour(Math.max(0, choice(layer, b, 0))), theme.ground, strength(gate(layer, b, 0))))} ${(100 * i) / n}% ${(100 * (i + 1)) / n}%`);
       // Below, the gates of all k choices, in full colour.
       const bar = []; let at = 0;
       for (const [e, g] of chosenOf(layer, t)) bar.push(`${colour(e)} ${100 * at}% ${100 * (at += g)}%`);
-      chip.style.background = `linear-gradient(90deg, ${bar.join(", ")}) bottom / 100% 4px no-repeat, linear-gradient(90deg, ${stripes.join(", ")})`;
+      chip.style.background = `linear-gradient(90deg, ${bar.join(", ")}) bottom / 100% 4px no-repeat${one ? ` ${one}` : `, linear-gradient(90deg, ${stripes.join(", ")})`}`;
     }
   }
   mark(t) {

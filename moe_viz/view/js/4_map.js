@@ -3,7 +3,9 @@
 class MapView {
   constructor() {
     this.base = h("canvas", { role: "img" });
-    this.marks = h("canvas", { class: "marks", "aria-hidden": "true" });
+    // What is marked lies above the picture, so that the picture need not be painted again.
+    this.rings = ["row", "column", "cell"].map((kind) => h("div", { class: `ring ${kind}` }));
+    this.marks = h("div", { class: "marks", "aria-hidden": "true" }, ...this.rings);
     this.overview = h("canvas", { class: "overview", "aria-hidden": "true" });
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.ends = h("div", { class: "ends" }, h("span"), h("span", { class: "hint" }, "click, then wheel: zoom · drag the strip: move · double click: all"), h("span"));
@@ -88,20 +90,19 @@ class MapView {
     this.ends.lastChild.textContent = to === p.stop ? "last token" : `token ${to - 1 - p.start}`;
   }
   paintMarks(width) {
-    const g = sized(this.marks, width, this.height), [from, to] = this.view, at = focus();
-    if (!g) return;
-    const cell = width / (to - from), rowHeight = this.rowHeight();
-    g.strokeStyle = theme.ink; g.lineWidth = 2;
-    g.strokeRect(1, this.rowTop(at.layer) - 1 + (at.layer === 0 ? 2 : 0), width - 2, rowHeight - (at.layer === 0 ? 1 : 0));
-    if (at.token >= from && at.token < to) {
-      // The ring never covers what it marks: around a thin column it is wider than the column.
-      const w = Math.max(cell, 8) - 2, x = Math.min(Math.max((at.token - from + 0.5) * cell - w / 2, 1), width - w - 1);
-      g.strokeRect(x, 1, w, this.height - 2);
-      g.lineWidth = 3; g.strokeRect(x, this.rowTop(at.layer) + 1, w, rowHeight - 2);
-    }
+    const [from, to] = this.view, at = focus(), cell = width / (to - from), rowHeight = this.rowHeight(), top = this.rowTop(at.layer);
+    const [row, column, point] = this.rings, inside = at.token >= from && at.token < to;
+    const place = (ring, x, y, w, h) => { ring.style.transform = `translate(${x}px, ${y}px)`; ring.style.width = w + "px"; ring.style.height = h + "px"; };
+    place(row, 0, top, width, rowHeight);
+    // The ring never covers what it marks: around a thin column it is wider than the column.
+    const w = Math.max(cell, 8), x = Math.min(Math.max((at.token - from + 0.5) * cell - w / 2, 0), width - w);
+    column.hidden = point.hidden = !inside;
+    place(column, x, 0, w, this.height); place(point, x, top, w, rowHeight);
+    const key = `${at.layer} ${rowHeight}`;
+    if (key === this.axisKey) return;
+    this.axisKey = key;
     const rows = L <= 8 ? data.layers.map((_, i) => i) : [0, 8, 16, 24, L - 1].filter((i, n, all) => i < L && all.indexOf(i) === n);
-    const named = rows.map((i) => { const s = h("span", { class: i === at.layer ? "here" : "" }, String(data.layers[i])); s.style.top = this.rowTop(i) + rowHeight / 2 + "px"; return s; });
-    this.axis.replaceChildren(...named);
+    this.axis.replaceChildren(...rows.map((i) => { const s = h("span", { class: i === at.layer ? "here" : "" }, String(data.layers[i])); s.style.top = this.rowTop(i) + rowHeight / 2 + "px"; return s; }));
   }
   paintOverview(width) {
     const p = this.prompt, n = p.stop - p.start, g = sized(this.overview, width, 16);
@@ -123,11 +124,11 @@ class MapView {
 // Offsets are divided by the drawn size, so that they hold under reveal's scaling too.
 const across = (canvas, event) => { const box = canvas.getBoundingClientRect(); return (event.clientX - box.left) / box.width; };
 function sized(canvas, width, height) {
-  const ratio = Math.min(devicePixelRatio || 1, 2), g = canvas.getContext("2d");
+  const ratio = Math.min(devicePixelRatio || 1, 2), g = canvas.getContext("2d"), w = Math.round(width * ratio), t = Math.round(height * ratio);
   if (!g) return null;
-  canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio); // and so it is empty
-  canvas.style.height = height + "px";
+  if (canvas.width !== w || canvas.height !== t) { canvas.width = w; canvas.height = t; canvas.style.height = height + "px"; }
   g.setTransform(ratio, 0, 0, ratio, 0, 0);
+  g.clearRect(0, 0, width, height);
   return g;
 }
 
@@ -148,7 +149,7 @@ function paintCells(out, columns, from, n, first, last) {
     } else {
       let best = -1, most = 0;
       for (let t = a, i = (l * T + a) * K; t < b; t++, i += K) { const e = experts[i]; if (e >= 0 && ++counts[e] > most) { most = counts[e]; best = e; } }
-      for (let t = a, i = (l * T + a) * K; t < b; t++, i += K) { const e = experts[i]; if (e >= 0) counts[e] = 0; }
+      counts.fill(0);
       if (best >= 0) {
         let level = b - a === 1 ? (isSpecial(a) ? 0.3 : 1) : 0.25 + 0.75 * (most / (b - a));
         if (only !== null && best !== only && !(b - a === 1 && involves(l, a, only))) level *= 0.15;

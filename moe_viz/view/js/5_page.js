@@ -26,17 +26,20 @@ const searchBox = h("input", { type: "search", placeholder: "find a token  /", "
 const signsBox = h("input", { type: "checkbox", onchange: () => set({ signs: signsBox.checked }) });
 const besideSelect = h("select", { "aria-label": "Compare with", onchange: () => set({ beside: besideSelect.value }) });
 
+// Headings by their rank: the picture has a page to itself, or is a part of a notebook.
+const [TOP, H] = state.page ? ["h1", "h2"] : ["h2", "h3"];
 const legend = h("div", { class: "legend" }), alike = h("div", { class: "alike" });
-const text = new TextView(), map = new MapView(), besideText = new TextView(), besideMap = new MapView();
-const besideTitle = h("h3");
+const text = new TextView("Text"), map = new MapView(), besideText = new TextView("Text beside it"), besideMap = new MapView();
+const besideTitle = h(H);
 const besideBox = h("div", { class: "beside", hidden: true });
 const sentence = h("p", { class: "sentence", "aria-live": "polite" });
 const decision = h("div", { class: "bars" }), path = h("div", { class: "path" }), loads = h("div", { class: "bars" });
-const decisionTitle = h("h3"), decisionNote = h("p", { class: "note" }), loadNote = h("p", { class: "note" });
-const loadTitle = h("h3", { title: "Share of the layer’s assignments: each token has one for every choice" });
+const decisionTitle = h(H), decisionNote = h("p", { class: "note" }), loadNote = h("p", { class: "note" });
+const loadTitle = h(H, { title: "Share of the layer’s assignments: each token has one for every choice" });
 const scopeSelect = select("Load of", [["prompt", "this prompt"], ["label", "this label"], ["all", "all prompts"]], () => draw());
 
 const notes = [
+  data.leftOut ? `${data.leftOut.toLocaleString("en")} prompts are left out to keep this output small; save_page keeps them.` : "",
   `Colour = expert number within its layer. The same number in another layer is another network. ${data.model}${/^mixtral-8x7b/i.test(data.model) ? "" : ", not Mixtral 8x7B"}.`,
   "<s> is run and shown, and left out of loads.",
   { half: "", byte: "To keep this output small, logits are shown to about a hundredth; save_page keeps them finer.",
@@ -46,7 +49,7 @@ const caption = h("footer", {}, notes.filter(Boolean).join(" ") + " ",
   h("span", { class: "hint" }, `Keys: ← → token, ↑ ↓ layer, / find, 0 – ${Math.min(E, 10) - 1} one expert, Esc all.`));
 
 const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, role: "group", "aria-roledescription": "explorer", "aria-label": `Routing explorer: ${data.title}`, onkeydown: onKey },
-  h("header", {}, h(state.page ? "h1" : "h2", {}, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
+  h("header", {}, h(TOP, { class: "title" }, "Which expert takes which token"), h("span", { class: "muted" }, data.title), h("span", { class: "grow" }),
     h("label", { class: "prompts" }, "Prompt ", labelSelect, promptSelect), h("label", {}, "Layer ", layerRange, layerName)),
   ...(data.synthetic ? [h("div", { class: "banner", role: "note" }, h("span", {}, `${data.synthetic}: nothing here is about a trained model`))] : []),
   legend,
@@ -54,7 +57,7 @@ const root = h("div", { class: "mv" + (state.page ? " page" : ""), tabindex: 0, 
     h("div", {}, h("div", { class: "tools" }, alike, h("label", {}, "Compare with ", besideSelect), h("span", { class: "grow" }), found, searchBox, h("label", { title: "Show spaces, tabs and line ends" }, signsBox, "spaces")),
       text.element, h("div", { class: "tools" }, h("label", {}, mapTitle, modeSelect), watchedSelect), map.element, besideBox),
     h("div", {}, sentence, h("section", {}, decisionTitle, decision, decisionNote),
-      h("section", {}, h("h3", {}, "This token through all layers: first choice above second"), path),
+      h("section", {}, h(H, {}, "This token through all layers: first choice above second"), path),
       h("section", {}, h("div", { class: "row" }, loadTitle, scopeSelect), loads, loadNote))),
   caption);
 const shadow = host.attachShadow({ mode: "open" });

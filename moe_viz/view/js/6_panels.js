@@ -22,14 +22,19 @@ function say(layer, t) {
   }
   return `In layer ${data.layers[layer]}, ‘${piece(t)}’ ${chosen.length ? "goes to " + names : "goes to no expert"}${close}.`;
 }
+let decided = "";
 function paintDecision() {
-  const { layer, token } = focus(), p = probabilities(layer, token), taken = new Set(chosenOf(layer, token).map(([e]) => e));
+  const { layer, token } = focus(), key = `${layer} ${token} ${theme.ground}`;
+  if (key === decided) return;
+  decided = key;
+  const p = probabilities(layer, token), taken = new Set(chosenOf(layer, token).map(([e]) => e));
   sentence.textContent = say(layer, token);
   decisionTitle.textContent = hasLogits ? `Router, layer ${data.layers[layer]}: softmax over all ${E} experts` : `Router, layer ${data.layers[layer]}: gates of the chosen experts`;
   const scale = Math.max(...p.filter(Number.isFinite), 1e-9);
   decision.replaceChildren(...p.flatMap((x, e) => bar(e, x, scale, taken.has(e), Number.isFinite(x) ? percent(x, 1) : "–")));
   const gates = chosenOf(layer, token).map(([, g]) => percent(g));
   decisionNote.textContent = !gates.length ? "" : `Filled: the chosen. Their gates, ${gates.join(" and ")}, are the softmax over their scores alone.`;
+  decision.title = decisionNote.textContent;
   path.replaceChildren(...Array.from({ length: L }, (_, l) => {
     const button = h("button", { "aria-current": String(l === layer), tabindex: -1, title: say(l, token), onclick: () => set({ layer: l }) });
     for (const [e] of chosenOf(l, token).slice(0, 2)) {
@@ -48,6 +53,7 @@ function paintLoads() {
   const scale = Math.max(...own, ...(theirs ?? []), 2 / E), even = () => tick("uniform", 1 / E, scale, "even: " + percent(1 / E, 1));
   loadTitle.textContent = `Load of layer ${data.layers[state.layer]} (even: ${percent(1 / E, 1)})${theirs ? `, beside ${besides.name}` : ""}`;
   loadNote.textContent = theirs ? `Bar: here; thick line: ${besides.name}; number: difference in points; dashed: even.` : `${K === 1 ? "" : K === 2 ? "Both choices count; d" : `All ${K} choices count; d`}${K === 1 ? "D" : ""}ashed: even.`;
+  loads.title = loadNote.textContent;
   loads.replaceChildren(...own.flatMap((x, e) => {
     if (!theirs) return bar(e, x, scale, true, percent(x, 1), even());
     const points = 100 * (x - theirs[e]), value = h("div", { class: "value difference", title: `${percent(x, 1)} here, ${percent(theirs[e], 1)} there` }, (points > 0 ? "+" : "−") + Math.abs(points).toFixed(1));
@@ -67,7 +73,7 @@ function paintLegend() {
   });
   const q = QUANTITIES[state.mode];
   const scale = q ? [h("span", { class: "muted" }, `Map: ${q.name}, ${q.ends[0]} `), gradient(palette.cividis), h("span", { class: "muted" }, q.ends[1])] : [];
-  legend.replaceChildren(h("span", {}, "Experts of this layer:"), ...swatches, h("span", { class: "muted" }, "background: a token’s first expert, stronger for a larger gate (its weight); line below: the gates of all its experts"), ...scale);
+  legend.replaceChildren(h("span", {}, "Experts of this layer:"), ...swatches, h("span", { class: "muted" }, "token: its first expert, stronger for a larger gate (its weight); line below: all its gates"), ...scale);
 }
 function gradient(colours) {
   const box = h("span", { "aria-hidden": "true" });

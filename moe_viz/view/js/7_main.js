@@ -130,19 +130,21 @@ function readAddress() {
   if (QUANTITIES[said.get("mode")]) state.mode = said.get("mode");
   if (/^(prompt|label) \d+$/.test(said.get("beside") ?? "")) state.beside = said.get("beside");
 }
-let addressed = "";
+let addressed = "", addressing;
 function writeAddress() {
   if (!state.page) return;
   const values = { prompt: state.prompt, layer: data.layers[state.layer], token: state.token - current().start, mode: state.mode, beside: state.beside };
   const address = "#" + new URLSearchParams(ADDRESSED.filter((key) => values[key] !== "").map((key) => [key, values[key]]));
   if (address === addressed) return;
   addressed = address;
-  try { history.replaceState(null, "", address); } catch { /* a sandbox may forbid it, and nothing hangs on it */ }
+  clearTimeout(addressing); // browsers allow few changes a second
+  addressing = setTimeout(() => { try { history.replaceState(null, "", address); } catch { /* a sandbox may forbid it, and nothing hangs on it */ } }, 150);
 }
 
 // ---- Drawing
 
-let waiting = false;
+let waiting = false, themed = null;
+function measure() { zoom = Number(getComputedStyle(root).getPropertyValue("--s")) || 1; }
 function draw() {
   if (waiting) return; // several changes in one frame are drawn once
   waiting = true;
@@ -150,13 +152,14 @@ function draw() {
 }
 function drawNow() {
   const dark = isDark();
-  theme = dark ? palette.dark : palette.light;
-  for (const name of ["ground", "ink", "line", "muted"]) root.style.setProperty("--" + name, theme[name]);
-  root.style.colorScheme = dark ? "dark" : "light";
+  if (themed !== dark) {
+    themed = dark; theme = dark ? palette.dark : palette.light;
+    for (const name of ["ground", "ink", "line", "muted"]) root.style.setProperty("--" + name, theme[name]);
+    root.style.colorScheme = dark ? "dark" : "light";
+  }
   layerRange.value = state.layer; layerName.textContent = String(data.layers[state.layer]); modeSelect.value = state.mode;
   watchedSelect.value = state.watched; watchedSelect.hidden = state.mode !== "expert";
   signsBox.checked = state.signs;
-  zoom = Number(getComputedStyle(root).getPropertyValue("--s")) || 1;
   text.paint(); text.mark(focus().token); map.paint(); paintBeside(); paintDecision();
   const nextLegend = `${state.isolate} ${state.mode} ${state.watched} ${theme.ground}`, nextLoad = `${state.layer} ${state.prompt} ${scopeSelect.value} ${state.beside} ${theme.ground}`;
   if (legendKey !== nextLegend) { legendKey = nextLegend; paintLegend(); }
@@ -164,9 +167,10 @@ function drawNow() {
   writeAddress();
 }
 readAddress();
+measure();
 openPrompt(state.prompt, state.token);
 drawNow();
 if (state.page) addEventListener("hashchange", () => { if (location.hash !== addressed) { readAddress(); openPrompt(state.prompt, state.token); } });
-new ResizeObserver(() => draw()).observe(map.stack); // also when a slide that was hidden is shown
+new ResizeObserver(() => { measure(); draw(); }).observe(map.stack); // also when a slide that was hidden is shown
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
