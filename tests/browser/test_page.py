@@ -168,6 +168,32 @@ def test_two_prompts_stand_side_by_side(opened):
     assert noise.errors == []
 
 
+def test_the_same_sentence_in_five_languages_is_one_click_away(browser, tmp_path):
+    prompts = mv.prompts.curated()[:30]
+    trace = mv.record(mv.load("8x7m"), prompts)
+    german = next(p.text for p in prompts if (p.label, p.topic) == ("de", prompts[0].topic))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(mv.save_page(trace, tmp_path / "page.html").as_uri())
+    page.locator(".sentence:not(:empty)").wait_for()
+    assert page.locator(".alike button").all_inner_texts() == ["en", "fr", "de", "es", "it"]
+    page.locator(".alike button", has_text="de").click()
+    page.wait_for_timeout(200)
+    assert german.split()[1] in page.locator(".text").inner_text()
+    assert page.locator(".alike button[aria-pressed=true]").inner_text() == "de"
+    context.close()
+    # Texts of one's own have no parallels that anybody knows of.
+    own = mv.save_page(
+        mv.record(mv.load("8x7m"), ["a", "b"], labels=["x", "y"]), tmp_path / "o.html"
+    )
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(own.as_uri())
+    page.locator(".sentence:not(:empty)").wait_for()
+    assert page.locator(".alike button").count() == 0
+    context.close()
+
+
 def test_finding_marks_the_tokens_of_a_word_and_goes_there(opened):
     page, _, _ = opened
     page.locator("select[aria-label=Label]").select_option("passage")

@@ -38,7 +38,7 @@ function both(first) {
 const others = data.other ? signed("others") : null; // the choices of another run of these tokens
 const pieces = new Uint32Array(bytes("piece")), spans = new Uint32Array(bytes("spans"));
 const flags = new Uint8Array(bytes("flags"));
-const prompts = data.prompts.map(([label, text, start, stop]) => ({ label, text, start, stop }));
+const prompts = data.prompts.map(([label, text, start, stop, topic]) => ({ label, text, start, stop, topic }));
 
 const hasLogits = logitArray !== null;
 const logit = (layer, t, e) => logitOf[logitArray[(layer * T + t) * E + e]]; // less the row's largest

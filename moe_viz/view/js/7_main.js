@@ -29,17 +29,15 @@ function pick(t) { set({ token: t, hover: null }); text.reveal(t); map.reveal(t)
 
 // ---- Comparing
 
-// Where every label has as many prompts, the n-th of each belong together: parallel passages.
+// Prompts of one topic under different labels belong together: parallel passages, or one algorithm.
 function parallels(number) {
-  const place = prompts.slice(0, number).filter((q) => label(q) === label(prompts[number])).length;
-  const groups = new Map(labels.map((l) => [l, prompts.flatMap((q, n) => (label(q) === l ? [n] : []))]));
-  const size = groups.get(label(prompts[number])).length;
-  return [...groups].filter(([, all]) => all.length === size && size > 1).map(([l, all]) => [l, all[place]]);
+  const { topic } = prompts[number];
+  return topic ? prompts.flatMap((q, n) => (q.topic === topic ? [[label(q), n]] : [])) : [];
 }
 function offerComparisons(number) {
   const same = parallels(number), group = (title, pairs) => (pairs.length ? [h("optgroup", { label: title }, ...options(pairs))] : []);
   const buttons = same.map(([l, n]) => h("button", { "aria-pressed": String(n === number), onclick: () => openPrompt(n) }, l));
-  alike.replaceChildren(...(same.length > 1 ? [h("span", { class: "muted", title: "As many prompts under each label: the one at the same place. In the curated prompts these are translations." }, "Parallel: "), ...buttons] : []));
+  alike.replaceChildren(...(same.length > 1 ? [h("span", { class: "muted", title: "The same passage in other languages, or the same algorithm in other programming languages" }, "Parallel: "), ...buttons] : []));
   besideSelect.replaceChildren(...options([["", "nothing"]]),
     ...group("Parallel", same.filter(([, n]) => n !== number).map(([l, n]) => [`prompt ${n}`, l])),
     ...group("All of a label", labels.length > 1 ? labels.filter((l) => l !== label(prompts[number])).map((l) => [`label ${labels.indexOf(l)}`, `all of ${l}`]) : []),
