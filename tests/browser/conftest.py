@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -34,6 +35,14 @@ def listen(context) -> Noise:
 
     context.on("console", console)
     return noise
+
+
+def until(holds, seconds: float = 15) -> None:
+    """Wait for something to hold: a page on a busy machine draws when it can."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

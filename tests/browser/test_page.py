@@ -12,7 +12,7 @@ import moe_viz as mv
 from moe_viz.errors import InputError
 from moe_viz.view.pack import precision
 from moe_viz.view.palette import DARK, LIGHT, rgb
-from tests.browser.conftest import listen
+from tests.browser.conftest import listen, until
 from tests.browser.hostile import HOSTILE, HOSTILE_STRINGS
 from tests.conftest import random_model, small_config
 
@@ -109,10 +109,9 @@ def test_a_swatch_fades_the_tokens_of_other_experts(opened):
     layer = int(page.locator("header b").inner_text())
     involved = (passage.experts[layer] == 3).any(axis=1)
     assert 0 < involved.sum() < len(passage)
-    assert page.locator(".tok.faded").count() == (~involved).sum()
+    until(lambda: page.locator(".tok.faded").count() == (~involved).sum())
     page.keyboard.press("Escape")
-    page.wait_for_timeout(200)
-    assert page.locator(".tok.faded").count() == 0
+    until(lambda: page.locator(".tok.faded").count() == 0)
 
 
 def test_what_is_looked_at_stands_in_the_address(browser, saved):
@@ -127,8 +126,8 @@ def test_what_is_looked_at_stands_in_the_address(browser, saved):
     assert page.locator("select[aria-label='Colour of the map']").input_value() == "entropy"
     page.locator(".mv").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(400)
-    assert page.url.endswith("#prompt=3&layer=2&token=6&mode=entropy")
+    address = "#prompt=3&layer=2&token=6&mode=entropy"
+    until(lambda: page.evaluate("location.hash") == address)
     # What no page has is left alone, and nothing of it is believed.
     page = context.new_page()
     page.goto(path.as_uri() + "#prompt=99&layer=x&token=-1&mode=<script>&beside=prompt 77")
@@ -141,9 +140,8 @@ def test_two_prompts_stand_side_by_side(opened):
     page, trace, noise = opened
     page.locator("select[aria-label=Label]").select_option("passage")
     page.locator("select[aria-label='Compare with']").select_option("prompt 0")
-    page.wait_for_timeout(200)
     beside = page.locator(".beside")
-    assert "Good morning." in beside.locator(".text").inner_text()
+    until(lambda: "Good morning." in "".join(beside.locator(".text").all_inner_texts()))
     # The same sentence, of a token over there.
     beside.locator(".tok").nth(1).hover()
     page.wait_for_timeout(100)
@@ -159,12 +157,10 @@ def test_two_prompts_stand_side_by_side(opened):
     shown = [float(x.replace("−", "-")) for x in page.locator(".difference").all_inner_texts()]
     assert shown == pytest.approx([100 * (a - b) for a, b in zip(*shares, strict=True)], abs=0.06)
     beside.locator(".tok").nth(1).click()  # changes sides
-    page.wait_for_timeout(200)
-    assert page.locator("select[aria-label=Label]").input_value() == "en"
-    assert "router picks them" in beside.locator(".text").inner_text()
+    until(lambda: page.locator("select[aria-label=Label]").input_value() == "en")
+    until(lambda: "router picks them" in beside.locator(".text").inner_text())
     page.locator("select[aria-label='Compare with']").select_option("")
-    page.wait_for_timeout(100)
-    assert not beside.is_visible()
+    until(beside.is_hidden)
     assert noise.errors == []
 
 
@@ -178,8 +174,7 @@ def test_the_same_sentence_in_five_languages_is_one_click_away(browser, tmp_path
     page.locator(".sentence:not(:empty)").wait_for()
     assert page.locator(".alike button").all_inner_texts() == ["en", "fr", "de", "es", "it"]
     page.locator(".alike button", has_text="de").click()
-    page.wait_for_timeout(200)
-    assert german.split()[1] in page.locator(".text").inner_text()
+    until(lambda: german.split()[1] in page.locator(".text").inner_text())
     assert page.locator(".alike button[aria-pressed=true]").inner_text() == "de"
     context.close()
     # Texts of one's own have no parallels that anybody knows of.
@@ -200,18 +195,16 @@ def test_finding_marks_the_tokens_of_a_word_and_goes_there(opened):
     page.locator(".mv").focus()
     page.keyboard.press("/")
     page.keyboard.type("ROUTER p")  # across two tokens or more, whatever the case
-    page.wait_for_timeout(100)
-    hits = page.locator(".tok.hit").all_inner_texts()
-    assert "".join(hits).replace(" ", "").count("routerp") == 8
-    assert page.locator(".tok.chosen").inner_text() == hits[0]
+    hits = page.locator(".tok.hit")
+    until(lambda: "".join(hits.all_inner_texts()).replace(" ", "").count("routerp") == 8)
+    assert page.locator(".tok.chosen").inner_text() == hits.first.inner_text()
     page.keyboard.press("Enter")
     page.wait_for_timeout(100)
     assert page.locator(".tok.chosen").count() == 1
     page.keyboard.press("3")  # typed into the box, and not an expert
     assert page.locator(".tok.faded").count() == 0
     page.keyboard.press("Escape")
-    page.wait_for_timeout(400)  # tokens out of sight follow when there is time
-    assert page.locator(".tok.hit").count() == 0
+    until(lambda: page.locator(".tok.hit").count() == 0)
     assert (
         page.evaluate("document.querySelector('.moe-viz').shadowRoot.activeElement.className")
         == "mv page"
@@ -222,12 +215,11 @@ def test_the_probability_of_one_expert(opened):
     page, _, noise = opened
     page.locator("select[aria-label='Colour of the map']").select_option("expert")
     watched = page.locator("select[aria-label='Expert whose probability is shown']")
-    assert watched.is_visible()
+    until(watched.is_visible)
     watched.select_option("5")
     page.wait_for_timeout(100)
     page.locator("select[aria-label='Colour of the map']").select_option("first")
-    page.wait_for_timeout(100)
-    assert not watched.is_visible()
+    until(watched.is_hidden)
     assert noise.errors == []
 
 
@@ -297,8 +289,7 @@ def test_a_long_prompt_is_drawn_in_parts(browser, tmp_path):
     assert page.locator(".tok").count() <= 400
     assert page.locator(".more").inner_text() == "… 5,360 tokens after …"
     page.locator(".stack .marks").click(position={"x": 400, "y": 10})  # in the middle of the map
-    page.wait_for_timeout(200)
-    assert page.locator(".more").count() == 2
+    until(lambda: page.locator(".more").count() == 2)
     assert page.locator(".tok.chosen").count() == 1
     assert noise.errors == []
     context.close()
