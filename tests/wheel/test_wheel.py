@@ -193,7 +193,7 @@ except mv.errors.MoeVizError as error:
 
 def test_without_torch_the_program_shows_traces_and_says_what_else_needs(installed, tmp_path):
     trace = installed.recorded.save(tmp_path / "t.safetensors")
-    installed.bare.says("moe-viz", "explore", trace, "--no-browser")
+    installed.bare.says("moe-viz", "explore", trace, "--no-browser", "-o", tmp_path / "t.html")
     assert (tmp_path / "t.html").stat().st_size > 20_000
     assert "46,702,792,704" in installed.bare.says("moe-viz", "ledger")
     assert "48.6 MB" in installed.bare.says("moe-viz", "doctor")
@@ -230,6 +230,6 @@ def test_with_torch_the_program_records_and_explores(installed, tmp_path):
     trace = tmp_path / "t.safetensors"
     labels = [argument for label in LABELS for argument in ("-l", label)]
     assert "written to" in installed.full.says("moe-viz", "record", *TEXTS, *labels, "-o", trace)
-    installed.full.says("moe-viz", "explore", trace, "--no-browser")
+    installed.full.says("moe-viz", "explore", trace, "--no-browser", "-o", tmp_path / "t.html")
     assert (tmp_path / "t.html").stat().st_size > 20_000
     assert mv.Trace.load(trace).tokens == installed.recorded.tokens
