@@ -251,7 +251,10 @@ def test_a_small_output_keeps_what_was_chosen_and_says_what_it_leaves_out(
     assert precision(trace, limit) == how
     monkeypatch.setattr("moe_viz.view.NOTEBOOK", limit)
     file = tmp_path / "page.html"
-    file.write_text("<!doctype html><title>t</title><body>" + mv.explore(trace, layer=3).to_html())
+    file.write_text(
+        "<!doctype html><title>t</title><body>"
+        + mv.explore(trace, layer=3, mode="margin").to_html()
+    )
     context = browser.new_context()
     noise = listen(context)
     page = context.new_page()

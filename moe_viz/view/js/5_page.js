@@ -14,6 +14,7 @@ const select = (name, pairs, onchange) => h("select", { "aria-label": name, onch
 
 const state = { ...data.state, hover: null, isolate: null, faded: null, watched: data.state.watched ?? 0, view: [0, 1],
   beside: data.state.beside ?? "", signs: false, query: "" };
+if (!QUANTITIES[state.mode]) state.mode = "first"; // what a small output has left out cannot be shown
 const opening = (p) => { const t = p.text.replace(/\s+/g, " ").trim(); return t.length > 42 ? t.slice(0, 40) + "…" : t; };
 
 const labelSelect = select("Label", labels.map((l) => [l, l]), () => openPrompt(prompts.findIndex((p) => label(p) === labelSelect.value)));

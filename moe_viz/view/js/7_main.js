@@ -12,7 +12,6 @@ function openPrompt(number, token = null) {
   Object.assign(state, { prompt: number, token: at, hover: null });
   hits = matches(state.query);
   text.show(p, at); map.show(p); text.reveal(at);
-  mapTitle.textContent = `${sizeOf(p)}; colours start afresh in each layer: `;
   labelSelect.value = label(p);
   promptSelect.replaceChildren(...options(prompts.flatMap((q, n) => (label(q) === label(p) ? [[n, opening(q)]] : []))));
   promptSelect.value = number;
@@ -158,6 +157,7 @@ function drawNow() {
   layerRange.value = state.layer; layerName.textContent = String(data.layers[state.layer]); modeSelect.value = state.mode;
   watchedSelect.value = state.watched; watchedSelect.hidden = state.mode !== "expert";
   signsBox.checked = state.signs;
+  mapTitle.textContent = `${sizeOf(current())}${state.mode === "first" ? "; colours start afresh in each layer" : ""}: `;
   text.paint(); text.mark(focus().token); map.paint(); paintBeside(); paintDecision();
   const nextLegend = `${state.isolate} ${state.mode} ${state.watched} ${theme.ground}`, nextLoad = `${state.layer} ${state.prompt} ${scopeSelect.value} ${state.beside} ${theme.ground}`;
   if (legendKey !== nextLegend) { legendKey = nextLegend; paintLegend(); }
