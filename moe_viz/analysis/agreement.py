@@ -12,6 +12,9 @@ import numpy as np
 
 from ..errors import TraceError
 from ..trace import Trace
+from .documents import Documents
+from .finding import Finding
+from .statistics import interval, ratio, resamples
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,52 @@ def compare(a: Trace, b: Trace) -> Agreement:
             [np.median(m[c]) if c.any() else np.nan for m, c in zip(margins, changed, strict=True)]
         ),
     )
+
+
+def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
+    """The same as a table, with intervals over documents: see `compare`.
+
+    `what` is "overlap" (mean |S ∩ S′| / k) or "identical" (share of tokens with the same set);
+    `chance` is that of independent choices with these loads, for the overlap. Columns: layer, what,
+    share, low, high, chance, margin, margin_changed, tokens, documents.
+
+    >>> from moe_viz.analysis.examples import example
+    >>> runs = (example([[0, 1], [2, 3]]), example([[0, 1], [2, 4]]))
+    >>> found = agreement(*runs)
+    >>> found["what"].tolist(), found["share"].tolist()
+    (['overlap', 'identical'], [0.75, 0.5])
+    """
+    whole = compare(a, b)
+    docs, E = Documents(a), a.router_logits.shape[2]
+    drawn = resamples(docs.units, np.random.default_rng(seed))
+    sums = np.zeros((2, len(docs), len(a.layers)))
+    for layer in range(len(a.layers)):
+        for rows, kept in docs.blocks():
+            ours, theirs = (_membership(t.experts[layer : layer + 1, rows][:, kept], E)[0]
+                            for t in (a, b))  # fmt: skip
+            k = np.maximum(np.maximum(ours.sum(1), theirs.sum(1)), 1)
+            values = ((ours & theirs).sum(1) / k, (ours == theirs).all(1))
+            for what, value in enumerate(values):
+                document = docs.document[rows][kept]
+                sums[what, :, layer] += np.bincount(document, value, len(docs))
+    n, L = docs.tokens.astype(np.float64), len(a.layers)
+    low, high = zip(
+        *(interval(ratio(drawn @ s, (drawn @ n)[:, None]), len(docs)) for s in sums), strict=True
+    )
+    columns = {
+        "layer": np.tile(a.layers, 2),
+        "what": np.repeat(["overlap", "identical"], L),
+        "share": np.concatenate([whole.overlap, whole.identical]),
+        "low": np.concatenate(low),
+        "high": np.concatenate(high),
+        "chance": np.concatenate([whole.chance, np.full(L, np.nan)]),
+        "margin": np.tile(whole.margin, 2),
+        "margin_changed": np.tile(whole.margin_changed, 2),
+        "tokens": np.full(2 * L, whole.tokens),
+        "documents": np.full(2 * L, len(docs)),
+    }
+    title = " and ".join(whole.titles)
+    return Finding("agreement", title, "tokens", columns, docs.few(len(docs)))
 
 
 def _membership(experts: np.ndarray, E: int) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_the_conda_environment_gives_what_the_lab_needs_and_installs_moe_viz():
     lines.remove("pip")
     given = {r.name: r.specifier for r in map(Requirement, lines)}
     given["torch"] = given.pop("pytorch-cpu")  # conda-forge's name of the variant without CUDA
-    assert given == floors("model", "arrow", "lab")
+    assert given == floors("model", "arrow", "analysis", "lab")
 
 
 def test_no_notebook_is_tracked_with_outputs():

@@ -1,0 +1,115 @@
+"""If only some of a layer's experts fitted into fast memory: how often is the right one there?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..trace import Trace
+from .documents import Documents
+from .finding import Finding
+from .repetition import shuffled_within
+from .statistics import holm, interval, ratio, resamples, sign_flips
+
+POLICIES = ("LRU", "LFU", "random")
+#: Tokens that are simulated at most: whole documents from the first.
+LIMIT = 65_536
+
+
+def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
+    """Hit rate of a cache of 1 … E experts in each layer, by rule of eviction.
+
+    Tokens come one after the other, as in decoding, strongest expert first; each document begins
+    with an empty cache. Evicted is the expert not used for longest (LRU), the one used least often
+    in this document (LFU), or any (random). `uniform` is size/E; `shuffled` is the same rule on the
+    document's tokens in random order, so what is above it comes from the order; `p` compares the
+    two (sign flips over documents, Holm-corrected over layers). Columns: layer, policy, size, hit,
+    low, high, uniform, shuffled, p, accesses, documents.
+
+    Experts 0 1 0 1 with room for two: two misses, then two hits.
+
+    >>> from moe_viz.analysis.examples import example
+    >>> found = expert_cache(example([[0], [1], [0], [1]], experts=4))
+    >>> found.where(policy="LRU")["hit"].tolist()
+    [0.0, 0.5, 0.5, 0.5]
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    L, E, _ = docs.shape
+    ends = docs.tokens.cumsum()
+    N = int((docs.tokens > 0).sum() and max(np.searchsorted(ends, LIMIT, side="right"), 1))
+    rows = np.flatnonzero((docs.document >= 0) & (docs.document < N))
+    order = shuffled_within(docs.document, rng)
+    hits = _simulate(docs, rows, N, rng)  # (policies, N, L, E)
+    mixed = _simulate(docs, order[rows], N, rng)
+    accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
+    drawn = resamples(docs.units[:N], rng)
+    parts = []
+    for observed, shuffled in zip(hits, mixed, strict=True):
+        values = ratio(np.tensordot(drawn, observed, 1), (drawn @ accesses)[..., None])
+        low, high = interval(values, N)
+        p = holm(sign_flips(observed - shuffled, rng).T).T
+        total = accesses.sum(0)[:, None]
+        parts.append((ratio(observed.sum(0), total), low, high, ratio(shuffled.sum(0), total), p))
+    each = len(POLICIES)
+    columns = {
+        "layer": np.tile(np.repeat(docs.trace.layers, E), each),
+        "policy": np.repeat(POLICIES, L * E),
+        "size": np.tile(np.arange(1, E + 1), L * each),
+    }
+    for name, matrices in zip(
+        ("hit", "low", "high", "shuffled", "p"), zip(*parts, strict=True), strict=True
+    ):
+        columns[name] = np.concatenate([matrix.ravel() for matrix in matrices])
+    columns["uniform"] = columns["size"] / E
+    columns["accesses"] = np.tile(np.repeat(accesses.sum(0).astype(np.int64), E), each)
+    columns["documents"] = np.full(L * E * each, N)
+    notes = (f"Simulated on the first {N} documents.",) if len(docs) > N else ()
+    title = docs.trace.provenance.title
+    counted = "uses of an expert (k for each token)"
+    return Finding("expert cache", title, counted, columns, (*notes, *docs.few(N)))
+
+
+def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generator) -> np.ndarray:
+    """Hits of each document in each layer with each size of cache: (policies, N, L, E).
+
+    Documents and layers are independent of each other, and so run side by side.
+    """
+    L, E, k = docs.shape
+    lengths = docs.tokens[:N]
+    longest = np.argsort(-lengths, kind="stable")  # those still running come first
+    starts = np.cumsum(lengths) - lengths
+    hits = np.zeros((len(POLICIES), N, L, E))
+    lanes, sizes = N * L, np.arange(1, E + 1)
+    used = np.zeros((lanes, E))  # how often, in this document
+    when = np.full((lanes, E), -1.0)  # last, 0 … ; −1: never
+    held = np.zeros((2, lanes, E, E), bool)  # LFU, random: is (size, expert) in the cache
+    counted = hits[:, longest].reshape(len(POLICIES), lanes, E)
+    for step in range(int(lengths.max(initial=0)) * k):
+        position, slot = divmod(step, k)
+        running = int((lengths > position).sum())
+        tokens = rows[starts[longest[:running]] + position]
+        wanted = docs.trace.experts[:, tokens, slot].T.ravel().astype(np.int64)  # (running · L,)
+        lane = np.flatnonzero(wanted >= 0)
+        e = wanted[lane]
+        last = when[lane, e]
+        # LRU holds what was used since: a hit in every size beyond the experts used since then.
+        since = (when[lane] > last[:, None]).sum(1)
+        counted[0, lane] += (last[:, None] >= 0) & (sizes > since[:, None])
+        for rule in (0, 1):
+            inside = held[rule, lane]  # (lanes, sizes, E)
+            hit = np.take_along_axis(inside, e[:, None, None], 2)[:, :, 0]
+            counted[1 + rule, lane] += hit
+            full = inside.sum(2) >= sizes
+            # Least used, and of those the one not used for longest; or a random one.
+            worth = (
+                used[lane] + when[lane] / (step + 2) if rule == 0 else rng.random((len(lane), E))
+            )
+            worst = np.where(inside, worth[:, None, :], np.inf).argmin(2)
+            out = full & ~hit
+            i, j = np.nonzero(out)
+            inside[i, j, worst[i, j]] = False
+            inside[np.arange(len(lane)), :, e] = True
+            held[rule, lane] = inside
+        used[lane, e] += 1
+        when[lane, e] = step
+    hits[:, longest] = counted.reshape(len(POLICIES), N, L, E)
+    return hits

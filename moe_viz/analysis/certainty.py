@@ -1,0 +1,130 @@
+"""How sure is a router: margins and entropies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..trace import Trace
+from .documents import Documents
+from .finding import Finding
+from .repetition import shuffled_within
+from .statistics import entropy, holm, interval, ratio, resamples, sign_flips
+
+WHAT = ("margin", "entropy")
+
+
+def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
+    """Mean margin and entropy of each layer's decisions, by label.
+
+    The margin is the k-th logit minus the next, in logits; the entropy is H(p_t)/log E of the
+    softmax over all experts: 0 is certain, 1 is none at all. In the baseline `shuffled` each
+    expert's logits are dealt out among a document's tokens, so that every expert is as popular as
+    it is and no token has an opinion of its own; `p` compares with it (sign flips over documents,
+    Holm-corrected over layers). Columns: label, layer, what, mean, low, high, shuffled, p, tokens,
+    documents.
+
+    >>> import numpy as np
+    >>> from moe_viz.analysis.examples import example
+    >>> logits = np.array([[[2.0, 1.5, 0, 0], [0, 0, 3, 1]]])
+    >>> found = certainty(example([[0], [2]], logits=logits, experts=4))
+    >>> found.where(what="margin")["mean"]
+    array([1.25])
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    L, E, k = docs.shape
+    orders = [shuffled_within(docs.document, rng).astype(np.int32) for _ in range(E)]
+    observed, expected = np.zeros((2, len(docs), L)), np.zeros((2, len(docs), L))
+    for layer in range(L):
+        logits = docs.trace.router_logits[layer]
+        for rows, kept in docs.blocks():
+            document = docs.document[rows][kept]
+            own = np.asarray(logits[rows])[kept]
+            mixed = np.stack([logits[order[rows], e] for e, order in enumerate(orders)], 1)[kept]
+            for sums, x in ((observed, own), (expected, mixed)):
+                for what, values in enumerate(_measured(x, k)):
+                    sums[what, :, layer] += np.bincount(document, values, len(docs))
+    rows_ = []
+    for label, name in enumerate(docs.names):
+        members = docs.members(label)
+        if not len(members):
+            continue
+        drawn = resamples(docs.units[members], rng)
+        n = docs.tokens[members].astype(np.float64)
+        for what in range(k == E, 2):  # without a next logit there is no margin
+            o, x = observed[what][members], expected[what][members]
+            low, high = interval(ratio(drawn @ o, (drawn @ n)[:, None]), len(members))
+            p = holm(sign_flips(o - x, rng))
+            mean, shuffled = o.sum(0) / n.sum(), x.sum(0) / n.sum()
+            rows_ += [
+                (name, number, WHAT[what], mean[i], low[i], high[i], shuffled[i], p[i],
+                 int(n.sum()), len(members))
+                for i, number in enumerate(docs.trace.layers)
+            ]  # fmt: skip
+    names = (
+        "label",
+        "layer",
+        "what",
+        "mean",
+        "low",
+        "high",
+        "shuffled",
+        "p",
+        "tokens",
+        "documents",
+    )
+    columns = {n: np.array(c) for n, c in zip(names, zip(*rows_, strict=True), strict=True)}
+    few = docs.few(min(columns["documents"]))
+    return Finding("certainty", docs.trace.provenance.title, "tokens of the label", columns, few)
+
+
+def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) -> Finding:
+    """How the margins of each layer are spread: the share of tokens in each of `bins` steps.
+
+    The last step holds all that is larger than the 99th percentile. Columns: layer, start, stop,
+    share, low, high, documents.
+
+    >>> import numpy as np
+    >>> from moe_viz.analysis.examples import example
+    >>> logits = np.array([[[1.0, 0.5, 0, 0], [0, 0, 2, 0.5]]])
+    >>> margin_histogram(example([[0], [2]], logits=logits, experts=4), bins=2)["share"]
+    array([0.5, 0.5])
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    L, E, k = docs.shape
+    if k == E:
+        raise InputError("All experts are chosen here: there is no next one, and no margin.")
+    drawn = resamples(docs.units, rng)
+    n = docs.tokens.astype(np.float64)
+    parts = []
+    for layer in range(L):
+        margins = np.concatenate(
+            [_measured(np.asarray(docs.trace.router_logits[layer, r])[kept], k)[0]
+             for r, kept in docs.blocks()]
+        )  # fmt: skip
+        document = docs.document[docs.document >= 0]
+        edges = np.linspace(0, max(np.quantile(margins, 0.99), 1e-6), bins + 1)[:-1]
+        step = np.clip(np.searchsorted(edges, margins, side="right") - 1, 0, bins - 1)
+        counts = np.bincount(document.astype(np.int64) * bins + step, minlength=len(docs) * bins)
+        counts = counts.reshape(-1, bins).astype(np.float64)
+        low, high = interval((drawn @ counts) / (drawn @ n)[:, None], len(docs))
+        stops = np.append(edges[1:], np.inf)
+        parts.append((edges, stops, counts.sum(0) / n.sum(), low, high))
+    columns = {"layer": np.repeat(docs.trace.layers, bins)}
+    for name, values in zip(
+        ("start", "stop", "share", "low", "high"), zip(*parts, strict=True), strict=True
+    ):
+        columns[name] = np.concatenate(values)
+    columns["documents"] = np.full(L * bins, len(docs))
+    few = docs.few(len(docs))
+    return Finding("margins", docs.trace.provenance.title, "tokens", columns, few)
+
+
+def _measured(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Margin and normalised entropy of each token: logits (T, E) → two of (T,)."""
+    x = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30).astype(np.float32)
+    E = x.shape[1]
+    ranked = -np.partition(-x, [k - 1, min(k, E - 1)], axis=1)
+    margin = ranked[:, k - 1] - ranked[:, k] if k < E else np.full(len(x), np.inf)
+    weights = np.exp(x - x.max(axis=1, keepdims=True))
+    return margin, entropy(weights / weights.sum(axis=1, keepdims=True)) / np.log(E)

@@ -1,0 +1,159 @@
+"""How far apart are the routings of labels, and of the same passage in two languages?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from ..errors import InputError
+from ..trace import Trace
+from .documents import Documents
+from .finding import Finding
+from .statistics import (
+    dealt,
+    entropy,
+    exceedance,
+    holm,
+    interval,
+    jensen_shannon,
+    reflected,
+    resamples,
+    shares,
+    sign_flips,
+)
+
+PERMUTATIONS = 999
+
+
+def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
+    """Jensen-Shannon divergence between the labels' first choices, in bits, layer by layer.
+
+    The mean over all pairs of labels of JSD(f¹ of one, f¹ of the other): 0 is alike, 1 is disjoint.
+    Counts alone give more than 0: `null` is the mean with labels dealt out among the documents anew
+    (within parallel passages, where there are), `p` the share of those that reach the observed
+    (Holm-corrected over layers). A small p proves nothing about training: an untrained router tells
+    labels apart too, since their tokens differ; run the control beside it. Columns: layer,
+    divergence, low, high, null, p, documents.
+
+    >>> from moe_viz.analysis.examples import example
+    >>> chosen = [[0], [0], [1], [1]]
+    >>> trace = example(chosen, lengths=[1, 1, 1, 1], labels=["a", "a", "b", "b"])
+    >>> label_divergence(trace)["divergence"]
+    array([1.])
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    if len(docs.names) < 2:
+        raise InputError(
+            "A divergence is between labels, and this trace has one. Record with labels=."
+        )
+    first, G = docs.first.astype(np.float64), len(docs.names)
+    observed = _between(_pooled(first, docs.labels, G))
+    null = np.array(
+        [
+            _between(_pooled(first, dealt(docs.labels, docs.units, rng), G))
+            for _ in range(PERMUTATIONS)
+        ]
+    )
+    drawn = resamples(docs.units, rng)
+    weighted = np.stack(
+        [np.tensordot(drawn[:, docs.labels == g], first[docs.labels == g], 1) for g in range(G)], 1
+    )  # (B, G, L, E)
+    low, high = reflected(observed, _between(shares(weighted)), len(docs))
+    columns = {
+        "layer": np.array(docs.trace.layers),
+        "divergence": observed,
+        "low": low,
+        "high": high,
+        "null": null.mean(0),
+        "p": holm(exceedance(observed, null)),
+        "documents": np.full(len(observed), len(docs)),
+    }
+    pairs = G * (G - 1) // 2
+    counted = f"mean of {pairs} pairs of labels, first choices of all tokens of a label"
+    title = docs.trace.provenance.title
+    return Finding("label divergence", title, counted, columns, docs.few(len(docs)))
+
+
+def language_divergence(trace: Trace | Documents, reference: str = "en", seed: int = 0) -> Finding:
+    """How far the same passage in two languages is routed apart, layer by layer.
+
+    q is the mean softmax over all experts of a passage's tokens; D = JSD(q_ref, q_x) /
+    (log E − (H(q_ref) + H(q_x))/2), averaged over parallel passages (arXiv 2510.04694). The
+    baseline `within` is the same D between *different* passages of one language: what other words
+    about something else give. `p` compares the two, passage by passage (sign flips, Holm-corrected
+    over layers). Columns: layer, label, divergence, low, high, within, p, documents (passages).
+
+    >>> import moe_viz as mv
+    >>> prompts = mv.prompts.passages().select(["en", "fr"])[:8]
+    >>> found = language_divergence(mv.record(mv.load("8x7m"), prompts))
+    >>> found["label"].tolist() == ["fr"] * 6, found["documents"][0], found.few
+    (True, np.int64(4), True)
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    if reference not in docs.names:
+        raise InputError(f"The reference must be one of {docs.names}, found {reference!r}.")
+    E = docs.shape[1]
+    q = docs.probability  # (N, L, E)
+    by_topic = {}
+    for n, (topic, label) in enumerate(zip(docs.topics, docs.labels, strict=True)):
+        if topic and docs.tokens[n]:
+            by_topic.setdefault(topic, {})[docs.names[label]] = n
+    rows = []
+    for label in docs.names:
+        both = [d for d in by_topic.values() if reference in d and label in d]
+        if label == reference or len(both) < 2:
+            continue
+        a, b = (q[[d[name] for d in both]] for name in (reference, label))  # (n, L, E)
+        apart = _normalised(a, b, E)  # (n, L)
+        within = (_others(a, E) + _others(b, E)) / 2
+        drawn = resamples(np.arange(len(both)), rng)
+        low, high = interval(drawn @ apart / len(both), len(both))
+        p = holm(sign_flips(apart - within, rng))
+        rows += [
+            (
+                number,
+                label,
+                apart[:, i].mean(),
+                low[i],
+                high[i],
+                within[:, i].mean(),
+                p[i],
+                len(both),
+            )
+            for i, number in enumerate(docs.trace.layers)
+        ]
+    if not rows:
+        raise InputError(
+            f"No two passages are parallel to one labelled {reference!r} here. Record "
+            "moe_viz.prompts.passages(), or say which prompts belong together: "
+            "Documents(trace, topics=[…])."
+        )
+    names = ("layer", "label", "divergence", "low", "high", "within", "p", "documents")
+    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    title, few = docs.trace.provenance.title, docs.few(int(columns["documents"].min()))
+    return Finding(f"language divergence from {reference}", title, "passages", columns, few)
+
+
+def _pooled(counts: np.ndarray, labels: np.ndarray, G: int) -> np.ndarray:
+    """Shares of each label, (G, L, E), from counts of documents (N, L, E)."""
+    member = (labels == np.arange(G)[:, None]).astype(np.float64)
+    return shares(np.tensordot(member, counts, 1))
+
+
+def _between(pooled: np.ndarray) -> np.ndarray:
+    """Mean divergence in bits of all pairs of labels: (…, G, L, E) → (…, L)."""
+    pairs = combinations(range(pooled.shape[-3]), 2)
+    each = [jensen_shannon(pooled[..., i, :, :], pooled[..., j, :, :]) for i, j in pairs]
+    return np.mean(each, axis=0) / np.log(2)
+
+
+def _normalised(p: np.ndarray, q: np.ndarray, E: int) -> np.ndarray:
+    room = np.log(E) - (entropy(p) + entropy(q)) / 2
+    return jensen_shannon(p, q) / np.maximum(room, 1e-12)
+
+
+def _others(q: np.ndarray, E: int) -> np.ndarray:
+    """Mean divergence of each passage from the other passages of its language: (n, L)."""
+    n = len(q)
+    return np.array([_normalised(q[i][None], np.delete(q, i, axis=0), E).mean(0) for i in range(n)])

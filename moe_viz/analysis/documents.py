@@ -1,0 +1,146 @@
+"""What all analyses count from: documents, their labels, and which of them belong together.
+
+In: a trace. Out: counts of each document, layer by layer, so that a mapped trace of any length is
+read once and never held.
+
+    N documents   T tokens   L layers   E experts   k choices
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import InputError
+from ..prompts import curated
+from ..trace import Trace
+
+#: Tokens that are looked at together, which bounds memory.
+BLOCK = 262_144
+
+
+class Documents:
+    """The documents of a trace: its prompts, special tokens left out.
+
+    `topics` names what each prompt is about; prompts of one topic under several labels are the
+    same text in several languages, and are resampled together. Curated prompts bring theirs.
+
+    >>> import moe_viz as mv
+    >>> trace = mv.record(mv.load("8x7m"), mv.prompts.passages()[:10])
+    >>> d = Documents(trace)
+    >>> len(d), len(d.names), d.paired, len(set(d.units.tolist()))
+    (10, 5, True, 2)
+    """
+
+    def __init__(self, trace: Trace, topics: Sequence[str] | None = None) -> None:
+        if topics is not None and len(topics) != len(trace.prompts):
+            raise InputError(
+                f"Expected a topic for each of the {len(trace.prompts)} prompts, found "
+                f"{len(topics)}."
+            )
+        self.trace = trace
+        lengths = [prompt.stop - prompt.start for prompt in trace.prompts]
+        self.document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)  # (T,)
+        self.document[trace.special] = -1
+        self.names = trace.labels
+        self.labels = np.array([self.names.index(p.label) for p in trace.prompts])  # (N,)
+        self.tokens = np.bincount(self.document[self.document >= 0], minlength=len(lengths))  # (N,)
+        self.topics = _topics(trace) if topics is None else tuple(topics)
+        keys = self.topics if _parallel(self.topics, self.labels) else [""] * len(lengths)
+        alone = [key or f"\0{n}" for n, key in enumerate(keys)]
+        self.units = np.unique(alone, return_inverse=True)[1]  # (N,) what is resampled as one
+
+    def __len__(self) -> int:
+        """Number of documents, N."""
+        return len(self.labels)
+
+    @staticmethod
+    def of(source: Trace | Documents) -> Documents:
+        """The documents of a trace, or those given."""
+        return source if isinstance(source, Documents) else Documents(source)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Layers, experts, choices: (L, E, k)."""
+        return (*self.trace.router_logits.shape[::2], self.trace.experts.shape[2])  # type: ignore[return-value]
+
+    @property
+    def paired(self) -> bool:
+        """Whether some documents are the same text under another label."""
+        return len(np.unique(self.units)) < len(self)
+
+    def members(self, label: int) -> np.ndarray:
+        """Numbers of the documents with this label that hold a counted token."""
+        return np.flatnonzero((self.labels == label) & (self.tokens > 0))
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of at most BLOCK tokens, and which of them count."""
+        for start in range(0, len(self.document), BLOCK):
+            rows = slice(start, start + BLOCK)
+            yield rows, self.document[rows] >= 0
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """How often each document's first choice was each expert: (N, L, E)."""
+        return self._counts(1)
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """How often each document chose each expert, all k choices: (N, L, E)."""
+        return self._counts(self.shape[2])
+
+    @cached_property
+    def mass(self) -> np.ndarray:
+        """Sum of the gates with which each document used each expert: (N, L, E) float64."""
+        return self._counts(self.shape[2], gates=True)
+
+    @cached_property
+    def probability(self) -> np.ndarray:
+        """Mean softmax over all experts of each document's tokens: (N, L, E) float64."""
+        L, E, _ = self.shape
+        total = np.zeros((len(self), L, E))
+        for layer in range(L):
+            for rows, kept in self.blocks():
+                x = np.asarray(self.trace.router_logits[layer, rows])[kept].astype(np.float64)
+                weights = np.exp(x - x.max(axis=1, keepdims=True))
+                p = weights / weights.sum(axis=1, keepdims=True)
+                for e in range(E):
+                    found = np.bincount(self.document[rows][kept], p[:, e], len(self))
+                    total[:, layer, e] += found
+        return total / np.maximum(self.tokens, 1)[:, None, None]
+
+    def _counts(self, choices: int, gates: bool = False) -> np.ndarray:
+        (L, E, _), N = self.shape, len(self)
+        counts = np.zeros((N, L, E), np.float64 if gates else np.int64)
+        for layer in range(L):
+            for rows, kept in self.blocks():
+                experts = self.trace.experts[layer, rows, :choices][kept]
+                key = self.document[rows][kept][:, None].astype(np.int64) * E + experts
+                used = experts >= 0  # a slot that was left unused counts for nobody
+                weights = self.trace.gates[layer, rows, :choices][kept][used] if gates else None
+                found = np.bincount(key[used], weights, minlength=N * E)
+                counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
+        return counts
+
+    def few(self, documents: int) -> tuple[str, ...]:
+        """What must be said beside a result from so few documents."""
+        from .finding import FEW
+
+        if documents >= FEW:
+            return ()
+        return (f"Few documents ({documents}, fewer than {FEW}): take intervals with care.",)
+
+
+def _topics(trace: Trace) -> tuple[str, ...]:
+    known = {prompt.text: prompt.topic for prompt in curated()}
+    return tuple(known.get(prompt.text, "") for prompt in trace.prompts)
+
+
+def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:
+    """Whether some topic stands under more than one label."""
+    under: dict[str, set[int]] = {}
+    for topic, label in zip(topics, labels.tolist(), strict=True):
+        under.setdefault(topic, set()).add(label)
+    return any(len(found) > 1 for topic, found in under.items() if topic)

@@ -1,0 +1,150 @@
+"""What an analysis found: one table, and what must be said beside it.
+
+In: columns of equal length. Out: the same, filtered, as Arrow, CSV or JSON, or shown in a notebook.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+#: Results that rest on fewer documents are flagged: an interval over documents means little there.
+FEW = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One analysis of one trace, as a table in long form.
+
+    A column `documents` says how many documents each row rests on; `low` and `high` bound the 95 %
+    interval over them.
+
+    >>> import numpy as np
+    >>> columns = {"layer": np.array([0, 1]), "share": np.array([0.25, 0.5])}
+    >>> found = Finding("load", "8x7m", "2 × tokens", {**columns, "documents": np.array([30, 3])})
+    >>> found.where(layer=1)["share"], found.few
+    (array([0.5]), True)
+    """
+
+    name: str  # what was asked
+    title: str  # of the trace: model, dtype, interventions
+    counted: str  # the denominator, in words
+    columns: Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"The columns of {self.name} must be equally long, found {lengths}.")
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        try:
+            return self.columns[column]
+        except KeyError:
+            raise InputError(
+                f"{self.name} has no column {column!r}; it has {', '.join(self.columns)}."
+            ) from None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __repr__(self) -> str:
+        flag = ", FEW DOCUMENTS" if self.few else ""
+        return f"<{self.name} of {self.title}: {len(self)} rows ({', '.join(self.columns)}){flag}>"
+
+    @property
+    def few(self) -> bool:
+        """Whether some row rests on fewer than 20 documents."""
+        documents = self.columns.get("documents")
+        return documents is not None and bool((np.asarray(documents) < FEW).any())
+
+    def where(self, **equal: Any) -> Finding:
+        """The rows in which these columns have these values (or one of a list of them)."""
+        kept = np.ones(len(self), bool)
+        for name, value in equal.items():
+            several = isinstance(value, list | tuple | set | np.ndarray)
+            kept &= np.isin(self[name], list(value) if several else [value])
+        return replace(self, columns={name: column[kept] for name, column in self.columns.items()})
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Row by row, as plain Python values."""
+        names = list(self.columns)
+        for values in zip(*(column.tolist() for column in self.columns.values()), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+    def table(self) -> pyarrow.Table:
+        """As an Arrow table; needs pyarrow."""
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise MissingDependencyError(
+                "Finding.table() needs the package pyarrow: pip install 'moe-viz[arrow]'."
+            ) from error
+        about = {"name": self.name, "title": self.title, "counted": self.counted}
+        table = pyarrow.table({name: pyarrow.array(c.tolist()) for name, c in self.columns.items()})
+        return table.replace_schema_metadata({**about, "notes": "\n".join(self.notes)})
+
+    def csv(self) -> str:
+        """As CSV, with a header; what was counted stands in comment lines above."""
+        out = io.StringIO()
+        for line in (f"{self.name}: {self.title}", f"counted: {self.counted}", *self.notes):
+            out.write(f"# {line}\n")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(row.values() for row in self.rows())
+        return out.getvalue()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; what is not a finite number becomes None."""
+        columns = {
+            name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in c.tolist()]
+            for name, c in self.columns.items()
+        }
+        return {"name": self.name, "title": self.title, "counted": self.counted,
+                "notes": list(self.notes), "columns": columns}  # fmt: skip
+
+    def to_html(self, limit: int | None = 24) -> str:
+        """As an HTML table of at most so many rows, with what must be said beside it."""
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.columns)
+        shown = [row for row, _ in zip(self.rows(), range(limit or len(self)), strict=False)]
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_said(v))}</td>" for v in row.values()) + "</tr>"
+            for row in shown
+        )
+        left = len(self) - len(shown)
+        notes = [
+            f"Counted: {self.counted}.",
+            *self.notes,
+            *([f"{left} more rows."] if left else []),
+        ]
+        caption = escape(f"{self.name} · {self.title}")
+        said = escape(" ".join(notes))
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table><p>{said}</p>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def _said(value: Any) -> str:
+    """A value as a table shows it.
+
+    >>> _said(0.12345), _said(3), _said("en"), _said(float("nan"))
+    ('0.123', '3', 'en', '–')
+    """
+    if isinstance(value, float):
+        return "–" if not np.isfinite(value) else f"{value:.3g}"
+    return str(value)

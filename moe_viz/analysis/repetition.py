@@ -1,0 +1,138 @@
+"""Do consecutive tokens go to the same expert? (The Mixtral paper's Table 5 and Figure 10.)"""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+
+from ..trace import Trace
+from .documents import BLOCK, Documents
+from .finding import Finding
+from .statistics import holm, interval, ratio, resamples, shares, sign_flips
+
+WHAT = ("first choice", "first or second choice")
+#: Shuffles of each document's tokens whose mean is the baseline; different sets beyond which the
+#: matched baseline of overlaps is taken from a sample of tokens.
+SHUFFLES, SETS = 8, 4096
+
+
+def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
+    """How often the next token of a document repeats an expert, by label and layer.
+
+    Two questions: is the first choice the same, P(e1_t = e1_t+1), and have the sets of chosen
+    experts one in common, P(S_t ∩ S_t+1 ≠ ∅). Three baselines: `uniform`, 1/E and
+    1 − C(E−k, k)/C(E, k); `matched`, independent tokens with this label's choices; `shuffled`, the
+    same document's tokens in another order. `p` (sign flips over documents, Holm-corrected over
+    layers) compares with `shuffled`. Columns: label, layer, what, share, low, high, uniform,
+    matched, shuffled, p, pairs, documents.
+
+    First choices 0 0 1 1 1 repeat in 3 of 4 neighbours; shuffled, in (1 + 3) of 10 pairs:
+
+    >>> from moe_viz.analysis.examples import example
+    >>> found = repetition(example([[0], [0], [1], [1], [1]], experts=8))
+    >>> found["share"][0], found["uniform"][0], round(found["matched"][0], 2)
+    (np.float64(0.75), np.float64(0.125), np.float64(0.52))
+    >>> abs(found["shuffled"][0] - 0.4) < 0.15
+    np.True_
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    L, E, k = docs.shape
+    pairs = _neighbours(docs)
+    orders = [shuffled_within(docs.document, rng) for _ in range(SHUFFLES)]
+    observed, counted, expected = (np.zeros((2, len(docs), L)) for _ in range(3))
+    matched = np.zeros((2, len(docs.names), L))
+    for layer in range(L):
+        first = np.asarray(docs.trace.experts[layer, :, 0])
+        sets = _sets(docs.trace.experts[layer], E)
+        observed[:, :, layer], counted[:, :, layer] = _repeats(docs, first, sets, pairs)
+        for order in orders:
+            repeats, n = _repeats(docs, first[order], sets[order], pairs)
+            expected[:, :, layer] += ratio(repeats, n) / SHUFFLES
+        matched[:, :, layer] = _matched(docs, sets, layer, rng)
+    expected = np.nan_to_num(expected) * counted
+    uniform = (1 / E, 1 - comb(E - k, k) / comb(E, k))
+    rows = []
+    for label, name in enumerate(docs.names):
+        members = docs.members(label)
+        if not len(members):
+            continue
+        drawn = resamples(docs.units[members], rng)
+        for what in range(2):
+            o, n, x = (a[what][members] for a in (observed, counted, expected))  # (documents, L)
+            low, high = interval(ratio(drawn @ o, drawn @ n), len(members))
+            p = holm(sign_flips(o - x, rng))
+            share, shuffled = ratio(o.sum(0), n.sum(0)), ratio(x.sum(0), n.sum(0))
+            rows += [
+                (name, number, WHAT[what] if k == 2 or not what else "any choice", share[i], low[i],
+                 high[i], uniform[what], matched[what, label, i], shuffled[i], p[i],
+                 int(n[:, i].sum()), len(members))
+                for i, number in enumerate(docs.trace.layers)
+            ]  # fmt: skip
+    names = ("label", "layer", "what", "share", "low", "high", "uniform", "matched", "shuffled",
+             "p", "pairs", "documents")  # fmt: skip
+    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    few = docs.few(min(columns["documents"]))
+    title = docs.trace.provenance.title
+    return Finding("repetition", title, "neighbouring tokens of one document", columns, few)
+
+
+def _neighbours(docs: Documents) -> np.ndarray:
+    """Whether token t and t + 1 both count and belong to one document: (T − 1,)."""
+    return (docs.document[:-1] >= 0) & (docs.document[:-1] == docs.document[1:])
+
+
+def shuffled_within(document: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows of the tokens, those of each document in random order, each within its own places."""
+    order = np.empty(len(document), np.int64)
+    order[np.argsort(document, kind="stable")] = np.lexsort((rng.random(len(document)), document))
+    return order
+
+
+def _sets(experts: np.ndarray, E: int) -> np.ndarray:
+    """Each token's set of experts as bits: (T, k) → (T, ⌈E/64⌉) uint64."""
+    words = -(-E // 64)
+    bits = np.zeros((len(experts), words), np.uint64)
+    for choice in range(experts.shape[1]):
+        e = np.asarray(experts[:, choice])
+        for word in range(words):
+            here = (e >= 64 * word) & (e < 64 * (word + 1))
+            bits[here, word] |= np.uint64(1) << (e[here] - 64 * word).astype(np.uint64)
+    return bits
+
+
+def _repeats(
+    docs: Documents, first: np.ndarray, sets: np.ndarray, pairs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Repetitions in each document, by first choice and by any, and out of how many: (2, N)."""
+    N = len(docs)
+    found, out_of = np.zeros((2, N)), np.zeros((2, N))
+    for start in range(0, len(pairs), BLOCK):
+        a, b = slice(start, min(start + BLOCK, len(pairs))), slice(start + 1, start + BLOCK + 1)
+        b = slice(b.start, a.stop + 1)
+        document = docs.document[a]
+        there = pairs[a] & (first[a] >= 0) & (first[b] >= 0)  # −1: no expert was left
+        same = (first[a] == first[b], (sets[a] & sets[b]).any(axis=1))
+        for what in range(2):
+            found[what] += np.bincount(document[there & same[what]], minlength=N)
+            out_of[what] += np.bincount(document[there], minlength=N)
+    return found, out_of
+
+
+def _matched(docs: Documents, sets: np.ndarray, layer: int, rng: np.random.Generator) -> np.ndarray:
+    """Σ_e (f¹_e)² and 1 − Σ P(S)P(S′)[S ∩ S′ = ∅] of each label: (2, labels)."""
+    result = np.full((2, len(docs.names)), np.nan)
+    label_of = docs.labels[docs.document]  # of document −1 too, which is left out below
+    for label in range(len(docs.names)):
+        members = docs.members(label)
+        if not len(members):
+            continue
+        result[0, label] = (shares(docs.first[members, layer].sum(0)) ** 2).sum()
+        mine = sets[(label_of == label) & (docs.document >= 0)]
+        different, counts = np.unique(mine, axis=0, return_counts=True)
+        if len(different) > SETS:
+            different, counts = mine[rng.choice(len(mine), SETS)], np.ones(SETS)
+        p = counts / counts.sum()
+        disjoint = ~(different[:, None] & different[None]).any(axis=2)
+        result[1, label] = 1 - p @ disjoint @ p
+    return result

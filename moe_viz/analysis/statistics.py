@@ -1,0 +1,165 @@
+"""Intervals and p-values over documents: the tokens of one document are not independent.
+
+N documents   B resamples
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..errors import MissingDependencyError
+
+REPEATS, LEVEL = 1000, 0.95
+
+
+def distributions(*names: str) -> tuple[Any, ...]:
+    """SciPy's distributions of these names; raises `MissingDependencyError` without SciPy."""
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Intervals need the package scipy: pip install 'moe-viz[analysis]'."
+        ) from error
+    return tuple(getattr(stats, name) for name in names)
+
+
+def resamples(units: np.ndarray, rng: np.random.Generator, repeats: int = REPEATS) -> np.ndarray:
+    """How often each document is drawn in each bootstrap resample: (B, N).
+
+    `units` (N,) says which documents belong together: they are drawn as one.
+
+    >>> drawn = resamples(np.array([0, 0, 1]), np.random.default_rng(0), repeats=50)
+    >>> bool((drawn[:, 0] == drawn[:, 1]).all()), set((drawn[:, 0] + drawn[:, 2]).tolist())
+    (True, {2.0})
+    """
+    _, unit = np.unique(units, return_inverse=True)
+    U = unit.max() + 1
+    return rng.multinomial(U, np.full(U, 1 / U), size=repeats).astype(np.float64)[:, unit]
+
+
+def interval(values: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of bootstrapped values (B, …): percentiles, widened for few documents.
+
+    Plain percentiles are too narrow by √((n−1)/n) and take normal for Student's quantiles; the
+    levels are adjusted for both (Hesterberg 2015, "What teachers should know about the bootstrap",
+    section 3.3). One document alone gives no interval.
+
+    >>> low, high = interval(np.arange(1001.0), documents=10**9)
+    >>> round(float(low), 6), round(float(high), 6)
+    (25.0, 975.0)
+    """
+    if documents < 2:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing
+    norm, t = distributions("norm", "t")
+    student = t.ppf((1 - LEVEL) / 2, documents - 1) * np.sqrt(documents / (documents - 1))
+    tail = float(norm.cdf(student))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="All-NaN")  # nothing was counted: no interval
+        low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def reflected(estimate: np.ndarray, values: np.ndarray, documents: int) -> tuple[np.ndarray, ...]:
+    """The interval turned around the estimate, for estimates that are too high where data is short.
+
+    A divergence of counts is biased upward, and a resample of it as much again: reflection (the
+    basic bootstrap) takes that off twice. Never below 0.
+    """
+    low, high = interval(values, documents)
+    return np.maximum(2 * estimate - high, 0), np.maximum(2 * estimate - low, 0)
+
+
+def sign_flips(
+    differences: np.ndarray, rng: np.random.Generator, repeats: int = REPEATS
+) -> np.ndarray:
+    """Two-sided p-value of each column's sum, (N, …) → (…), by turning documents' signs at random.
+
+    The null: a document's difference is as often positive as negative.
+
+    >>> p = sign_flips(np.array([[1.0, 1.0]] * 10 + [[1.0, -1.0]] * 10), np.random.default_rng(0))
+    >>> bool(p[0] < 0.01), bool(p[1] > 0.5)
+    (True, True)
+    """
+    flat = differences.reshape(len(differences), -1)
+    observed = np.abs(flat.sum(0))
+    exceed = np.zeros_like(observed)
+    for _ in range(repeats):
+        signs = rng.choice((-1.0, 1.0), len(flat))
+        exceed += np.abs(signs @ flat) >= observed * (1 - 1e-12)
+    return ((exceed + 1) / (repeats + 1)).reshape(differences.shape[1:])
+
+
+def exceedance(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """One-sided p-value: how rarely the null (B, …) reaches what was observed (…).
+
+    >>> exceedance(np.array([5.0]), np.arange(9.0)[:, None])
+    array([0.5])
+    """
+    return ((null >= observed - 1e-12).sum(0) + 1) / (len(null) + 1)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values corrected for looking at all of them (Holm 1979), over the last axis.
+
+    >>> holm(np.array([0.01, 0.04, 0.03]))
+    array([0.03, 0.06, 0.06])
+    """
+    m = p.shape[-1]
+    order = np.argsort(p, axis=-1)
+    ranked = np.take_along_axis(p, order, -1) * (m - np.arange(m))
+    ranked = np.minimum(np.maximum.accumulate(ranked, axis=-1), 1)
+    corrected = np.empty_like(ranked)
+    np.put_along_axis(corrected, order, ranked, -1)
+    return corrected
+
+
+def dealt(labels: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The labels dealt out among documents anew; among those of one unit, where there are units.
+
+    >>> dealt(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.random.default_rng(1)).sum()
+    np.int64(2)
+    """
+    if len(np.unique(units)) == len(units):
+        return rng.permutation(labels)
+    order = np.lexsort((rng.random(len(labels)), units))
+    shuffled = np.empty_like(labels)
+    shuffled[np.argsort(units, kind="stable")] = labels[order]
+    return shuffled
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Counts (…, E) as shares of their sum; zeros where there is nothing.
+
+    >>> shares(np.array([[1, 3], [0, 0]]))
+    array([[0.25, 0.75],
+           [0.  , 0.  ]])
+    """
+    return counts / np.maximum(counts.sum(-1, keepdims=True), np.finfo(float).tiny)
+
+
+def entropy(p: np.ndarray) -> np.ndarray:
+    """Nats, over the last axis: (…, E) → (…).
+
+    >>> entropy(np.array([0.5, 0.5, 0.0])) / np.log(2)
+    np.float64(1.0)
+    """
+    return -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence in nats, over the last axis; at most log 2.
+
+    >>> jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0])) / np.log(2)
+    np.float64(1.0)
+    """
+    return np.maximum(entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2, 0)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Their quotient; NaN where there is nothing to divide by."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)

@@ -1,0 +1,116 @@
+"""Where does a token go next? From an expert of one layer to an expert of the following one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..trace import Trace
+from .documents import Documents
+from .finding import Finding
+from .statistics import holm, interval, ratio, resamples, shares, sign_flips
+
+
+def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
+    """P(first choice at layer l+1 | first choice at layer l), for every pair of experts.
+
+    Baselines: `matched`, the share that the next layer's expert has anyway, and `shuffled`, each
+    document's tokens paired at random (its exact expectation); `p` compares with `shuffled` (sign
+    flips over documents, Holm-corrected over layers and experts). Columns: layer, expert, next,
+    share, low, high, matched, shuffled, p, tokens, documents.
+
+    Both tokens of expert 0 go on to expert 3:
+
+    >>> from moe_viz.analysis.examples import example
+    >>> found = transitions(example([[[0], [0], [1]], [[3], [3], [2]]], experts=4))
+    >>> found.where(expert=0)["share"].tolist(), found.where(expert=0)["matched"].round(2).tolist()
+    ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.33, 0.67])
+    """
+    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    L, E, _ = docs.shape
+    if L < 2:
+        raise InputError("A transition is between two layers, and this trace has one.")
+    drawn = resamples(docs.units, rng)
+    numbers = docs.trace.layers
+    follows = [n for n in range(L - 1) if numbers[n + 1] == numbers[n] + 1]
+    if not follows:
+        raise InputError(f"No two layers of this trace follow each other: {numbers}.")
+    parts = []
+    for n in follows:
+        counts = _moves(docs, n).astype(np.float64)  # (N, E, E)
+        before, after = counts.sum(2), counts.sum(1)  # (N, E) each
+        tokens = np.maximum(before.sum(1), 1)[:, None, None]
+        expected = before[:, :, None] * after[:, None, :] / tokens
+        from_ = before.sum(0)[:, None]
+        values = ratio(np.tensordot(drawn, counts, 1), (drawn @ before)[:, :, None])
+        low, high = interval(values, len(docs))
+        parts.append(
+            {
+                "share": ratio(counts.sum(0), from_),
+                "low": low,
+                "high": high,
+                "matched": np.broadcast_to(shares(after.sum(0)), (E, E)),
+                "shuffled": ratio(expected.sum(0), from_),
+                "p": sign_flips(counts - expected, rng),
+                "tokens": np.broadcast_to(from_.astype(np.int64), (E, E)),
+            }
+        )
+    columns = {
+        "layer": np.repeat([numbers[n] for n in follows], E * E),
+        "expert": np.tile(np.repeat(np.arange(E), E), len(follows)),
+        "next": np.tile(np.arange(E), E * len(follows)),
+        **{name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]},
+    }
+    columns["p"] = holm(columns["p"])
+    columns["documents"] = np.full(len(columns["p"]), len(docs))
+    counted = "tokens whose first choice is the expert"
+    title = docs.trace.provenance.title
+    return Finding("transitions", title, counted, columns, docs.few(len(docs)))
+
+
+def paths(trace: Trace | Documents, top: int = 20) -> Finding:
+    """The most frequent ways of first choices through all layers.
+
+    `independent` is the share that the layers' loads alone would give. Columns: path, share, count,
+    independent, documents (in which it occurs).
+
+    >>> from moe_viz.analysis.examples import example
+    >>> found = paths(example([[[0], [0], [1]], [[3], [3], [2]]], experts=4), top=1)
+    >>> list(found.rows())[0]["path"], found["share"].round(2), found["independent"].round(2)
+    ('0 3', array([0.67]), array([0.44]))
+    """
+    docs = Documents.of(trace)
+    L = docs.shape[0]
+    kept = np.flatnonzero(docs.document >= 0)
+    ways = np.empty((len(kept), L), np.int16)
+    for layer in range(L):
+        ways[:, layer] = np.asarray(docs.trace.experts[layer, :, 0])[kept]
+    used = (ways >= 0).all(axis=1)
+    ways, document = ways[used], docs.document[kept][used]
+    rows = ways.view([("", ways.dtype)] * L).ravel()  # a row as one value, so that rows sort
+    _, where, which, counts = np.unique(
+        rows, return_index=True, return_inverse=True, return_counts=True
+    )
+    best = np.argsort(-counts, kind="stable")[:top]
+    loads = shares(docs.first.sum(0))  # (L, E)
+    chosen = ways[where[best]]
+    columns = {
+        "path": np.array([" ".join(map(str, way)) for way in chosen.tolist()], dtype=object),
+        "share": counts[best] / max(len(ways), 1),
+        "count": counts[best],
+        "independent": loads[np.arange(L), chosen].prod(axis=1),
+        "documents": np.array([len(np.unique(document[which == n])) for n in best]),
+    }
+    return Finding("paths", docs.trace.provenance.title, "tokens", columns)
+
+
+def _moves(docs: Documents, n: int) -> np.ndarray:
+    """First choices at recorded layer n and at the next, of each document: (N, E, E)."""
+    _, E, _ = docs.shape
+    counts = np.zeros(len(docs) * E * E, np.int64)
+    for rows, kept in docs.blocks():
+        a, b = (docs.trace.experts[layer, rows, 0][kept].astype(np.int64) for layer in (n, n + 1))
+        there = (a >= 0) & (b >= 0)
+        key = (docs.document[rows][kept].astype(np.int64) * E + a) * E + b
+        counts += np.bincount(key[there], minlength=len(counts))
+    return counts.reshape(-1, E, E)
