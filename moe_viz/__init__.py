@@ -17,39 +17,50 @@ _WHERE = {
     "Trace": "trace",
     "MixtralConfig": "config",
     "compare": "analysis.agreement",
+    "effects": "effects",
     "explore": "view",
     "generate": "generate",
     "inspect": "inspection",
+    "intervene": "intervene",
     "ledger": "ledger",
     "load": "placement",
     "record": "record",
     "save_page": "view",
+    "untrained_twin": "effects",
 }
-_MODULES = ("errors", "prompts")
+_MODULES = ("analysis", "errors", "prompts")
 
 __all__ = [
     "MixtralConfig",
     "Trace",
     "__version__",
+    "analysis",
     "compare",
+    "effects",
     "errors",
     "explore",
     "generate",
     "inspect",
+    "intervene",
     "ledger",
     "load",
     "prompts",
     "record",
     "save_page",
+    "untrained_twin",
 ]
 
 if TYPE_CHECKING:
+    from . import analysis as analysis
     from . import errors as errors
     from . import prompts as prompts
     from .analysis.agreement import compare as compare
     from .config import MixtralConfig as MixtralConfig
+    from .effects import effects as effects
+    from .effects import untrained_twin as untrained_twin
     from .generate import generate as generate
     from .inspection import inspect as inspect
+    from .intervene import intervene as intervene
     from .ledger import ledger as ledger
     from .placement import load as load
     from .record import record as record

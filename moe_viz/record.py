@@ -109,7 +109,7 @@ def record(
         recorder.restore(start.tensors)
         losses = start.tensors["losses"]
     with torch.inference_mode(), model.router_hooks(recorder):
-        for number, (first, group) in enumerate(_batches(prompts)):
+        for number, (first, group) in enumerate(prompt_batches(prompts)):
             begun = None
             if start is not None and number <= start.batch:
                 if number < start.batch:
@@ -181,7 +181,7 @@ def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence
     return result
 
 
-def _batches(prompts: Sequence[TracePrompt]) -> Iterator[tuple[int, list[TracePrompt]]]:
+def prompt_batches(prompts: Sequence[TracePrompt]) -> Iterator[tuple[int, list[TracePrompt]]]:
     """Neighbouring prompts of at most BATCH_TOKENS tokens, with the first one's number."""
     group: list[TracePrompt] = []
     for number, prompt in enumerate(prompts):

@@ -75,6 +75,12 @@ class Routing:
     experts: Tensor  # (T, k) int64
     gates: Tensor  # (T, k) float32, adding up to 1
     index: TokenIndex
+    altered: Tensor | None = None  # (T, E) float32: what the choice is made by, if not the logits
+
+    @property
+    def scores(self) -> Tensor:
+        """What experts are chosen by, (T, E): the logits, unless an intervention altered them."""
+        return self.logits if self.altered is None else self.altered
 
     @property
     def tokens(self) -> Tensor:
@@ -97,8 +103,8 @@ class Routing:
         return self.index.generated
 
     def with_experts(self, experts: Tensor) -> Routing:
-        """The same scores with other experts: gates are the softmax over their logits."""
-        chosen = self.logits.gather(1, experts.clamp(0, self.logits.shape[1] - 1))
+        """The same scores with other experts: gates are the softmax over their scores."""
+        chosen = self.scores.gather(1, experts.clamp(0, self.logits.shape[1] - 1))
         gates = chosen.masked_fill(experts < 0, -torch.inf).softmax(-1)
         return replace(self, experts=experts, gates=gates.nan_to_num(0))  # NaN: no slot is used
 

@@ -23,4 +23,5 @@ from .load import load_shares as load_shares
 from .repetition import repetition as repetition
 from .transitions import paths as paths
 from .transitions import transitions as transitions
+from .vocabulary import favourites as favourites
 from .vocabulary import vocabulary as vocabulary

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..trace import Trace
-from .documents import Documents
+from .documents import BLOCK, Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
 
@@ -60,31 +60,15 @@ def compare(a: Trace, b: Trace) -> Agreement:
     counted = ~a.special
     if not counted.any():
         raise TraceError("These traces hold special tokens only: there is nothing to compare.")
-    E = a.router_logits.shape[2]
-    sets = [_membership(trace.experts[:, counted], E) for trace in (a, b)]  # (L, T, E) bool
-    both = (sets[0] & sets[1]).sum(axis=2)
-    k = np.maximum(sets[0].sum(axis=2), sets[1].sum(axis=2))
-    changed = (sets[0] != sets[1]).any(axis=2)
-    margins = a.margins[:, counted]
-    loads = [chosen.mean(axis=1) for chosen in sets]  # (L, E)
-    logits = [trace.router_logits[:, counted].astype(np.float64) for trace in (a, b)]
-    # A constant added to all of a token's logits changes no decision.
-    centred = [x - x.mean(axis=2, keepdims=True) for x in logits]
-    error = np.linalg.norm(centred[1] - centred[0], axis=(1, 2))
+    by_layer = [_layer(a, b, n, counted) for n in range(len(a.layers))]
+    names = ("overlap", "identical", "first", "chance", "logit_error", "margin", "margin_changed")
     return Agreement(
         titles=(a.provenance.title, b.provenance.title),
         layers=a.layers,
         tokens=int(counted.sum()),
-        overlap=(both / np.maximum(k, 1)).mean(axis=1),
-        identical=1 - changed.mean(axis=1),
-        first=(a.experts[:, counted, 0] == b.experts[:, counted, 0]).mean(axis=1),
-        chance=(loads[0] * loads[1]).sum(axis=1) / np.maximum(k.mean(axis=1), 1),
-        logit_error=error / np.linalg.norm(centred[0], axis=(1, 2)),
-        margin=np.median(margins, axis=1),
-        margin_changed=np.array(
-            [np.median(m[c]) if c.any() else np.nan for m, c in zip(margins, changed, strict=True)]
-        ),
-    )
+        **{name: np.array(found) for name, found in zip(names, zip(*by_layer, strict=True),
+                                                        strict=True)},
+    )  # fmt: skip
 
 
 def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
@@ -106,8 +90,7 @@ def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
     sums = np.zeros((2, len(docs), len(a.layers)))
     for layer in range(len(a.layers)):
         for rows, kept in docs.blocks():
-            ours, theirs = (_membership(t.experts[layer : layer + 1, rows][:, kept], E)[0]
-                            for t in (a, b))  # fmt: skip
+            ours, theirs = (_membership(t.experts[layer, rows][kept], E) for t in (a, b))
             k = np.maximum(np.maximum(ours.sum(1), theirs.sum(1)), 1)
             values = ((ours & theirs).sum(1) / k, (ours == theirs).all(1))
             for what, value in enumerate(values):
@@ -133,9 +116,53 @@ def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
     return Finding("agreement", title, "tokens", columns, docs.few(len(docs)))
 
 
+def _layer(a: Trace, b: Trace, n: int, counted: np.ndarray) -> tuple[float, ...]:
+    """The figures of one layer, by blocks of tokens: a mapped trace is never held."""
+    E, choices, sums = a.router_logits.shape[2], a.experts.shape[2], np.zeros(6)
+    loads, margins, changed = np.zeros((2, E)), [], []
+    for start in range(0, len(counted), BLOCK):
+        rows, kept = slice(start, start + BLOCK), counted[start : start + BLOCK]
+        experts = [trace.experts[n, rows][kept] for trace in (a, b)]
+        ours, theirs = (_membership(e, E) for e in experts)  # (T, E) bool
+        k = np.maximum(ours.sum(1), theirs.sum(1))
+        logits = [trace.router_logits[n, rows][kept] for trace in (a, b)]
+        # A constant added to all of a token's logits changes no decision.
+        x, y = (v - v.mean(1, keepdims=True) for v in (w.astype(np.float64) for w in logits))
+        loads += ours.sum(0), theirs.sum(0)
+        changed.append((ours != theirs).any(1))
+        margins.append(_margins(logits[0], choices))
+        sums += (
+            ((ours & theirs).sum(1) / np.maximum(k, 1)).sum(),
+            (experts[0][:, 0] == experts[1][:, 0]).sum(),
+            k.sum(),
+            ((y - x) ** 2).sum(),
+            (x**2).sum(),
+            len(k),
+        )
+    overlap, first, k, difference, norm, T = sums
+    margin, parted = np.concatenate(margins), np.concatenate(changed)
+    return (
+        overlap / T,
+        1 - parted.mean(),
+        first / T,
+        (loads[0] * loads[1]).sum() / T**2 / max(k / T, 1),
+        np.sqrt(difference / norm) if norm else np.nan,
+        np.median(margin),
+        np.median(margin[parted]) if parted.any() else np.nan,
+    )
+
+
+def _margins(logits: np.ndarray, k: int) -> np.ndarray:
+    """k-th logit minus the next, (T, E) → (T,); infinite where k = E."""
+    if k == logits.shape[1]:
+        return np.full(len(logits), np.inf, np.float32)
+    ranked = np.sort(logits, axis=1)[:, ::-1]
+    return ranked[:, k - 1] - ranked[:, k]
+
+
 def _membership(experts: np.ndarray, E: int) -> np.ndarray:
-    """Which experts each token went to: (L, T, k) numbers → (L, T, E) bool."""
-    return (experts[..., None] == np.arange(E)).any(axis=2)
+    """Which experts each token went to: (T, k) numbers → (T, E) bool."""
+    return (experts[..., None] == np.arange(E)).any(axis=1)
 
 
 def _refuse_strangers(a: Trace, b: Trace) -> None:
