@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Trace": "trace",
     "MixtralConfig": "config",
+    "chart": "view.figures",
     "compare": "analysis.agreement",
     "effects": "effects",
     "explore": "view",
@@ -35,6 +36,7 @@ __all__ = [
     "Trace",
     "__version__",
     "analysis",
+    "chart",
     "compare",
     "effects",
     "errors",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from .trace import Trace as Trace
     from .view import explore as explore
     from .view import save_page as save_page
+    from .view.figures import chart as chart
 
 
 def __getattr__(name: str) -> Any:

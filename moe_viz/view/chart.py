@@ -1,0 +1,150 @@
+"""A chart: a figure of plotly with its title, one sentence, and its data, as inert HTML.
+
+In: a figure and the table it was made from. Out: HTML that needs no network and no kernel. Plotly's
+script travels with every output of a notebook, packed (2 MB), since each may be all that is left;
+a page brings it once. Without scripts, title, sentence and table remain.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.finding import Finding
+from ..errors import MissingDependencyError
+from ..files import atomic_path
+from . import palette
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+#: Rows of a chart's table that stand in the page; the CSV has all of them.
+ROWS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A figure with what must stand beside it; the last line of a notebook cell shows it."""
+
+    figure: go.Figure
+    title: str  # what is drawn
+    provenance: str  # of which model, run how
+    sentence: str  # what it shows, in words
+    data: Finding
+
+    def __repr__(self) -> str:
+        return f"<Chart: {self.title} · {self.provenance}. {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self, plotly: bool = True) -> str:
+        """The chart as an HTML fragment; `plotly=False` where the page brings the script once."""
+        name = f"moe-viz-{uuid.uuid4().hex[:12]}"
+        height = self.figure["layout"]["height"] or 420
+        content = {
+            "figure": json.loads(self.figure.to_json() or "{}"),
+            "title": f"{self.title} · {self.provenance}",
+            "sentence": self.sentence,
+            "csv": self.data.csv(),
+            "name": re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"),
+        }
+        packed = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        packed = packed.replace("<", "\\u003c").replace("\u2028", "\\u2028")
+        themes = json.dumps(palette.for_script()).replace("<", "\\u003c")
+        flag = (
+            '<p style="margin:4px 0"><strong>Few documents: take intervals with care.</strong></p>'
+            if self.data.few
+            else ""
+        )
+        return (
+            f'<div id="{name}" class="moe-viz-chart" data-lm-suppress-shortcuts="true" '
+            'style="border:1px solid #8886;border-radius:6px;padding:8px 12px;margin:8px 0;'
+            'font:14px/1.4 system-ui,sans-serif">'
+            f'<div style="font-size:16px;font-weight:600">{escape(self.title)} '
+            f'<span style="font-weight:400;opacity:.75">{escape(self.provenance)}</span></div>'
+            f'<div class="moe-viz-plot" style="width:100%;height:{height}px"></div>'
+            '<div class="moe-viz-status"></div>'
+            f'<p style="margin:4px 0">{escape(self.sentence)}</p>{flag}'
+            '<details><summary>Data</summary><div style="max-height:320px;overflow:auto" '
+            f'tabindex="0" role="region" aria-label="Data">{self.data.to_html(ROWS)}'
+            "</div></details>"
+            '<div class="moe-viz-buttons"></div></div>\n'
+            f'<script type="application/json" id="{name}-data">{packed}</script>\n'
+            f"{plotly_script() if plotly else ''}"
+            f"<script>{_script()}\nmoeVizChart({json.dumps(name)}, {themes});</script>\n"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the chart as one page that needs no network; whole or not at all."""
+        path = Path(path)
+        with atomic_path(path) as temporary:
+            temporary.write_text(page(self.title, self.to_html()), encoding="utf-8")
+        return path
+
+
+def page(title: str, body: str) -> str:
+    """A whole page around a body of charts and text; nothing in it can be fetched from anywhere."""
+    light, dark = palette.LIGHT, palette.DARK
+    # 'unsafe-eval': plotly arrives packed, and is unpacked and run in the page.
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>{(files(__name__.rpartition(".")[0]) / "page.css").read_text(encoding="utf-8")}
+:root {{ --ground: {light.ground}; --ink: {light.ink}; --line: {light.line}; \
+--muted: {light.muted}; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ground: {dark.ground}; --ink: {dark.ink}; \
+--line: {dark.line}; --muted: {dark.muted}; }} }}
+</style>
+</head>
+<body>
+<main>
+{body}</main>
+</body>
+</html>
+"""
+
+
+@cache
+def plotly_script() -> str:
+    """Plotly's own script, packed, as an element that does nothing by itself."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Charts are drawn by the package plotly: pip install 'moe-viz[analysis]'. Tables "
+            "(Finding.table(), .csv()) need nothing more."
+        ) from error
+    packed = base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9)).decode("ascii")
+    return f'<script type="text/plain" class="moe-viz-plotly">{packed}</script>\n'
+
+
+def graph_objects() -> Any:
+    """`plotly.graph_objects`, or what to install."""
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Charts are drawn by the package plotly: pip install 'moe-viz[analysis]'."
+        ) from error
+    return go
+
+
+@cache
+def _script() -> str:
+    return (files(__name__.rpartition(".")[0]) / "chart.js").read_text(encoding="utf-8")

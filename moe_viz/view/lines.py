@@ -1,0 +1,140 @@
+"""Charts of lines: a number against the layer, and hits against the size of a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ..analysis.finding import Finding
+from .chart import Chart, graph_objects
+from .panels import (
+    BASELINE,
+    LABELS,
+    MARKS,
+    beside,
+    between,
+    each,
+    grid,
+    joined,
+    layer_slider,
+    quoted,
+)
+
+
+def by_layer(
+    value: str, ask: str, form: str, *, baselines: dict[str, str], split: str | None = None
+) -> Callable[[Finding, Finding | None], Chart]:
+    """A kind of chart: a number against the layer, a line for each label, baselines in grey."""
+
+    def draw(found: Finding, control: Finding | None) -> Chart:
+        go = graph_objects()
+        panels = [(found, what) for what in (each(found, split) if split else [None])]
+        if control is not None:
+            panels += [(control, what) for _, what in panels]
+        whats = len(panels) if control is None else len(panels) // 2
+        names = [str(what or "") for _, what in panels]
+        if control is not None:
+            heads = [found.title.partition(" · ")[0]] * whats + ["control"] * whats
+            names = [f"{h}: {n}" if n else h for h, n in zip(heads, names, strict=True)]
+        rows = 1 if control is None else 2
+        figure = grid(go, names, rows, whats, height=120 + 290 * rows)
+        for n in range(len(panels) - whats, len(panels)):
+            figure.layout[f"xaxis{n + 1}"].title = "layer"
+        for n, (part, what) in enumerate(panels):
+            shown = part if what is None else part.where(**{split: what})  # type: ignore[dict-item]
+            _lines(figure, shown, value, form, baselines, n)
+        for what in range(whats):
+            both = [p for n, p in enumerate(figure.data) if _panel(p) % whats == what]
+            top = max((np.nanmax(np.asarray(t.y, float)) for t in both), default=1)
+            for n in range(what, len(panels), whats):
+                figure.layout[f"yaxis{n + 1}"].update(range=[0, float(top) * 1.12], tickformat=form)
+        rows_ = [r for r in found.rows() if np.isfinite(r[value])]
+        best = max(rows_, key=lambda r: r[value])
+        against = ", ".join(
+            f"{name} {best[column]:{form}}" for column, name in baselines.items()
+            if np.isfinite(best[column])
+        )  # fmt: skip
+        who = f"{quoted(best['label'])}, " if "label" in best else ""
+        what = f"{best[split]}: " if split else ""
+        sentence = (
+            f"{ask} is largest in layer {best['layer']} ({who}{what}{best[value]:{form}}"
+            f"{between(best, form)}); beside it {against}."
+        )
+        title = f"{found.name.capitalize()} by layer"
+        return Chart(figure, title, beside(found, control), sentence, joined(found, control))
+
+    return draw
+
+
+def _lines(
+    figure: Any, shown: Finding, value: str, form: str, baselines: dict[str, str], panel: int
+) -> None:
+    labels = each(shown, "label") if "label" in shown.columns else [None]
+    axes = {"xaxis": f"x{panel + 1}", "yaxis": f"y{panel + 1}"}
+    for n, label in enumerate(labels):
+        part = shown if label is None else shown.where(label=label)
+        name = "all" if label is None else str(label)
+        error = {"type": "data", "array": np.nan_to_num(part["high"] - part[value]).tolist(),
+                 "arrayminus": np.nan_to_num(part[value] - part["low"]).tolist(),
+                 "thickness": 1.2, "width": 2}  # fmt: skip
+        figure.add_scatter(
+            x=part["layer"].tolist(), y=part[value].tolist(), name=escape(name) or "texts",
+            error_y=error, legendgroup=name, showlegend=panel == 0, mode="lines+markers",
+            line={"color": LABELS[n % 9], "width": 2},
+            marker={"symbol": MARKS[n % 9], "size": 8},
+            hovertemplate=f"layer %{{x}}: %{{y:{form}}}<extra>{escape(name)}</extra>", **axes,
+        )  # fmt: skip
+    layers = each(shown, "layer")
+    for dash, (column, name) in zip(("dash", "dot", "dashdot"), baselines.items(), strict=False):
+        means = [float(np.mean(shown.where(layer=layer)[column])) for layer in layers]
+        if not np.isfinite(means).any():
+            continue
+        figure.add_scatter(
+            x=layers, y=means, name=name, mode="lines", legendgroup=name, showlegend=panel == 0,
+            line={"color": BASELINE, "dash": dash, "width": 2},
+            hovertemplate=f"layer %{{x}}: %{{y:{form}}}<extra>{name}</extra>", **axes,
+        )  # fmt: skip
+
+
+def _panel(trace: Any) -> int:
+    return int((trace.xaxis or "x1")[1:] or 1) - 1
+
+
+def cache_lines(found: Finding, _control: Finding | None) -> Chart:
+    """Hit rates against the size of the cache, one layer at a time."""
+    go = graph_objects()
+    layers, policies = each(found, "layer"), each(found, "policy")
+
+    def lines(layer: Any) -> dict[str, list]:
+        parts = [found.where(layer=layer, policy=policy) for policy in policies]
+        mixed = found.where(layer=layer, policy="LRU")["shuffled"].tolist()
+        return {"y": [*[p["hit"].tolist() for p in parts], mixed]}
+
+    sizes, first = each(found, "size"), lines(layers[0])["y"]
+    figure = go.Figure()
+    for n, policy in enumerate(policies):
+        figure.add_scatter(
+            x=sizes, y=first[n], name=policy, mode="lines+markers",
+            line={"color": LABELS[n]}, marker={"symbol": MARKS[n], "size": 8},
+            hovertemplate="room for %{x}: %{y:.1%}<extra>" + policy + "</extra>",
+        )  # fmt: skip
+    figure.add_scatter(x=sizes, y=first[-1], name="LRU, tokens shuffled", mode="lines",
+                       line={"color": BASELINE, "dash": "dot"})  # fmt: skip
+    figure.add_scatter(x=sizes, y=[s / max(sizes) for s in sizes], name="size / experts",
+                       mode="lines", line={"color": BASELINE, "dash": "dash"})  # fmt: skip
+    figure.update_layout(height=440, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+    figure.update_xaxes(title="experts of a layer that fit into fast memory", dtick=1)
+    figure.update_yaxes(title="hit rate", tickformat=".0%", range=[0, 1.02])
+    steps = [(str(layer), lines(layer)) for layer in layers]
+    layer_slider(figure, steps, range(len(policies) + 1))
+    half = found.where(size=max(sizes) // 2)
+    mean = {policy: half.where(policy=policy)["hit"].mean() for policy in policies}
+    sentence = (
+        f"With room for {max(sizes) // 2} of {max(sizes)} experts, the mean over layers is "
+        + ", ".join(f"{policy} {hit:.1%}" for policy, hit in mean.items())
+        + f"; LRU on shuffled tokens {half.where(policy='LRU')['shuffled'].mean():.1%}."
+    )
+    return Chart(figure, "Hit rate of an expert cache", found.title, sentence, found)
