@@ -26,6 +26,7 @@ _WHERE = {
     "ledger": "ledger",
     "load": "placement",
     "record": "record",
+    "report": "report",
     "save_page": "view",
     "untrained_twin": "effects",
 }
@@ -48,6 +49,7 @@ __all__ = [
     "load",
     "prompts",
     "record",
+    "report",
     "save_page",
     "untrained_twin",
 ]
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from .ledger import ledger as ledger
     from .placement import load as load
     from .record import record as record
+    from .report import report as report
     from .trace import Trace as Trace
     from .view import explore as explore
     from .view import save_page as save_page

@@ -162,6 +162,44 @@ class Trace:
             loss=None if self.loss is None else pick(self.loss),
         )
 
+    @staticmethod
+    def join(traces: Trace | Sequence[Trace]) -> Trace:
+        """Several recordings of one model as one trace, their prompts one after the other.
+
+        Raises `TraceError` where they are not of the same model, layers and experts.
+        """
+        parts = [traces] if isinstance(traces, Trace) else list(traces)
+        if not parts:
+            raise TraceError("There is no trace to join: give at least one.")
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        for other in parts[1:]:
+            same = other.provenance.title == first.provenance.title and other.layers == first.layers
+            if not same or other.provenance.fingerprint != first.provenance.fingerprint:
+                raise TraceError(
+                    f"Only recordings of one model, run the same way, can be joined: found "
+                    f"{first!r} and {other!r}."
+                )
+        starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
+        arrays = {
+            name: np.concatenate([getattr(p, name) for p in parts], axis=axis)
+            for axis, names in ((1, _DECISIONS), (0, _PER_TOKEN))
+            for name in names
+        }
+        losses = [part.loss for part in parts if part.loss is not None]
+        return replace(
+            first,
+            **arrays,
+            tokens=[token for part in parts for token in part.tokens],
+            prompts=tuple(
+                replace(p, start=p.start + start, stop=p.stop + start)
+                for part, start in zip(parts, starts, strict=False)
+                for p in part.prompts
+            ),
+            loss=np.concatenate(losses) if len(losses) == len(parts) else None,
+        )
+
     def table(self) -> pyarrow.Table:
         """One row for each layer and token, as an Arrow table; needs pyarrow.
 
@@ -195,6 +233,10 @@ class Trace:
                 f"{path}: is a damaged trace ({type(error).__name__}: {error}). Record it again, "
                 "or copy it again from where it came."
             ) from error
+
+
+_DECISIONS = ("router_logits", "experts", "gates")
+_PER_TOKEN = ("token_ids", "spans", "special", "generated")
 
 
 def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:

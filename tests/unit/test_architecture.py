@@ -28,13 +28,13 @@ HEAVY = {
 
 #: Who may know whom, from the source of the data to the page; each knows those before it.
 FLOW = [
-    {"errors", "files", "provenance", "embedded", "configfile", "progress"},
+    {"errors", "files", "provenance", "embedded", "configfile", "progress", "published"},
     {"config", "tokenizer", "prompts"},
     {"ledger", "routing", "tracefile", "traceformat", "tracetable"},
     {"intervention", "model", "trace"},
     {"checkpoint", "analysis"},
     {"placement", "view"},
-    {"unfinished"},
+    {"report", "unfinished"},
     {"record"},
     {"generate", "intervene", "live"},
     {"effects"},
