@@ -1,4 +1,5 @@
-"""The command line: `moe-viz record | explore | generate | inspect | compare | ledger | doctor`.
+"""The command line: `moe-viz record | explore | generate | inspect | compare | ledger | doctor |
+report | slides | html`.
 
 Each command is a thin wrapper over the Python call of the same name. A `MoeVizError` is printed as
 one message, without a traceback, and ends the program with status 1.
@@ -13,10 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import MissingDependencyError, MoeVizError
-from . import look, run
+from . import look, run, share
 from .app import app
 
-__all__ = ["app", "look", "main", "run"]
+__all__ = ["app", "look", "main", "run", "share"]
 
 
 def main() -> None:

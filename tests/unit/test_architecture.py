@@ -23,6 +23,8 @@ HEAVY = {
     "plotly",
     "pandas",
     "sentencepiece",
+    "nbformat",
+    "nbclient",
     "transformers",
 }
 
@@ -33,8 +35,8 @@ FLOW = [
     {"ledger", "routing", "tracefile", "traceformat", "tracetable"},
     {"intervention", "model", "trace"},
     {"checkpoint", "analysis"},
-    {"placement", "view"},
-    {"report", "unfinished"},
+    {"notebook", "placement", "view"},
+    {"report", "slides", "unfinished"},
     {"record"},
     {"generate", "intervene", "live"},
     {"effects"},

@@ -1,0 +1,106 @@
+"""Commands that make something to hand on: a report, slides, a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .app import ModelOption, app, console
+
+NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
+ExecuteOption = Annotated[
+    bool | None,
+    typer.Option("--execute/--as-is", help="Run them first (default: where they lack outputs)."),
+]
+
+
+@app.command()
+def report(
+    traces: Annotated[
+        list[Path] | None, typer.Argument(help="Traces of one model, written by record.")
+    ] = None,
+    control: Annotated[
+        list[Path] | None, typer.Option(help="The same texts, recorded with another model.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")] = Path("report"),
+    model: ModelOption = "8x7m",
+    effects: Annotated[
+        bool, typer.Option(help="Also turn every expert off in turn (without traces; minutes).")
+    ] = False,
+) -> None:
+    """Go through the paper's analysis of routing: one offline page, and every number as files.
+
+    Without traces, the curated prompts are recorded with the model and with its untrained twin.
+
+    Example: [bold]moe-viz report -o report[/]
+    """
+    from ..report import report as run
+    from ..trace import Trace
+
+    if traces:
+        if effects:
+            raise InputError("--effects runs the model, and a trace has none: leave traces out.")
+        own = [Trace.load(path) for path in traces]
+        other = [Trace.load(path) for path in control] if control else None
+        made = run(own, other)
+    else:
+        made = _recorded(model, effects)
+    written = made.save(out)
+    for name, why in made.left_out.items():
+        console.print(f"left out: {name}: {why}", markup=False)
+    console.print(f"written: {written[0]}, {written[1].name} and {len(written) - 2} tables")
+
+
+def _recorded(source: str, effects: bool):
+    from .. import prompts
+    from ..effects import effects as damage
+    from ..effects import untrained_twin
+    from ..placement import load
+    from ..record import record
+    from ..report import report as run
+
+    model = load(source)
+    twin, texts = untrained_twin(model), prompts.curated()
+    traces = [record(m, texts) for m in (model, twin)]
+    found = [damage(m, texts) for m in (model, twin)] if effects else [None, None]
+    return run(traces[0], traces[1], *found)
+
+
+@app.command()
+def slides(
+    notebooks: NotebooksArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The deck to write, .html.")],
+    execute: ExecuteOption = None,
+    pdf: Annotated[
+        Path | None, typer.Option(help="Also print it here, with Chromium or Chrome.")
+    ] = None,
+) -> None:
+    """Make slides of notebooks: one file that needs no network, with its pictures alive.
+
+    Example: [bold]moe-viz slides notebooks/04_expert_heatmaps.ipynb -o talk.html[/]
+    """
+    from ..slides import save_pdf, save_slides
+
+    save_slides(notebooks, out, execute)
+    console.print(f"written to {out}; arrow keys turn, S opens the notes", markup=False)
+    if pdf is not None:
+        console.print(f"printed to {save_pdf(out, pdf)}", markup=False)
+
+
+@app.command()
+def html(
+    notebooks: NotebooksArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, .html.")],
+    execute: ExecuteOption = None,
+) -> None:
+    """Make a page of notebooks: one file that needs no network, with its pictures alive.
+
+    Example: [bold]moe-viz html notebooks/00_start_here.ipynb -o start.html[/]
+    """
+    from ..slides import save_notebook_page
+
+    save_notebook_page(notebooks, out, execute)
+    console.print(f"written to {out}", markup=False)
