@@ -11,7 +11,7 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium
+.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,12 @@ lint: $(VENV)/.dev  ## ruff and pyright
 format: $(VENV)/.dev  ## ruff, in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+contents: $(VENV)/.dev  ## rewrite contents, badges and install cells from one place
+	$(BIN)/python tools/contents.py
+
+address: $(VENV)/.dev  ## say where the repository lives: make address URL=https://github.com/owner/name
+	$(BIN)/python tools/contents.py --url "$(URL)"
 
 weights: $(VENV)/.dev  ## train the embedded model: make weights MINUTES=60 (Debian; downloads 1.2 GB)
 	$(BIN)/python weights/recipe/corpus.py --work "$(WORK)"
