@@ -2,13 +2,18 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
 #     name: python3
 # ---
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"}
 # # Start here: see it happen
 #
 # Ten minutes of reading; under a minute of a laptop's CPU, 2 GB of memory, no network.
@@ -18,10 +23,11 @@
 # - say what a router decides, how often, and about what;
 # - read the explorer: text, map, decision, load;
 # - read a table of loads, and say what it does not show.
-#
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Load a model
 
-# %%
+# %% slideshow={"slide_type": "-"}
 from textwrap import fill
 
 import numpy as np
@@ -34,7 +40,7 @@ size = mv.ledger(model.config)
 print(f"{model.provenance.title}: {size.total:,} parameters")
 print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one token")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
 # writes nonsense. We use it to look at how such a model decides.
 #
@@ -42,19 +48,20 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 # each token a *router* scores all eight, the two with the highest scores run, and their outputs are
 # added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a token
 # uses only part of the parameters: the share printed above.
-#
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Record
 #
 # The same short passage in three languages, and a small Python program. `record` runs them through
 # the model once and keeps what every router said about every token.
 
-# %%
+# %% slideshow={"slide_type": "-"}
 prompts = mv.prompts.passages().parallel("cat").select(["en", "fr", "de"])
 prompts += mv.prompts.code().select("python", "gcd")
 trace = mv.record(model, prompts)
 trace
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Predict, before you look
 #
 # The first prompt is this English passage. Two of eight experts run for each token.
@@ -62,12 +69,12 @@ trace
 # **Write down a number:** over the whole passage, how many of layer 0's eight experts will have run
 # at least once? Two, because a text goes to the experts for its subject? About half? All?
 
-# %%
+# %% slideshow={"slide_type": "-"}
 passage = trace.select(prompt=0)
 words = ~passage.special  # all but <s>, which opens every prompt
 print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · See
 #
 # Click a token, then walk with the arrow keys: ← → to other tokens, ↑ ↓ through the layers.
@@ -77,18 +84,19 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 # - **Map**: every token (left to right) in every layer (top to bottom).
 # - **Right**: the router's opinion of all eight experts, the token's way through the layers, and
 #   how the layer's work is shared out.
-#
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # Find three things: a word whose pieces go to different experts; a token whose third expert missed
 # by less than 0.1 logits (set the map to *margin*: dark is close); and, in the Python program, a
 # layer in which all line ends ⏎ have the same first choice, and one in which they have not.
 
-# %%
+# %% slideshow={"slide_type": "slide"}
 mv.explore(trace)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · The answer
 
-# %%
+# %% slideshow={"slide_type": "-"}
 experts = passage.experts[:, words]  # (layers, tokens, 2)
 ran = [len(np.unique(layer)) for layer in experts]
 pairs = len(np.unique(np.sort(experts[0], axis=1), axis=0))
@@ -100,17 +108,18 @@ print(f"tokens whose way through all layers no other token takes: {alone} of {wo
 assert min(ran) >= 7
 assert alone > words.sum() / 2
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: each one
 # by itself, in each layer anew. Most tokens take a way through the layers that no other token of
 # the passage takes.
-#
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
 # the colour, is only a place within its layer.
 #
 # What there was to find, counted:
 
-# %%
+# %% slideshow={"slide_type": "-"}
 program = trace.select(label="python")
 line_ends = [t for t, piece in enumerate(program.tokens) if piece == "⏎"]
 close = passage.margins[:, words] < 0.1
@@ -120,14 +129,14 @@ for layer, first in zip(program.layers, program.experts[:, line_ends, 0], strict
     shares = {int(e): int(n) for e, n in zip(*np.unique(first, return_counts=True), strict=True)}
     print(f"  layer {layer}:", ", ".join(f"expert {e}: {n}" for e, n in shares.items()))
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · Who does how much?
 #
 # The *load* of an expert is its share of a layer's assignments (two for each token, `<s>` left
 # out). Shared out evenly, each would have one eighth. We record more text, and print the layer in
 # which English and German differ most: how much of the load would have to move to make them equal.
 
-# %%
+# %% slideshow={"slide_type": "-"}
 topics = mv.prompts.passages().topics
 more = mv.record(
     model,
@@ -150,7 +159,7 @@ for label, (shares, tokens) in loads.items():
     print(f"{label:8}{tokens:8,}" + "".join(f"{x:7.1%}" for x in shares[layer]))
 print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # The loads differ. What the table does **not** show:
 #
 # - *That experts are specialists for languages.* Different languages are different tokens, and a
@@ -159,7 +168,8 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 #   layers and much in the last.
 # - *That other texts behave like these.* These are a few passages. Exercise 2 tries others.
 # - *Anything about Mixtral.* This is 8x7m.
-#
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Exercises
 #
 # Solutions are folded away below each exercise: try first, then click the three dots.
@@ -167,7 +177,7 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # **Exercise 1.** In which layer are the loads of English and German most alike? And English and
 # Python? Use `distance`.
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 # Your answer.
 
 # %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
@@ -178,11 +188,11 @@ for other in ("de", "python"):
         f"en and {other}: layers 0 … {len(apart) - 1}: {shown}; smallest in layer {apart.argmin()}"
     )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # **Exercise 2.** Take the busiest expert of each language in the table of section 6. Is it the
 # busiest on texts that the table has not seen? Record the passages of six other topics.
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 # Your answer.
 
 # %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
@@ -195,6 +205,8 @@ for label in unseen.labels:
         f"now the busiest is expert {now.argmax()}"
     )
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
 # `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.
+#
+# [Next: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [all notebooks](README.md)

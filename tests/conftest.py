@@ -51,3 +51,25 @@ def model() -> Mixtral:
 @pytest.fixture
 def ids() -> torch.Tensor:
     return torch.randint(0, 101, (57,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """On continuous integration a skipped test has failed, unless it needs hardware that it names."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        if item.get_closest_marker("cuda"):
+            report.user_properties.append(("hardware", "CUDA"))
+        else:
+            report.outcome, report.longrepr = "failed", f"skipped on CI: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    missing = [
+        r
+        for r in terminalreporter.stats.get("skipped", [])
+        if ("hardware", "CUDA") in r.user_properties
+    ]
+    if missing:
+        terminalreporter.write_line(f"{len(missing)} tests need an NVIDIA GPU, which is not here.")

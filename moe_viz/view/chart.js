@@ -15,12 +15,14 @@ async function moeVizChart(id, palette) {
     if (document.body.classList.contains("vscode-light")) return false;
     return matchMedia("(prefers-color-scheme: dark)").matches;
   };
+  // Type that the last row of a lecture room can read, where this is a slide.
+  const size = host.closest(".reveal") ? 18 : 13;
   const themed = () => (isDark() ? palette.dark : palette.light);
   const template = () => {
     const t = themed(), axis = { gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
     const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
     return { layout: {
-      paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink }, xaxis: axis, yaxis: axis,
+      paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, xaxis: axis, yaxis: axis,
       sliderdefaults: { ...box, activebgcolor: t.muted, tickcolor: t.line }, updatemenudefaults: box,
       hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
     } };
@@ -71,14 +73,16 @@ async function moeVizChart(id, palette) {
       const watch = new ResizeObserver(() => { if (plot.offsetWidth) { watch.disconnect(); seen(); } });
       watch.observe(plot);
     });
-    const layout = { ...chart.figure.layout, template: template(), autosize: true };
+    // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
+    const layout = { ...chart.figure.layout, template: template(), autosize: true, height: plot.offsetHeight };
     await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);
     new ResizeObserver(() => { if (plot.offsetWidth) Plotly.Plots.resize(plot); }).observe(plot);
-    const retheme = () => { paint(); Plotly.relayout(plot, { template: template() }); };
+    let dark = isDark();
+    const retheme = () => { if (isDark() === dark) return; dark = !dark; paint(); Plotly.relayout(plot, { template: template() }); };
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme);
-    new MutationObserver(retheme).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    new MutationObserver(retheme).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
     for (const kind of ["png", "svg", "csv"]) {
       const button = document.createElement("button");
       button.textContent = kind.toUpperCase();
@@ -86,6 +90,20 @@ async function moeVizChart(id, palette) {
       button.title = "Save as " + kind.toUpperCase();
       button.addEventListener("click", () => download(kind));
       buttons.append(button);
+    }
+    const steps = layout.sliders?.[0].steps ?? [];
+    if (steps.length) { // plotly's slider knows the pointer only
+      plot.tabIndex = 0;
+      plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys change the layer.");
+      host.querySelector(".moe-viz-status").setAttribute("role", "status");
+      plot.addEventListener("keydown", async (event) => {
+        const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+        if (!move) return;
+        event.preventDefault();
+        const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
+        await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
+        say("layer " + steps[next].label);
+      });
     }
     // Keys meant for a chart's slider or table turn no slide and change no cell.
     host.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });

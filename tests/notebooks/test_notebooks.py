@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-nbclient = pytest.importorskip("nbclient")
+from .conftest import every_notebook
+
 jupytext = pytest.importorskip("jupytext")
-FOLDER = Path(__file__).parents[2] / "notebooks"
-every_notebook = pytest.mark.parametrize(
-    "path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem
-)
 
 
 @every_notebook
-def test_notebook(path):
-    notebook = jupytext.read(path)
+def test_it_is_committed_without_outputs_and_matches_its_script(path):
+    notebook, script = jupytext.read(path), jupytext.read(path.with_suffix(".py"))
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    script = jupytext.read(path.with_suffix(".py"))
     assert [c.source for c in notebook.cells] == [c.source for c in script.cells]
     assert [c.metadata for c in notebook.cells] == [c.metadata for c in script.cells]
-    nbclient.NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": FOLDER}}
-    ).execute()
-    shown = [
-        o for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})
-    ]
-    assert shown  # the explorer
+
+
+@every_notebook
+def test_it_runs_from_top_to_bottom_and_shows_something(path, ran):
+    outputs = [o for cell in ran(path).notebook.cells for o in cell.get("outputs", [])]
+    assert any("text/html" in output.get("data", {}) for output in outputs)
 
 
 @every_notebook

@@ -1,0 +1,115 @@
+"""The course as a whole: links lead somewhere, words are spelled, it fits where readers run it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+from urllib.request import urlopen
+
+import pytest
+
+from .conftest import FOLDER, NOTEBOOKS, every_notebook, peak_memory
+
+ROOT = FOLDER.parent
+jupytext = pytest.importorskip("jupytext")
+#: Those that Binder shows, which gives 2 GB to server and kernel together.
+BINDER = [path for path in NOTEBOOKS if path.name[:2] in ("00", "01", "03", "04", "05")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(FOLDER.glob("*.md"))]
+#: Real words that the spelling list takes for others.
+WORDS = "nd,te,ot,als,fo,ue,ist,mis,ser,sie,oder,des,alle,und,mit"
+
+
+def texts() -> list[tuple[Path, str]]:
+    found = [(path, path.read_text(encoding="utf-8")) for path in PAGES]
+    for path in NOTEBOOKS:
+        cells = [c.source for c in jupytext.read(path).cells if c.cell_type == "markdown"]
+        found.append((path, "\n".join(cells)))
+    return found
+
+
+def test_the_course_is_whole():
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(10)]
+
+
+@pytest.mark.parametrize(("path", "text"), texts(), ids=[path.name for path, _ in texts()])
+def test_links_lead_somewhere(path, text):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("https://", "http://", "#")):
+            assert " " not in link
+            continue
+        target = (path.parent / unquote(link.partition("#")[0])).resolve()
+        assert target.exists(), f"{path.name}: {link}"
+
+
+def test_every_notebook_leads_on_and_back():
+    prose = dict(texts())
+    for before, after in pairwise(NOTEBOOKS):
+        assert f"({after.name})" in prose[before], f"{before.name} does not lead on"
+        assert f"({before.name})" in prose[after], f"{after.name} does not lead back"
+
+
+def test_prose_is_spelled(tmp_path):
+    for path, text in texts():
+        (tmp_path / f"{path.stem}.md").write_text(text, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", "-L", WORDS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert not run.stdout, run.stdout
+
+
+def test_contents_badges_and_install_cells_follow_from_one_place():
+    run = subprocess.run(
+        [sys.executable, ROOT / "tools" / "contents.py", "--check"], capture_output=True, text=True
+    )
+    assert not run.returncode, run.stderr
+
+
+@every_notebook
+def test_it_begins_with_one_heading_and_says_what_it_teaches(path):
+    cells = jupytext.read(path).cells
+    assert cells[0].cell_type == "markdown"
+    assert re.match(r"# \S", cells[0].source)
+    whole = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    assert len(re.findall(r"^# ", whole, re.M)) == 1
+
+
+def test_the_notebooks_are_quick_enough_for_a_class(ran):
+    """Under 45 s each and 6 min together on two cores: in time of the processor, since other work
+    on the machine makes no notebook longer."""
+    seconds = {path.stem: ran(path).processor for path in NOTEBOOKS}
+    print({path.stem: (round(ran(path).seconds), round(seconds[path.stem])) for path in NOTEBOOKS})
+    assert max(seconds.values()) < 2 * 45, seconds
+    assert sum(seconds.values()) < 2 * 6 * 60, seconds
+
+
+def test_binder_notebooks_fit_into_two_gigabytes(ran):
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0",
+         "--allow-root", "--ServerApp.token=test", f"--notebook-dir={FOLDER}"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = None
+        for line in server.stderr:  # type: ignore[union-attr]
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab\?token=test", line)
+            if found:
+                address = found.group(0)
+                break
+        assert address
+        urlopen(address, timeout=60).read()
+        time.sleep(1)
+        memory = peak_memory(server.pid)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    for path in BINDER:
+        both = ran(path).peak + memory
+        print(f"{path.stem}: kernel {ran(path).peak / 1e9:.2f} GB, server {memory / 1e9:.2f} GB")
+        assert both < 2e9, path.name
