@@ -55,7 +55,7 @@ def ids() -> torch.Tensor:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """On continuous integration a skipped test has failed, unless it needs hardware that it names."""
+    """On continuous integration a skipped test has failed, unless it lacks hardware."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         if item.get_closest_marker("cuda"):
@@ -66,10 +66,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    missing = [
-        r
-        for r in terminalreporter.stats.get("skipped", [])
-        if ("hardware", "CUDA") in r.user_properties
-    ]
+    skipped = terminalreporter.stats.get("skipped", [])
+    missing = [r for r in skipped if ("hardware", "CUDA") in r.user_properties]
     if missing:
         terminalreporter.write_line(f"{len(missing)} tests need an NVIDIA GPU, which is not here.")

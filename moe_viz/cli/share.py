@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, MissingDependencyError
 from .app import ModelOption, app, console
 
 NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
@@ -67,6 +70,26 @@ def _recorded(source: str, effects: bool):
     traces = [record(m, texts) for m in (model, twin)]
     found = [damage(m, texts) for m in (model, twin)] if effects else [None, None]
     return run(traces[0], traces[1], *found)
+
+
+@app.command()
+def lab(
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks are.")] = Path("notebooks"),
+) -> None:
+    """Open the notebooks in JupyterLab.
+
+    Example: [bold]moe-viz lab[/]
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise MissingDependencyError(
+            "JupyterLab is not installed here: pip install 'moe-viz[lab]'."
+        )
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: there is no such folder. The course is in the repository's folder "
+            "notebooks; go there, or name it."
+        )
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)]))
 
 
 @app.command()
