@@ -86,7 +86,7 @@ def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
     """
     whole = compare(a, b)
     docs, E = Documents(a), a.router_logits.shape[2]
-    drawn = resamples(docs.units, np.random.default_rng(seed))
+    drawn = resamples(docs.units, np.random.default_rng(seed), strata=docs.strata)
     sums = np.zeros((2, len(docs), len(a.layers)))
     for layer in range(len(a.layers)):
         for rows, kept in docs.blocks():
@@ -98,7 +98,8 @@ def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
                 sums[what, :, layer] += np.bincount(document, value, len(docs))
     n, L = docs.tokens.astype(np.float64), len(a.layers)
     low, high = zip(
-        *(interval(ratio(drawn @ s, (drawn @ n)[:, None]), len(docs)) for s in sums), strict=True
+        *(interval(ratio(drawn @ s, (drawn @ n)[:, None]), docs.independent) for s in sums),
+        strict=True,
     )
     columns = {
         "layer": np.tile(a.layers, 2),
@@ -113,7 +114,7 @@ def agreement(a: Trace, b: Trace, seed: int = 0) -> Finding:
         "documents": np.full(2 * L, len(docs)),
     }
     title = " and ".join(whole.titles)
-    return Finding("agreement", title, "tokens", columns, docs.few(len(docs)))
+    return Finding("agreement", title, "tokens", columns, docs.few(docs.independent))
 
 
 def _layer(a: Trace, b: Trace, n: int, counted: np.ndarray) -> tuple[float, ...]:

@@ -41,7 +41,7 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     hits = _simulate(docs, rows, N, rng)  # (policies, N, L, E)
     mixed = _simulate(docs, order[rows], N, rng)
     accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
-    drawn = resamples(docs.units[:N], rng)
+    drawn = resamples(docs.units[:N], rng, strata=docs.strata[:N])
     parts = []
     for observed, shuffled in zip(hits, mixed, strict=True):
         values = ratio(np.tensordot(drawn, observed, 1), (drawn @ accesses)[..., None])

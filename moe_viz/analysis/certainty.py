@@ -94,7 +94,7 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
     L, E, k = docs.shape
     if k == E:
         raise InputError("All experts are chosen here: there is no next one, and no margin.")
-    drawn = resamples(docs.units, rng)
+    drawn = resamples(docs.units, rng, strata=docs.strata)
     n = docs.tokens.astype(np.float64)
     parts = []
     for layer in range(L):
@@ -107,7 +107,7 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
         step = np.clip(np.searchsorted(edges, margins, side="right") - 1, 0, bins - 1)
         counts = np.bincount(document.astype(np.int64) * bins + step, minlength=len(docs) * bins)
         counts = counts.reshape(-1, bins).astype(np.float64)
-        low, high = interval((drawn @ counts) / (drawn @ n)[:, None], len(docs))
+        low, high = interval(ratio(drawn @ counts, (drawn @ n)[:, None]), docs.independent)
         stops = np.append(edges[1:], np.inf)
         parts.append((edges, stops, counts.sum(0) / n.sum(), low, high))
     columns = {"layer": np.repeat(docs.trace.layers, bins)}
@@ -116,7 +116,7 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
     ):
         columns[name] = np.concatenate(values)
     columns["documents"] = np.full(L * bins, len(docs))
-    few = docs.few(len(docs))
+    few = docs.few(docs.independent)
     return Finding("margins", docs.trace.provenance.title, "tokens", columns, few)
 
 
@@ -127,4 +127,4 @@ def _measured(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     ranked = -np.partition(-x, [k - 1, min(k, E - 1)], axis=1)
     margin = ranked[:, k - 1] - ranked[:, k] if k < E else np.full(len(x), np.inf)
     weights = np.exp(x - x.max(axis=1, keepdims=True))
-    return margin, entropy(weights / weights.sum(axis=1, keepdims=True)) / np.log(E)
+    return margin, entropy(weights / weights.sum(axis=1, keepdims=True)) / np.log(max(E, 2))

@@ -31,7 +31,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     L, E, k = docs.shape
     if k < 2:
         raise InputError("Each token has one expert here: there are no pairs to count.")
-    drawn = resamples(docs.units, rng)
+    drawn = resamples(docs.units, rng, strata=docs.strata)
     others = ~np.eye(E, dtype=bool)
     columns: dict[str, list[np.ndarray]] = {n: [] for n in ("share", "low", "high", "matched")}
     tokens = []
@@ -40,7 +40,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
         single = docs.chosen[:, layer].astype(np.float64)  # (N, E)
         together, alone = pairs.sum(0), single.sum(0)
         values = ratio(np.tensordot(drawn, pairs, 1), (drawn @ single)[:, :, None])
-        low, high = interval(values, len(docs))
+        low, high = interval(values, docs.independent)
         matched = ratio(_independent(together.sum(1)), alone[:, None])
         for name, matrix in zip(
             columns, (ratio(together, alone[:, None]), low, high, matched), strict=True
@@ -59,7 +59,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
         "documents": np.full(cells * L, len(docs)),
     }
     counted = "tokens that go to the expert"
-    few = docs.few(len(docs))
+    few = docs.few(docs.independent)
     return Finding("co-activation", docs.trace.provenance.title, counted, found, few)
 
 

@@ -12,7 +12,7 @@ from .documents import Documents
 from .finding import Finding
 from .statistics import dealt, distributions, exceedance, holm, interval, resamples, shares
 
-HALF, PERMUTATIONS = 0.5, 499
+HALF, PERMUTATIONS = 0.5, 999
 
 
 def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
@@ -81,14 +81,14 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
         )  # (…, G, L, E)
 
     own = committees(docs.labels)[0]
-    drawn = committees(docs.labels, resamples(docs.units, rng, 500))
+    drawn = committees(docs.labels, resamples(docs.units, rng, 500, docs.strata))
     null = np.concatenate(
         [committees(dealt(docs.labels, docs.units, rng)) for _ in range(PERMUTATIONS)]
     )
     rows = []
     for a, b in combinations(range(G), 2):
         overlap = _jaccard(own[a], own[b])
-        low, high = interval(_jaccard(drawn[:, a], drawn[:, b]), len(docs))
+        low, high = interval(_jaccard(drawn[:, a], drawn[:, b]), docs.independent)
         by_chance = _jaccard(null[:, a], null[:, b])
         p = holm(exceedance(-overlap, -by_chance))
         sizes = own[[a, b]].sum(-1)
@@ -112,7 +112,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
     )
     columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
     title = docs.trace.provenance.title
-    few = docs.few(len(docs))
+    few = docs.few(docs.independent)
     return Finding("committee overlap", title, "members of either committee", columns, few)
 
 
@@ -142,4 +142,4 @@ def _random_overlap(a: int, b: int, E: int) -> float:
     """
     (hypergeom,) = distributions("hypergeom")
     both = np.arange(min(a, b) + 1)
-    return float((hypergeom.pmf(both, E, a, b) * both / (a + b - both)).sum())
+    return float((hypergeom.pmf(both, E, a, b) * both / np.maximum(a + b - both, 1)).sum())

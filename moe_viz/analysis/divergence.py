@@ -55,11 +55,11 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
             for _ in range(PERMUTATIONS)
         ]
     )
-    drawn = resamples(docs.units, rng)
+    drawn = resamples(docs.units, rng, strata=docs.strata)
     weighted = np.stack(
         [np.tensordot(drawn[:, docs.labels == g], first[docs.labels == g], 1) for g in range(G)], 1
     )  # (B, G, L, E)
-    low, high = reflected(observed, _between(shares(weighted)), len(docs))
+    low, high = reflected(observed, _between(shares(weighted)), docs.independent)
     columns = {
         "layer": np.array(docs.trace.layers),
         "divergence": observed,
@@ -72,7 +72,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     pairs = G * (G - 1) // 2
     counted = f"mean of {pairs} pairs of labels, first choices of all tokens of a label"
     title = docs.trace.provenance.title
-    return Finding("label divergence", title, counted, columns, docs.few(len(docs)))
+    return Finding("label divergence", title, counted, columns, docs.few(docs.independent))
 
 
 def language_divergence(trace: Trace | Documents, reference: str = "en", seed: int = 0) -> Finding:

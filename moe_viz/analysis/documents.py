@@ -44,6 +44,8 @@ class Documents:
         lengths = [prompt.stop - prompt.start for prompt in trace.prompts]
         self.document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)  # (T,)
         self.document[trace.special] = -1
+        if (self.document < 0).all():
+            raise InputError("This trace holds special tokens only: there is nothing to count.")
         self.names = trace.labels
         self.labels = np.array([self.names.index(p.label) for p in trace.prompts])  # (N,)
         self.tokens = np.bincount(self.document[self.document >= 0], minlength=len(lengths))  # (N,)
@@ -70,6 +72,20 @@ class Documents:
     def paired(self) -> bool:
         """Whether some documents are the same text under another label."""
         return len(np.unique(self.units)) < len(self)
+
+    @property
+    def independent(self) -> int:
+        """Number of units: what an interval over all documents rests on."""
+        return len(np.unique(self.units))
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """Which documents are drawn among each other, (N,): those whose units hold the same labels.
+
+        So no resample is without a label that has few documents.
+        """
+        held = [frozenset(self.labels[self.units == unit].tolist()) for unit in self.units]
+        return np.array([list(dict.fromkeys(held)).index(labels) for labels in held])
 
     def members(self, label: int) -> np.ndarray:
         """Numbers of the documents with this label that hold a counted token."""

@@ -32,7 +32,8 @@ class Finding:
 
     >>> import numpy as np
     >>> columns = {"layer": np.array([0, 1]), "share": np.array([0.25, 0.5])}
-    >>> found = Finding("load", "8x7m", "2 × tokens", {**columns, "documents": np.array([30, 3])})
+    >>> columns |= {"low": np.zeros(2), "documents": np.array([30, 3])}
+    >>> found = Finding("load", "8x7m", "2 × tokens", columns)
     >>> found.where(layer=1)["share"], found.few
     (array([0.5]), True)
     """
@@ -65,7 +66,9 @@ class Finding:
 
     @property
     def few(self) -> bool:
-        """Whether some row rests on fewer than 20 documents."""
+        """Whether some of it rests on fewer than 20 documents."""
+        if "low" not in self.columns:  # `documents` counts those in which a path or token occurs
+            return any(note.startswith("Few documents") for note in self.notes)
         documents = self.columns.get("documents")
         return documents is not None and bool((np.asarray(documents) < FEW).any())
 

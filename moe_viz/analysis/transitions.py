@@ -8,7 +8,15 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
-from .statistics import holm, interval, ratio, resamples, shares, sign_flips
+from .statistics import (
+    REPEATS,
+    corrected,
+    interval,
+    ratio,
+    resamples,
+    shares,
+    standardised_flips,
+)
 
 
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
@@ -16,8 +24,8 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
 
     Baselines: `matched`, the share that the next layer's expert has anyway, and `shuffled`, each
     document's tokens paired at random (its exact expectation); `p` compares with `shuffled` (sign
-    flips over documents, Holm-corrected over layers and experts). Columns: layer, expert, next,
-    share, low, high, matched, shuffled, p, tokens, documents.
+    flips over documents, corrected over all layers and experts by the largest). Columns: layer,
+    expert, next, share, low, high, matched, shuffled, p, tokens, documents.
 
     Both tokens of expert 0 go on to expert 3:
 
@@ -30,12 +38,13 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
     L, E, _ = docs.shape
     if L < 2:
         raise InputError("A transition is between two layers, and this trace has one.")
-    drawn = resamples(docs.units, rng)
+    drawn = resamples(docs.units, rng, strata=docs.strata)
     numbers = docs.trace.layers
     follows = [n for n in range(L - 1) if numbers[n + 1] == numbers[n] + 1]
     if not follows:
         raise InputError(f"No two layers of this trace follow each other: {numbers}.")
-    parts = []
+    signs = rng.choice((-1.0, 1.0), (REPEATS, len(docs)))
+    highest, parts = np.zeros(REPEATS), []
     for n in follows:
         counts = _moves(docs, n).astype(np.float64)  # (N, E, E)
         before, after = counts.sum(2), counts.sum(1)  # (N, E) each
@@ -43,7 +52,9 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         expected = before[:, :, None] * after[:, None, :] / tokens
         from_ = before.sum(0)[:, None]
         values = ratio(np.tensordot(drawn, counts, 1), (drawn @ before)[:, :, None])
-        low, high = interval(values, len(docs))
+        low, high = interval(values, docs.independent)
+        observed, largest = standardised_flips(counts - expected, signs)
+        highest = np.maximum(highest, largest)
         parts.append(
             {
                 "share": ratio(counts.sum(0), from_),
@@ -51,7 +62,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
                 "high": high,
                 "matched": np.broadcast_to(shares(after.sum(0)), (E, E)),
                 "shuffled": ratio(expected.sum(0), from_),
-                "p": sign_flips(counts - expected, rng),
+                "p": observed,
                 "tokens": np.broadcast_to(from_.astype(np.int64), (E, E)),
             }
         )
@@ -61,11 +72,11 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         "next": np.tile(np.arange(E), E * len(follows)),
         **{name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]},
     }
-    columns["p"] = holm(columns["p"])
+    columns["p"] = corrected(columns["p"], highest)
     columns["documents"] = np.full(len(columns["p"]), len(docs))
     counted = "tokens whose first choice is the expert"
     title = docs.trace.provenance.title
-    return Finding("transitions", title, counted, columns, docs.few(len(docs)))
+    return Finding("transitions", title, counted, columns, docs.few(docs.independent))
 
 
 def paths(trace: Trace | Documents, top: int = 20) -> Finding:
@@ -101,7 +112,8 @@ def paths(trace: Trace | Documents, top: int = 20) -> Finding:
         "independent": loads[np.arange(L), chosen].prod(axis=1),
         "documents": np.array([len(np.unique(document[which == n])) for n in best]),
     }
-    return Finding("paths", docs.trace.provenance.title, "tokens", columns)
+    few = docs.few(docs.independent)
+    return Finding("paths", docs.trace.provenance.title, "tokens", columns, few)
 
 
 def _moves(docs: Documents, n: int) -> np.ndarray:

@@ -82,7 +82,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
     }
     counted = f"first choices of tokens seen at least {minimum} times, each token counting once"
     title = docs.trace.provenance.title
-    return Finding("vocabulary specialisation", title, counted, columns, docs.few(len(docs)))
+    return Finding("vocabulary specialisation", title, counted, columns, docs.few(docs.independent))
 
 
 def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Finding:
@@ -117,7 +117,9 @@ def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Findi
         "documents": spread[order],
     }
     title = docs.trace.provenance.title
-    return Finding(f"favourite experts, layer {layer}", title, "occurrences of the token", columns)
+    few = docs.few(docs.independent)
+    name, counted = f"favourite experts, layer {layer}", "occurrences of the token"
+    return Finding(name, title, counted, columns, few)
 
 
 def _favourite(counts: np.ndarray, frequent: np.ndarray) -> float:
