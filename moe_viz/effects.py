@@ -7,6 +7,7 @@ each pass goes on from its own.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from .analysis.finding import Finding
 from .analysis.statistics import holm, interval, ratio, resamples, sign_flips
 from .config import MixtralConfig
 from .errors import InputError, PlacementError
-from .intervene import intervened
+from .intervene import check, intervened
 from .intervention import Intervention
 from .ledger import ledger
 from .model import Mixtral, initialise
@@ -48,8 +49,8 @@ def untrained_twin(model: Mixtral, seed: int = STEP_0) -> Mixtral:
     if needed > there:
         raise PlacementError(
             f"The untrained twin of {model.config.name} takes {needed / 2**30:.1f} GiB, and "
-            f"{there / 2**30:.1f} GiB are free. Take a twin of fewer layers: "
-            "untrained_twin of a smaller config, or a machine with more memory."
+            f"{there / 2**30:.1f} GiB are free. Take the twin of a smaller model, or a machine "
+            "with more memory."
         )
     twin = initialise(Mixtral(model.config), seed).requires_grad_(False)
     twin.tokenizer = model.tokenizer
@@ -82,7 +83,7 @@ def effects(
     without it, every expert of every layer is ablated in turn (the damage matrix). Loss is the mean
     cross-entropy of all tokens that something precedes. Columns: intervention, layer and expert
     (−1 unless one expert is ablated), label, loss (without), change, low, high, p (sign flips over
-    documents, Holm-corrected over interventions), tokens, documents.
+    documents, those of one text together, Holm-corrected over interventions), tokens, documents.
 
     >>> import moe_viz as mv
     >>> model = mv.load("8x7m")
@@ -91,31 +92,26 @@ def effects(
     (['top-1'], True)
     """
     asked = each_expert(model.config) if interventions is None else interventions
-    changes = {
-        name: change if isinstance(change, Intervention) else Intervention.of(**change)
-        for name, change in asked.items()
-    }
-    if not changes:
-        raise InputError("There is no intervention to try: name at least one.")
+    changes = _named(asked)
     for change in changes.values():
-        change.check(model.config)
+        check(change, model.config)
     base = record(model, texts, labels=labels, loss=True)
     assert base.loss is not None
     token_ids = torch.tensor(base.token_ids, dtype=torch.int64)
     losses = {name: torch.full((len(base),), torch.nan) for name in changes}
-    needed = {change.first_layer for change in changes.values()}
+    begin = {name: first_layer(change) for name, change in changes.items()}
     with torch.inference_mode(), progress_bar("interventions", len(changes)) as bar:
         for first, group in prompt_batches(base.prompts):
             rows = slice(group[0].start, group[-1].stop)
             sizes = [p.stop - p.start for p in group]
             index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
             ids = token_ids[rows]
-            states = _states(model, ids, sizes, index, needed)
+            states = _states(model, ids, sizes, index, set(begin.values()))
             for name, change in changes.items():
                 with intervened(model, change):
-                    *_, (_, x) = model.sweep(
-                        ids, sizes, index=index, resume=states[change.first_layer]
-                    )
+                    start = states[begin[name]]
+                    # Of all layers' hidden states only the last are kept.
+                    ((_, x),) = deque(model.sweep(ids, sizes, index=index, resume=start), maxlen=1)
                     losses[name][rows] = token_losses(model, x, ids, sizes)
                 bar.update(len(ids) / len(base))
     docs = Documents(base)
@@ -128,6 +124,38 @@ def effects(
     before = np.bincount(document[counted], base.loss[counted], N)
     after = [np.bincount(document[counted], v.numpy()[counted], N) for v in losses.values()]
     return _summed(docs, changes, before, np.array(after), tokens, seed)
+
+
+def _named(asked: Any) -> dict[str, Intervention]:
+    """The interventions by name, from what `effects` is given."""
+    if not isinstance(asked, Mapping):
+        raise InputError(
+            "interventions maps names to what intervene takes, {'top-1': {'top_k': 1}}; found "
+            f"{type(asked).__name__}."
+        )
+    changes = {}
+    for name, change in asked.items():
+        if not isinstance(change, Intervention | Mapping):
+            raise InputError(f"{name}: expected a mapping, {{'top_k': 1}}, found {change!r:.80}.")
+        changes[str(name)] = (
+            change if isinstance(change, Intervention) else Intervention.of(**change)
+        )
+    if not changes:
+        raise InputError("There is no intervention to try: name at least one.")
+    return changes
+
+
+def first_layer(change: Intervention) -> int:
+    """The first layer that an intervention can change; all before it are as without.
+
+    >>> first_layer(Intervention.of(ablate=[(3, 1)])), first_layer(Intervention.of(top_k=1))
+    (3, 0)
+    """
+    named = [layer for layer, *_ in (*change.ablate, *change.force, *change.swap)]
+    everywhere = change.top_k is not None or change.temperature is not None
+    if everywhere or change.uniform_gates or change.random is not None:
+        named.append(0)
+    return max(min(named, default=0), min(change.layers or (0,)))
 
 
 def _states(
@@ -161,9 +189,13 @@ def _summed(
         if not len(members):
             continue
         difference = (after - before)[:, members].T  # (n, interventions)
-        n, drawn = tokens[members], resamples(docs.units[members], rng)
+        n, units = tokens[members], docs.units[members]
+        drawn = resamples(units, rng)
         low, high = interval(ratio(drawn @ difference, (drawn @ n)[:, None]), len(members))
-        p = holm(sign_flips(difference, rng))
+        _, unit = np.unique(units, return_inverse=True)
+        together = np.zeros((unit.max() + 1, len(changes)))
+        np.add.at(together, unit, difference)
+        p = holm(sign_flips(together, rng))
         for i, (intervention, change) in enumerate(changes.items()):
             layer, expert = change.ablate[0] if len(change.ablate) == 1 else (-1, -1)
             rows.append(

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from .intervention import Expert, Intervention
+from .config import MixtralConfig
+from .errors import InputError
+from .intervention import FORMS, Expert, Intervention, experts_at
 from .model import Mixtral
 
 
@@ -30,7 +32,7 @@ def intervene(
     tokens: Sequence[int] | None = None,
     prompts: Sequence[int] | None = None,
 ) -> AbstractContextManager[Mixtral]:
-    """Route otherwise within a `with` block; blocks compose, the inner one on the outer's result.
+    """Route otherwise within a `with` block.
 
     - `ablate=[(layer, expert), …]`: these experts are never used. Their tokens go to the next best
       (`instead="next best"`: as if the router's logit were −∞) or the slot stays empty
@@ -46,6 +48,10 @@ def intervene(
     `layers`, `tokens` (rows of the recording) and `prompts` (numbers) bound all of these. The
     logits in a trace stay what the router said; experts and gates are what was executed.
 
+    Blocks compose, the inner one on the outer's result. What is ablated outside is never used
+    inside. An inner `top_k` chooses anew, by score: it keeps a swap, a temperature and random
+    experts, and undoes forced ones, uniform gates and empty slots.
+
     Raises `InputError` for what the model does not have.
 
     >>> import moe_viz as mv
@@ -56,7 +62,7 @@ def intervene(
     (False, ('ablated 2/5 (next best instead)',))
     """
     change = Intervention.of(
-        ablate=list(ablate), instead=instead, force=list(force), swap=list(swap), top_k=top_k,
+        ablate=ablate, instead=instead, force=force, swap=swap, top_k=top_k,
         temperature=temperature, uniform_gates=uniform_gates, random=random,
         layers=layers, tokens=tokens, prompts=prompts,
     )  # fmt: skip
@@ -67,7 +73,7 @@ def intervene(
 def intervened(model: Mixtral, *changes: Intervention) -> Iterator[Mixtral]:
     """The same for interventions that are there already, in their order."""
     for change in changes:
-        change.check(model.config)
+        check(change, model.config)
     before = model.provenance
     stamped = (*before.interventions, *map(str, changes))
     model.provenance = replace(before, interventions=stamped)
@@ -76,3 +82,39 @@ def intervened(model: Mixtral, *changes: Intervention) -> Iterator[Mixtral]:
             yield model
     finally:
         model.provenance = before
+
+
+def check(change: Intervention, config: MixtralConfig) -> None:
+    """Raise `InputError` for what a model of this config does not have."""
+    L, E = config.layers, config.experts
+    if change.instead not in ("next best", "nothing"):
+        raise InputError(f"instead must be 'next best' or 'nothing', found {change.instead!r}.")
+    if change.top_k is not None and not 1 <= change.top_k <= E:
+        raise InputError(f"top_k must lie in 1 … {E}, found {change.top_k}.")
+    if change.temperature is not None and not 1e-3 <= change.temperature <= 1e6:
+        raise InputError(f"temperature must lie in 0.001 … 1000000, found {change.temperature}.")
+    if change.layers is not None and not set(change.layers) <= set(range(L)):
+        raise InputError(f"layers must lie in 0 … {L - 1}, found {list(change.layers)}.")
+    for name, form in FORMS.items():
+        bounds = [L, *[E] * form.count("expert")]
+        for item in getattr(change, name):
+            if len(item) != len(bounds) or any(
+                not 0 <= n < bound for n, bound in zip(item, bounds, strict=True)
+            ):
+                raise InputError(
+                    f"{name} takes {form} with layers 0 … {L - 1} and experts 0 … {E - 1}, "
+                    f"found {item}."
+                )
+    k = config.experts_per_token if change.top_k is None else change.top_k
+    for layer in range(L):
+        gone, forced = set(experts_at(layer, change.ablate)), set(experts_at(layer, change.force))
+        if change.instead == "next best" and E - len(gone) < k:
+            raise InputError(
+                f"Without {len(gone)} of its {E} experts, layer {layer} cannot choose {k}. "
+                "Ablate fewer, or say instead='nothing'."
+            )
+        if len(forced) > k or gone & forced:
+            raise InputError(
+                f"Layer {layer} chooses {k} experts; forced are {sorted(forced)}, ablated "
+                f"{sorted(gone)}. Force at most {k}, and none that is ablated."
+            )

@@ -6,18 +6,19 @@ attaches these hooks, and stamps what is recorded meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from .config import MixtralConfig
 from .errors import InputError
 from .routing import Routing
 
 Expert = tuple[int, int]  # layer, expert
+FORMS = {"ablate": "(layer, expert)", "force": "(layer, expert)", "swap": "(layer, expert, expert)"}
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,28 @@ class Intervention:
 
     @staticmethod
     def of(**asked: Any) -> Intervention:
-        """From lists as well as tuples."""
+        """From lists as well as tuples; raises `InputError` for what is no number or no list."""
         known = [field.name for field in fields(Intervention)]
         if unknown := set(asked) - set(known):
             raise InputError(
                 f"There is no intervention {', '.join(sorted(unknown))}; there are "
                 f"{', '.join(known)}."
             )
-        listed: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list | range) else v for n, v in asked.items()
-        }
-        for name in ("ablate", "force", "swap"):
-            listed[name] = tuple(tuple(int(n) for n in item) for item in listed.get(name, ()))
-        return Intervention(**listed)
+        checked = dict(asked)
+        for name, form in FORMS.items():
+            items = _listed(name, asked.get(name, ()), f"a list of {form}")
+            checked[name] = tuple(_numbers(name, item, form) for item in items)
+        for name in ("layers", "tokens", "prompts"):
+            if asked.get(name) is not None:
+                checked[name] = _numbers(name, asked[name], "a list of whole numbers")
+        kinds = {"top_k": Integral, "random": Integral, "temperature": Real}
+        for name, kind in kinds.items():
+            if asked.get(name) is not None and not _is(asked[name], kind):
+                whole = "whole " if kind is Integral else ""
+                raise InputError(f"{name} takes a {whole}number, found {asked[name]!r}.")
+        if not isinstance(uniform := asked.get("uniform_gates", False), bool):
+            raise InputError(f"uniform_gates takes True or False, found {uniform!r}.")
+        return Intervention(**checked)
 
     def __str__(self) -> str:
         """What stands on every figure.
@@ -75,7 +85,7 @@ class Intervention:
         if self.uniform_gates:
             parts.append("uniform gates")
         where = [
-            f"{name} {', '.join(map(str, chosen[:8]))}{' …' if len(chosen) > 8 else ''}"
+            f"{name} {', '.join(map(str, chosen[:8])) or 'none'}{' …' if len(chosen) > 8 else ''}"
             for name in ("layers", "tokens", "prompts")
             if (chosen := getattr(self, name)) is not None
         ]
@@ -83,124 +93,89 @@ class Intervention:
             f" in {', '.join(where)}" if where else ""
         )
 
-    @property
-    def first_layer(self) -> int:
-        """The first layer that it can change; all before it are as without."""
-        named = [layer for layer, *_ in (*self.ablate, *self.force, *self.swap)]
-        everywhere = self.top_k is not None or self.temperature is not None
-        if everywhere or self.uniform_gates or self.random is not None:
-            named.append(0)
-        return max(min(named, default=0), min(self.layers or (0,)))
-
-    def check(self, config: MixtralConfig) -> None:
-        """Raise `InputError` for what a model of this config does not have."""
-        L, E = config.layers, config.experts
-        for name in ("ablate", "force", "swap"):
-            for layer, *experts in getattr(self, name):
-                wanted = 2 if name == "swap" else 1
-                if (
-                    len(experts) != wanted
-                    or not 0 <= layer < L
-                    or not set(experts) <= set(range(E))
-                ):
-                    form = "(layer, expert, expert)" if wanted == 2 else "(layer, expert)"
-                    raise InputError(
-                        f"{name} takes {form} with layers 0 … {L - 1} and experts 0 … {E - 1}, "
-                        f"found {(layer, *experts)}."
-                    )
-        for layer in range(L):
-            gone = {e for at, e in self.ablate if at == layer}
-            forced = {e for at, e in self.force if at == layer}
-            k = config.experts_per_token if self.top_k is None else self.top_k
-            if self.instead == "next best" and E - len(gone) < k:
-                raise InputError(
-                    f"Without {len(gone)} of its {E} experts, layer {layer} cannot choose {k}. "
-                    "Ablate fewer, or say instead='nothing'."
-                )
-            if len(forced) > k or gone & forced:
-                raise InputError(
-                    f"Layer {layer} chooses {k} experts; forced are {sorted(forced)}, ablated "
-                    f"{sorted(gone)}. Force at most {k}, and none that is ablated."
-                )
-        if self.instead not in ("next best", "nothing"):
-            raise InputError(f"instead must be 'next best' or 'nothing', found {self.instead!r}.")
-        if self.top_k is not None and not 1 <= self.top_k <= E:
-            raise InputError(f"top_k must lie in 1 … {E}, found {self.top_k}.")
-        if self.temperature is not None and not 1e-3 <= self.temperature <= 1e6:
-            raise InputError(f"temperature must lie in 0.001 … 1000000, found {self.temperature}.")
-        if self.layers is not None and not set(self.layers) <= set(range(L)):
-            raise InputError(f"layers must lie in 0 … {L - 1}, found {list(self.layers)}.")
-
     def __call__(self, routing: Routing) -> Routing | None:
         """The decision to execute instead; None where it stands."""
         if self.layers is not None and routing.layer not in self.layers:
             return None
         changed = routing
-        for change in (self._ablated, self._chosen, self._randomised, self._swapped, self._gated):
+        for change in (
+            self._swapped, self._ablated, self._chosen, self._randomised, self._gated, self._emptied
+        ):  # fmt: skip
             changed = change(changed)
         return None if changed is routing else self._only_where_asked(changed, routing)
 
-    def _ablated(self, routing: Routing) -> Routing:
-        gone = [expert for layer, expert in self.ablate if layer == routing.layer]
-        if not gone:
+    def _swapped(self, routing: Routing) -> Routing:
+        """Other networks behind the same scores; one that is ablated already stays away."""
+        place = experts = list(range(routing.logits.shape[1]))
+        for layer, a, b in self.swap:
+            if layer == routing.layer:  # the network that tokens for each expert go to
+                place = [b if e == a else a if e == b else e for e in place]
+        if place == experts:
             return routing
-        banned = torch.tensor(gone, device=routing.logits.device)
-        scores = routing.scores.index_fill(1, banned, -torch.inf)
-        hit = torch.isin(routing.experts, banned)  # (T, k)
-        if (
-            self.instead == "nothing"
-        ):  # the other experts keep their gates: only its part is missing
-            return replace(
-                routing,
-                experts=routing.experts.masked_fill(hit, -1),
-                gates=routing.gates.masked_fill(hit, 0),
-                altered=scores,
-            )
-        best = best_of(replace(routing, altered=scores), routing.experts.shape[1])
+        there = torch.tensor([*place, -1], device=routing.logits.device)  # and −1 stays −1
+        gone = routing.scores == -torch.inf
+        scores = routing.scores[:, there[:-1].argsort()].masked_fill(gone, -torch.inf)
+        moved = replace(routing, experts=there[routing.experts], altered=scores)
+        return _without(moved, gone)
+
+    def _ablated(self, routing: Routing) -> Routing:
+        """The next best in the place of what is ablated."""
+        gone = _mask(experts_at(routing.layer, self.ablate), routing)
+        if gone is None or self.instead == "nothing":
+            return routing
+        scores, chosen = routing.scores.masked_fill(gone, -torch.inf), routing.experts
+        everyone = torch.arange(gone.shape[1], device=gone.device)
+        kept = (chosen[:, :, None] == everyone).any(1) & ~gone
+        best = best_of(replace(routing, altered=scores), chosen.shape[1], kept, refill=True)
         # A token that did not go there keeps its decision, bit for bit.
-        rows = hit.any(1, keepdim=True)
+        hit = _members(gone, chosen).any(1, keepdim=True)
         return replace(
-            routing,
-            experts=torch.where(rows, best.experts, routing.experts),
-            gates=torch.where(rows, best.gates, routing.gates),
-            altered=scores,
+            best,
+            experts=torch.where(hit, best.experts, chosen),
+            gates=torch.where(hit, best.gates, routing.gates),
         )
 
     def _chosen(self, routing: Routing) -> Routing:
         """Another k, experts that must be among the chosen, another temperature."""
-        forced = [expert for layer, expert in self.force if layer == routing.layer]
-        if self.temperature is not None:
+        forced = _mask(experts_at(routing.layer, self.force), routing)
+        if self.temperature not in (None, 1):
             routing = replace(routing, altered=routing.scores / self.temperature)
-        elif self.top_k is None and not forced:
+            if self.top_k is None and forced is None:  # the same experts, by other gates
+                return _same_share(routing.with_experts(routing.experts), routing)
+        if self.top_k is not None:
+            return best_of(routing, self.top_k, forced)
+        if forced is None:
             return routing
-        if self.top_k is None and not forced:  # the same experts, by other gates
-            return routing.with_experts(routing.experts)
-        k = routing.experts.shape[1] if self.top_k is None else self.top_k
-        return best_of(routing, k, forced)
+        slots = max(routing.experts.shape[1], int(forced[0].sum()))
+        return best_of(routing, slots, forced, refill=True)
 
     def _randomised(self, routing: Routing) -> Routing:
-        """Other experts at random, behind the same gates; never one whose score is −∞."""
+        """Other experts at random, behind the same scores; never one whose score is −∞."""
         if self.random is None:
             return routing
-        E = routing.logits.shape[1]
+        k, E = routing.experts.shape[1], routing.logits.shape[1]
         lots = drawn_lots(self.random, routing.layer, routing.tokens, E)
-        lots = lots.masked_fill(routing.scores == -torch.inf, -1)
-        experts = lots.topk(routing.experts.shape[1]).indices
-        return replace(routing, experts=experts.masked_fill(routing.experts < 0, -1))
-
-    def _swapped(self, routing: Routing) -> Routing:
-        for layer, a, b in self.swap:
-            if layer == routing.layer and a != b:
-                experts = routing.experts
-                other = torch.where(experts == a, b, torch.where(experts == b, a, experts))
-                routing = replace(routing, experts=other)
-        return routing
+        gone = routing.scores == -torch.inf
+        order = lots.masked_fill(gone, -1).argsort(dim=1, descending=True)  # (T, E)
+        ranked = routing.scores.sort(dim=1, descending=True).values
+        experts = order[:, :k].masked_fill(routing.experts < 0, -1)
+        altered = torch.empty_like(ranked).scatter(1, order, ranked)
+        return _without(replace(routing, experts=experts, altered=altered), gone)
 
     def _gated(self, routing: Routing) -> Routing:
         if not self.uniform_gates:
             return routing
         used = (routing.experts >= 0).float()
-        return replace(routing, gates=used / used.sum(1, keepdim=True).clamp(min=1))
+        gates = used / used.sum(1, keepdim=True).clamp(min=1)
+        return _same_share(replace(routing, gates=gates), routing)
+
+    def _emptied(self, routing: Routing) -> Routing:
+        """Nothing in the place of what is ablated: the other experts keep their gates."""
+        gone = _mask(experts_at(routing.layer, self.ablate), routing)
+        if gone is None or self.instead == "next best":
+            return routing
+        altered = routing.scores.masked_fill(gone, -torch.inf)
+        return _without(replace(routing, altered=altered), gone)
 
     def _only_where_asked(self, changed: Routing, before: Routing) -> Routing:
         """The change for these tokens and prompts alone."""
@@ -209,7 +184,7 @@ class Intervention:
         rows = torch.ones_like(before.tokens, dtype=torch.bool)
         for asked, there in ((self.tokens, before.tokens), (self.prompts, before.prompt)):
             if asked is not None:
-                rows &= torch.isin(there, torch.tensor(asked, device=there.device))
+                rows &= torch.isin(there, there.new_tensor(asked))
         k = max(changed.experts.shape[1], before.experts.shape[1])
         wide = [_widened(routing, k) for routing in (changed, before)]
         experts, gates = (
@@ -219,17 +194,76 @@ class Intervention:
         return replace(changed, experts=experts, gates=gates, altered=altered)
 
 
-def best_of(routing: Routing, k: int, forced: Sequence[int] = ()) -> Routing:
-    """The k best experts by score, the forced ones among them, strongest first."""
-    ranks = routing.scores
-    if forced:
-        ranks = ranks.index_fill(1, torch.tensor(forced, device=ranks.device), torch.inf)
-    experts = ranks.topk(k).indices
-    if forced:  # strongest first, by the scores themselves
-        order = routing.scores.gather(1, experts).sort(descending=True, stable=True).indices
-        experts = experts.gather(1, order)
-    gone = routing.scores.gather(1, experts) == -torch.inf  # ablated, and nothing better is left
-    return routing.with_experts(experts.masked_fill(gone, -1))
+def best_of(routing: Routing, k: int, kept: Tensor | None = None, refill: bool = False) -> Routing:
+    """The k best experts by score, strongest first, with those to be `kept` (T, E) among them.
+
+    What is ablated (score −∞) is never chosen. With `refill`, no more slots are used than before,
+    and what an empty one leaves to the layer's output stays missing.
+    """
+    scores = ranks = routing.scores
+    if kept is not None:
+        ranks = scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
+    ranked, experts = ranks.topk(k)
+    if refill:
+        room = (routing.experts >= 0).sum(1, keepdim=True)
+        late = torch.arange(k, device=scores.device) >= room
+        experts = experts.masked_fill(late & (ranked < torch.inf), -1)
+    experts = experts.masked_fill(ranked == -torch.inf, -1)
+    if kept is not None:  # strongest first, by the scores themselves
+        strength = scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
+        experts = experts.gather(1, strength.sort(dim=1, descending=True, stable=True).indices)
+    best = routing.with_experts(experts)
+    return _same_share(best, routing) if refill else best
+
+
+def _same_share(changed: Routing, before: Routing) -> Routing:
+    """Where a slot was left empty, gates that add up to what they did before."""
+    empty = (before.experts < 0).any(1, keepdim=True)
+    share = before.gates.sum(1, keepdim=True)
+    return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))
+
+
+def _without(routing: Routing, gone: Tensor) -> Routing:
+    """The same, with the slots of experts that are `gone` (T, E) left empty."""
+    hit = _members(gone, routing.experts)
+    experts, gates = routing.experts.masked_fill(hit, -1), routing.gates.masked_fill(hit, 0)
+    return replace(routing, experts=experts, gates=gates.masked_fill(experts < 0, 0))
+
+
+def _members(mask: Tensor, experts: Tensor) -> Tensor:
+    """Which of these experts (T, k) the mask (T, E) holds."""
+    return mask.gather(1, experts.clamp(min=0)) & (experts >= 0)
+
+
+def _mask(experts: Sequence[int], routing: Routing) -> Tensor | None:
+    """These experts as a mask (T, E); None where there are none."""
+    if not experts:
+        return None
+    mask = torch.zeros_like(routing.logits, dtype=torch.bool)
+    mask[:, list(experts)] = True
+    return mask
+
+
+def experts_at(layer: int, experts: Iterable[Expert]) -> list[int]:
+    """Those of one layer."""
+    return [expert for where, expert in experts if where == layer]
+
+
+def _listed(name: str, value: Any, form: str) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InputError(f"{name} takes {form}, found {value!r}.")
+    return tuple(value)
+
+
+def _numbers(name: str, value: Any, form: str) -> tuple[int, ...]:
+    items = _listed(name, value, form)
+    if not all(_is(n, Integral) for n in items):
+        raise InputError(f"{name} takes {form}, found {value!r}.")
+    return tuple(int(n) for n in items)
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def drawn_lots(seed: int, layer: int, tokens: Tensor, E: int) -> Tensor:

@@ -132,12 +132,12 @@ def coloured(code: str) -> str:
 
 
 @cache
-def code_style() -> str:
-    """The style sheet of coloured code, for light and dark."""
+def code_style(dark: bool = True) -> str:
+    """The style sheet of coloured code, for light and (where the page can be) dark."""
     formatter = _needed("pygments.formatters").HtmlFormatter
     light = formatter(style="default").get_style_defs(".code")
-    dark = formatter(style="github-dark").get_style_defs(".code")
-    both = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    night = formatter(style="github-dark").get_style_defs(".code") if dark else ""
+    both = f"{light}\n@media (prefers-color-scheme: dark) {{\n{night}\n}}"
     return re.sub(r"^.*\bbackground: ?#[0-9a-f]+ ?;?.*$", "", both, flags=re.M | re.I)
 
 

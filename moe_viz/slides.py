@@ -48,11 +48,12 @@ def save_slides(
     body = "\n".join(_stack(stack) for stacks in groups for stack in stacks)
     body, plotly = without_plotly(body)
     body = body.replace('class="moe-viz"', 'class="moe-viz" data-scale="1.5"')
-    style = "\n".join([_reveal("dist/reveal.css"), code_style(), _own("slides.css")])
+    style = "\n".join([_reveal("dist/reveal.css"), code_style(dark=False), _own("slides.css")])
     scripts = "\n".join(
         f"<script>{_safe(_reveal(name))}</script>"
         for name in ("dist/reveal.js", "plugin/notes/notes.js")
     )
+    # The deck's ground is light, whatever the system's: `data-jp-theme-light` tells the pictures.
     html = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -64,7 +65,7 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 <title>{escape(" · ".join(titles))}</title>
 <style>{style}</style>
 </head>
-<body>
+<body data-jp-theme-light="true">
 {plotly}{scripts}
 <div class="reveal"><div class="slides">
 {body}
@@ -72,7 +73,7 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 <script>
 Reveal.initialize({{
   width: {WIDTH}, height: {HEIGHT}, margin: 0.03, center: false, hash: true, slideNumber: "c/t",
-  transition: "none", plugins: [RevealNotes], pdfSeparateFragments: false,
+  transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
 }});
 </script>
 </body>
@@ -149,8 +150,22 @@ def _headed(piece: Piece) -> Piece:
 
 
 def _stack(stack: list[list[Piece]]) -> str:
-    slides = [f"<section>{''.join(map(_shown, slide))}</section>" for slide in stack]
+    slides = [f"<section>{_slide(slide)}</section>" for slide in stack]
     return slides[0] if len(slides) == 1 else f"<section>{''.join(slides)}</section>"
+
+
+def _slide(slide: list[Piece]) -> str:
+    """The cells of a slide; those that say nothing of themselves appear with the one before."""
+    html, inside = [], False
+    for piece in slide:
+        if inside and piece.slide in ("fragment", "notes"):
+            html.append("</div>")
+            inside = False
+        if piece.slide == "fragment":
+            html.append('<div class="fragment">')
+            inside = True
+        html.append(_shown(piece))
+    return "".join(html) + ("</div>" if inside else "")
 
 
 def _shown(piece: Piece) -> str:
@@ -163,7 +178,7 @@ def _shown(piece: Piece) -> str:
         if code and "show_code" not in piece.tags:
             code = f"<details class=fold><summary>code</summary>{code}</details>"
         html = code + piece.outputs
-    return f'<div class="fragment">{html}</div>' if piece.slide == "fragment" else html
+    return html
 
 
 def _read(piece: Piece) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -26,6 +27,7 @@ from .fallback import fallback
 from .pack import NOTEBOOK, fitting, pack
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
+SCALES = 0.5, 3.0  # least and most
 
 if TYPE_CHECKING:
     from ..live import LivePrompt
@@ -42,6 +44,7 @@ class Explorer:
     token: int | None = None
     mode: str = "first"
     other: Trace | None = None  # another run of the same tokens
+    scale: float = 1.0  # of all type
 
     def __post_init__(self) -> None:
         if not isinstance(self.trace, Trace):
@@ -55,6 +58,11 @@ class Explorer:
             shown = self.trace.prompts[self.prompt]
             _within("token", self.token, range(shown.stop - shown.start))
         _within("mode", self.mode, MODES)
+        if not (isinstance(self.scale, Real) and SCALES[0] <= self.scale <= SCALES[1]):
+            raise InputError(
+                f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
+                f"found {self.scale!r}."
+            )
         if self.other is not None:
             _check_same_tokens(self.trace, self.other)
         elif self.mode == "agreement":
@@ -82,6 +90,7 @@ class Explorer:
             "token": None if self.token is None else start + self.token,
             "mode": self.mode,
             "page": page,
+            "scale": float(self.scale),
         }
         name = f"moe-viz-{uuid.uuid4().hex[:12]}"
         other = None if left_out else self.other
@@ -103,6 +112,7 @@ def explore(
     layer: int | None = None,
     token: int | None = None,
     mode: str = "first",
+    scale: float = 1.0,
 ) -> Explorer: ...
 
 
@@ -116,6 +126,7 @@ def explore(
     layer: int | None = None,
     token: int | None = None,
     mode: str = "first",
+    scale: float = 1.0,
 ) -> Explorer | LivePrompt:
     """An interactive picture of a trace, opened at a prompt, layer and token.
 
@@ -123,6 +134,7 @@ def explore(
     model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
     its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, of two traces of
     the same tokens, their `agreement`. Two prompts, or two labels, are compared in the picture.
+    `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
     typed there.
@@ -133,7 +145,7 @@ def explore(
         from ..live import LivePrompt
 
         return LivePrompt(trace)  # type: ignore[arg-type]
-    return _explorer(trace, prompt, layer, token, mode)
+    return _explorer(trace, prompt, layer, token, mode, scale)
 
 
 def _explorer(
@@ -142,12 +154,13 @@ def _explorer(
     layer: int | None = None,
     token: int | None = None,
     mode: str = "first",
+    scale: float = 1.0,
 ) -> Explorer:
     two = isinstance(trace, list | tuple) and len(trace) == 2
     first: Any = trace[0] if two else trace
     other = trace[1] if two else None
     top = first.layers[0] if isinstance(first, Trace) else 0
-    return Explorer(first, prompt, top if layer is None else layer, token, mode, other)
+    return Explorer(first, prompt, top if layer is None else layer, token, mode, other, scale)
 
 
 def save_page(
@@ -158,9 +171,10 @@ def save_page(
 ) -> Path:
     """Write the picture as one HTML file that needs no network and no kernel.
 
-    `opening` is what `explore` takes: prompt, layer, token, mode. The address of the opened page
-    says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can be linked
-    to. Raises `OutputError` where the file cannot be written; what stood there before is kept then.
+    `opening` is what `explore` takes: prompt, layer, token, mode, scale. The address of the opened
+    page says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can be
+    linked to, and larger with `&scale=2`. Raises `OutputError` where the file cannot be written;
+    what stood there before is kept then.
     """
     page = page_of(trace, title, **opening)
     path = Path(path)
@@ -173,6 +187,7 @@ def save_page(
 def page_of(trace: Trace | Sequence[Trace], title: str | None = None, **opening: Any) -> str:
     """The picture as a whole page; see `save_page`."""
     explorer = _explorer(trace, **opening)
+    room = round(1600 * max(1, explorer.scale))  # larger type takes a wider window
     heading = escape(title or f"How {explorer.trace.provenance.model} routes each token")
     # The policy makes "offline" a property of the page: nothing can be fetched from anywhere.
     return f"""<!doctype html>
@@ -187,7 +202,7 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <style>
 html {{ color-scheme: light dark; background: light-dark({palette.LIGHT.ground}, \
 {palette.DARK.ground}); }}
-body {{ margin: 0; padding: 16px; max-width: 1600px; margin-inline: auto; box-sizing: border-box; }}
+body {{ margin: 0 auto; padding: 16px; max-width: {room}px; box-sizing: border-box; }}
 </style>
 </head>
 <body>

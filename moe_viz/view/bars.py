@@ -45,7 +45,7 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
         figure.layout[f"yaxis{n + 1}"].update(
             range=[0, float(np.nanmax(found["high"] if not np.isnan(found["high"]).all()
                                       else found["share"])) * 1.05],
-            tickformat=".0%",
+            tickformat=".0%", showticklabels=n % columns == 0,  # one range, said once a row
         )  # fmt: skip
     figure.layout.shapes = [
         {"type": "line", "xref": f"x{number} domain", "x0": 0, "x1": 1, "yref": f"y{number}",
@@ -54,12 +54,12 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
         for number in ["", *range(2, len(labels) + 1)]
     ]  # fmt: skip
     layer_slider(figure, [(str(layer), bars(layer)) for layer in layers], range(len(labels)))
-    furthest = int(np.abs(found["share"] - found["uniform"]).argmax())
+    furthest = int(np.nanargmax(np.abs(found["share"] - found["uniform"])))
     row = list(found.rows())[furthest]
     sentence = (
         f"Furthest from even routing (dashed, {row['uniform']:.1%}): in layer {row['layer']}, "
-        f"{quoted(row['label'])} sends {row['share']:.1%} of its {row['assignments']:,} "
-        f"assignments to expert {row['expert']}{between(row, '.1%')}."
+        f"{row['share']:.1%} of the {row['assignments']:,} assignments of {quoted(row['label'])} "
+        f"go to expert {row['expert']}{between(row, '.1%')}."
     )
     return Chart(figure, f"{found.name.capitalize()} by label", found.title, sentence, found)
 

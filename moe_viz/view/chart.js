@@ -19,7 +19,7 @@ async function moeVizChart(id, palette) {
   const size = host.closest(".reveal") ? 18 : 13;
   const themed = () => (isDark() ? palette.dark : palette.light);
   const template = () => {
-    const t = themed(), axis = { gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
+    const t = themed(), axis = { automargin: true, title: { standoff: 8 }, gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
     const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
     return { layout: {
       paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, xaxis: axis, yaxis: axis,
@@ -75,6 +75,7 @@ async function moeVizChart(id, palette) {
     });
     // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
     const layout = { ...chart.figure.layout, template: template(), autosize: true, height: plot.offsetHeight };
+    if (layout.legend?.y < 0) layout.legend.y *= chart.figure.layout.height / layout.height; // as many pixels below
     await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);

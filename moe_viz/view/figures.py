@@ -20,7 +20,7 @@ from .matrices import damage_matrix, expert_matrix
 _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "load": load_bars,
     "repetition": by_layer(
-        "share", "Repetition", ".1%", split="what",
+        "share", "Repetition ({what})", ".1%", split="what",
         baselines={"uniform": "uniform", "matched": "matched", "shuffled": "shuffled"},
     ),
     "co-activation": expert_matrix("expert", "other", "matched", "Experts chosen together"),
@@ -33,7 +33,7 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
         baselines={"within": "other passages of one language"},
     ),
     "certainty": by_layer(
-        "mean", "Certainty", ".2f", split="what", baselines={"shuffled": "shuffled"}
+        "mean", "The mean {what}", ".2f", split="what", baselines={"shuffled": "shuffled"}
     ),
     "vocabulary": by_layer(
         "share", "The favourite's share", ".1%",

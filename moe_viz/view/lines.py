@@ -48,25 +48,37 @@ def by_layer(
             _lines(figure, shown, value, form, baselines, n)
         for what in range(whats):
             both = [p for n, p in enumerate(figure.data) if _panel(p) % whats == what]
-            top = max((np.nanmax(np.asarray(t.y, float)) for t in both), default=1)
+            tops = [y for t in both for y in t.y if np.isfinite(y)]
+            top = 1.12 * max(tops, default=1.0)
             for n in range(what, len(panels), whats):
-                figure.layout[f"yaxis{n + 1}"].update(range=[0, float(top) * 1.12], tickformat=form)
-        rows_ = [r for r in found.rows() if np.isfinite(r[value])]
-        best = max(rows_, key=lambda r: r[value])
-        against = ", ".join(
-            f"{name} {best[column]:{form}}" for column, name in baselines.items()
-            if np.isfinite(best[column])
-        )  # fmt: skip
-        who = f"{quoted(best['label'])}, " if "label" in best else ""
-        what = f"{best[split]}: " if split else ""
-        sentence = (
-            f"{ask} is largest in layer {best['layer']} ({who}{what}{best[value]:{form}}"
-            f"{between(best, form)}); beside it {against}."
-        )
+                figure.layout[f"yaxis{n + 1}"].update(range=[0, top], tickformat=form)
+        # Of what is split, the first: a margin in logits and an entropy are not to be compared.
+        first = found if split is None else found.where(**{split: each(found, split)[0]})  # type: ignore[dict-item]
+        sentence = _largest(first, value, form, baselines, ask, split)
         title = f"{found.name.capitalize()} by layer"
         return Chart(figure, title, beside(found, control), sentence, joined(found, control))
 
     return draw
+
+
+def _largest(
+    found: Finding, value: str, form: str, baselines: dict[str, str], ask: str, split: str | None
+) -> str:
+    """The sentence that names the largest number, its interval, and what stands beside it."""
+    rows = [row for row in found.rows() if np.isfinite(row[value])]
+    if not rows:
+        return f"There is nothing to draw: none were counted ({found.counted})."
+    best = max(rows, key=lambda row: row[value])
+    against = ", ".join(
+        f"{name} {best[column]:{form}}" for column, name in baselines.items()
+        if np.isfinite(best[column])
+    )  # fmt: skip
+    named = ask.format(what=best[split]) if split else ask
+    who = f"{quoted(best['label'])}, " if "label" in best else ""
+    return (
+        f"{named} is largest in layer {best['layer']} ({who}{best[value]:{form}}"
+        f"{between(best, form)}); beside it {against}."
+    )
 
 
 def _lines(

@@ -97,10 +97,10 @@ def damage_matrix(found: Finding, control: Finding | None) -> Chart:
             showgrid=False,
             dtick=1 if len(names) < 60 else None,
         )
-    row = max(found.rows(), key=lambda r: r["change"])
+    row = list(found.rows())[int(np.nanargmax(found["change"]))]
     sentence = (
-        f"Most harm: {row['intervention']} raises the loss of {quoted(row['label'])} by "
-        f"{row['change']:.3f} nats per token{between(row, '.3f')}, from {row['loss']:.3f}."
+        f"Most harm: {row['intervention']} changes the loss of {quoted(row['label'])} by "
+        f"{row['change']:+.3f} nats per token{between(row, '.3f')}, from {row['loss']:.3f}."
     )
     title = "Change of loss by intervention and label"
     return Chart(figure, title, beside(found, control), sentence, joined(found, control))

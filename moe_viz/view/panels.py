@@ -24,7 +24,7 @@ def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> An
     """Panels side by side and below each other, axes named x1 y1, x2 y2, … row by row."""
     figure = go.Figure()
     layout: dict[str, Any] = {"height": height, "margin": {"t": 32, "r": 16, "b": 16, "l": 56}}
-    gap_x, gap_y = 0.06, 0.22 / max(rows, 1)
+    gap_x, gap_y = 0.06, min(0.15, 0.4 / rows)  # room for an axis, and for the next panel's title
     wide, tall = (1 - gap_x * (columns - 1)) / columns, (1 - gap_y * (rows - 1)) / rows
     notes = []
     for n, title in enumerate(titles):
@@ -39,7 +39,7 @@ def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> An
         )  # fmt: skip
     figure.update_layout(
         annotations=notes,
-        legend={"orientation": "h", "y": -60 / height, "yanchor": "top"},
+        legend={"orientation": "h", "y": -60 / (height - 100), "yanchor": "top"},  # 60 px below
         **layout,
     )
     return figure

@@ -9,6 +9,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import published
 from ..analysis.documents import Documents
 from ..trace import Trace
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
 
 def report_body(report: Report) -> str:
     """The sections of the page, plotly's script once before them."""
-    trace, parts = report.trace, [plotly_script(), _head(report)]
+    trace, parts, links = report.trace, [], []
     for title, text, names in _SECTIONS:
         inside = "".join(_shown(report, name) for name in names)
         if inside:
             anchor = title.lower().replace(" ", "-")
+            links.append(f'<li><a href="#{anchor}">{escape(title)}</a></li>')
             parts.append(f'<h2 id="{anchor}">{escape(title)}</h2>\n<p>{text}</p>\n{inside}')
+    nav = f'<nav aria-label="Sections"><ul>{"".join(links)}</ul></nav>'
+    parts = [plotly_script(), _head(report), nav, *parts]
     if report.left_out:
         items = "".join(
             f"<li>{escape(name)}: {escape(why)}</li>" for name, why in report.left_out.items()
@@ -88,7 +93,12 @@ def _shown(report: Report, name: str) -> str:
     if name in ("paths", "committee", "committee_overlap"):
         tables = [found.to_html(40), *([control.to_html(20)] if control else [])]
         return "".join(f'<div class="wide">{table}</div>' for table in tables)
-    return chart(found, control).to_html(plotly=False)
+    drawn = chart(found, control)
+    shown = drawn.to_html(plotly=False)
+    if control is not None and drawn.data is found:  # drawn alone: so is the control
+        other = chart(control).to_html(plotly=False)
+        shown += f"<details><summary>The same of the control</summary>{other}</details>"
+    return shown
 
 
 def _text(trace: Trace) -> str:
@@ -120,9 +130,7 @@ def _table_5(report: Report) -> str:
         found = findings.get("repetition")
         if found is None:
             continue
-        rows.append(
-            f'<tr><th colspan="7" scope="rowgroup">{escape(kind)}, %; layers {named}</th></tr>'
-        )
+        rows.append(_band(f"{kind}, %; layers {named}"))
         for label in dict.fromkeys(found["label"].tolist()):
             cells = []
             for what in dict.fromkeys(found["what"].tolist()):
@@ -132,9 +140,12 @@ def _table_5(report: Report) -> str:
                     share, low, high, mixed = (
                         100 * row[name] for name in ("share", "low", "high", "shuffled")
                     )
+                    around = f"{low:.0f}–{high:.0f}; " if np.isfinite(low) else ""  # one document
                     cells.append(
-                        f"<td>{share:.1f} <span class=muted>({low:.0f}–{high:.0f}; shuffled "
-                        f"{mixed:.1f})</span></td>"
+                        f"<td>{share:.1f} <span class=muted>({around}shuffled {mixed:.1f})</span>"
+                        "</td>"
+                        if np.isfinite(share)
+                        else "<td>–</td>"
                     )
             rows.append(f"<tr><td>{escape(label or 'texts')}</td>{''.join(cells)}</tr>")
     rows.append(

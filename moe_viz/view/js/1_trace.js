@@ -106,10 +106,10 @@ function quantity(mode) {
 
 // Shares of a layer's assignments: this prompt's, its label's, or all prompts'.
 function loadOf(layer, chosen) {
-  const counts = new Array(E).fill(0); let total = 0;
-  for (const p of chosen) for (let t = p.start; t < p.stop; t++) {
-    if (isSpecial(t)) continue;
-    for (let s = 0; s < K; s++) { const e = choice(layer, t, s); if (e >= 0) { counts[e]++; total++; } }
+  const counts = new Uint32Array(E); let total = 0;
+  for (const p of chosen) for (let t = p.start, i = (layer * T + t) * K; t < p.stop; t++) {
+    if (flags[t] & 1) { i += K; continue; }
+    for (let s = 0; s < K; s++) { const e = experts[i++]; if (e >= 0) { counts[e]++; total++; } }
   }
-  return counts.map((n) => n / (total || 1));
+  return Array.from(counts, (n) => n / (total || 1));
 }

@@ -1,8 +1,12 @@
 // Colours: experts, quantities, and the theme that they are mixed into.
 
 let theme = palette.light;
-const rgb = (hex) => [1, 3, 5].map((n) => parseInt(hex.slice(n, n + 2), 16));
-const mixed = (a, b, share) => { const [x, y] = [rgb(a), rgb(b)]; return x.map((v, n) => Math.round(v * share + y[n] * (1 - share))); };
+const parsed = new Map(); // a dozen colours, asked for a thousand times in a frame
+function rgb(hex) {
+  if (!parsed.has(hex)) parsed.set(hex, [1, 3, 5].map((n) => parseInt(hex.slice(n, n + 2), 16)));
+  return parsed.get(hex);
+}
+const mixed = (a, b, share) => { const y = rgb(b); return rgb(a).map((v, n) => Math.round(v * share + y[n] * (1 - share))); };
 const css = (c) => `rgb(${c[0]} ${c[1]} ${c[2]})`;
 const hex = (c) => "#" + c.map((v) => v.toString(16).padStart(2, "0")).join("");
 const colour = (e) => palette.experts[e % palette.experts.length];

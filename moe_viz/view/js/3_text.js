@@ -8,9 +8,10 @@ class TextView {
     this.element = h("div", { class: "text", tabindex: 0, role: "region", "aria-label": name });
     this.element.addEventListener("pointermove", (e) => { const t = this.tokenOf(e); set({ hover: t === null ? null : { layer: state.layer, token: t } }); });
     this.element.addEventListener("pointerleave", () => set({ hover: null }));
+    this.element.addEventListener("scroll", () => { if (this.due.size) { this.look(); this.paintSeen(); } });
     this.element.addEventListener("click", (e) => { const t = this.tokenOf(e); if (t !== null) this.onpick(t); });
-    this.chips = new Map();
-    this.prompt = null;
+    this.chips = new Map(); this.due = new Map();
+    this.prompt = this.only = null;
   }
   onpick(t) { set({ token: t }); }
   tokenOf(event) {
@@ -22,12 +23,12 @@ class TextView {
     this.prompt = p;
     const from = Math.max(p.start, Math.min(around - MOST / 2, p.stop - MOST)), to = Math.min(p.stop, from + MOST);
     const characters = Array.from(p.text), nodes = [];
-    this.chips = new Map(); this.painted = ""; this.tops = null;
+    this.chips = new Map(); this.painted = ""; this.due = new Map(); this.width = null;
     for (let t = from; t < to; t++) {
       const a = spans[2 * t], b = spans[2 * t + 1];
       const shares = t > from && b - a === 1 && !isSpecial(t) && spans[2 * t - 2] === a && spans[2 * t - 1] === b;
       if (shares) { // one more byte of the same character: another stripe of it
-        const chip = nodes.at(-1); chip.bytes.push(t); this.chips.set(t, chip); continue;
+        const chip = nodes.at(-1); chip.bytes.push(t); chip.classList.add("bytes"); this.chips.set(t, chip); continue;
       }
       const chip = h("span", { class: "tok" + (isSpecial(t) ? " special" : "") + (flags[t] & 2 ? " generated" : "") });
       const shown = isSpecial(t) || b === a ? [isSpecial(t) ? piece(t) + " " : ""] : characters.slice(a, b);
@@ -48,34 +49,54 @@ class TextView {
     if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(c)) return [h("span", { class: "sign" }, "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0"))];
     return [c];
   }
+  // How far down each token stands, which hangs on the width and the size of type; and what is in sight.
+  look() {
+    const { element } = this, width = `${element.clientWidth} ${zoom}`;
+    if (width !== this.width) {
+      this.width = width;
+      const all = [...new Set(this.chips.values())], first = all[0]?.offsetTop;
+      this.tops = new Map(all.map((chip) => [chip, chip.offsetTop - first]));
+    }
+    this.top = element.scrollTop; this.bottom = this.top + element.clientHeight;
+  }
   // Colours hang on little: the pointer's way over a long text repaints none.
   paint() {
     const only = state.faded ?? state.isolate, key = `${theme.ground} ${state.layer} ${only} ${state.query}`;
     if (key === this.painted) return;
     this.painted = key;
-    // Those in sight now, the others when there is time: a frame has 16 milliseconds.
-    if (this.width !== this.element.clientWidth || !this.tops) { // where each token stands hangs on the width alone
-      this.width = this.element.clientWidth;
-      this.tops = [...new Set(this.chips.values())].map((chip) => [chip, chip.offsetTop - this.element.offsetTop]);
-    }
-    const top = this.element.scrollTop - 30, bottom = top + this.element.clientHeight + 60, seen = [], rest = [];
-    for (const [chip, y] of this.tops) (y >= top && y <= bottom ? seen : rest).push(chip);
-    this.paintChips(seen, only);
+    // A transition costs each token time whenever its style changes: only where some may fade.
+    this.element.classList.toggle("fading", only !== null || only !== this.only);
+    this.only = only;
+    // Those in sight now, the others when they come into sight or there is time: a frame has 16 ms.
+    this.due = new Map(this.tops);
+    this.paintSeen();
     clearTimeout(this.later);
-    if (rest.length) this.later = setTimeout(() => { if (this.painted === key) this.paintChips(rest, only); }, 120);
+    this.later = setTimeout(() => this.paintAll(), 120);
   }
-  paintChips(chips, only) {
+  paintSeen() {
+    const above = this.top - 60 * zoom; // a long token may reach down from two lines above
+    const seen = [...this.due].filter(([, y]) => y > above && y < this.bottom);
+    this.paintChips(seen.map(([chip]) => chip));
+  }
+  paintAll() {
+    this.paintChips([...this.due.keys()]);
+    if (this.query !== state.query) { this.query = state.query; this.width = null; } // hits are bold: lines break elsewhere
+  }
+  paintChips(chips) {
+    const { layer } = state, { only } = this;
     for (const chip of chips) {
-      const t = chip.bytes[0], layer = state.layer;
+      this.due.delete(chip);
+      const t = chip.bytes[0], n = chip.bytes.length;
       chip.classList.toggle("faded", only !== null && !chip.bytes.some((b) => involves(layer, b, only)));
       chip.classList.toggle("hit", chip.bytes.some((b) => hits.has(b)));
-      if (isSpecial(t) || choice(layer, t, 0) < 0) { chip.style.background = ""; continue; }
-      const n = chip.bytes.length, one = n === 1 ? css(mixed(colour(choice(layer, t, 0)), theme.ground, strength(gate(layer, t, 0)))) : "";
-      const stripes = chip.bytes.map((b, i) => `${css(mixed(colour(Math.max(0, choice(layer, b, 0))), theme.ground, strength(gate(layer, b, 0))))} ${(100 * i) / n}% ${(100 * (i + 1)) / n}%`);
-      // Below, the gates of all k choices, in full colour.
+      if (isSpecial(t) || choice(layer, t, 0) < 0) { chip.style.backgroundImage = chip.style.backgroundColor = ""; continue; }
+      const shade = (b) => css(mixed(colour(Math.max(0, choice(layer, b, 0))), theme.ground, strength(gate(layer, b, 0))));
+      // Below, the gates of all k choices, in full colour: each from where the one before ends.
       const bar = []; let at = 0;
-      for (const [e, g] of chosenOf(layer, t)) bar.push(`${colour(e)} ${100 * at}% ${100 * (at += g)}%`);
-      chip.style.background = `linear-gradient(90deg, ${bar.join(", ")}) bottom / 100% 4px no-repeat${one ? ` ${one}` : `, linear-gradient(90deg, ${stripes.join(", ")})`}`;
+      for (let s = 0; s < K; s++) if (choice(layer, t, s) >= 0) bar.push(`${colour(choice(layer, t, s))} 0 ${100 * (at += gate(layer, t, s) || 0)}%`);
+      const stripes = n === 1 ? "" : `, linear-gradient(90deg, ${chip.bytes.map((b, i) => `${shade(b)} 0 ${(100 * (i + 1)) / n}%`).join(", ")})`;
+      chip.style.backgroundColor = n === 1 ? shade(t) : "";
+      chip.style.backgroundImage = (at > 0 ? `linear-gradient(90deg, ${bar.join(", ")})` : "none") + stripes; // none: no gate is a number
     }
   }
   mark(t) {
@@ -87,7 +108,7 @@ class TextView {
   }
   // Bring a token into sight: into the part that is drawn, and into the frame.
   reveal(t) {
-    if (this.prompt && t >= this.prompt.start && t < this.prompt.stop && !this.chips.has(t)) { this.show(this.prompt, t); this.paint(); }
+    if (this.prompt && t >= this.prompt.start && t < this.prompt.stop && !this.chips.has(t)) { this.show(this.prompt, t); this.look(); this.paint(); }
     const chip = this.chips.get(t);
     if (!chip) return;
     const box = chip.getBoundingClientRect(), frame = this.element.getBoundingClientRect(), scale = frame.height / this.element.offsetHeight || 1;

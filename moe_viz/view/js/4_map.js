@@ -43,7 +43,7 @@ class MapView {
   // ---- Where things are
 
   rowHeight() { return Math.round(zoom * (L <= 8 ? (state.page ? 40 : 24) : L <= 16 ? 14 : state.page ? 11 : 7)); }
-  rowTop(l) { return l * this.rowHeight() + (L > 8 ? 3 * Math.floor(l / 8) : 0); }
+  rowTop(l) { return l * this.rowHeight() + (L > 8 ? Math.round(3 * zoom) * Math.floor(l / 8) : 0); }
   get height() { return this.rowTop(L - 1) + this.rowHeight(); }
   spot(event) {
     const box = this.marks.getBoundingClientRect(), y = ((event.clientY - box.top) / box.height) * this.height, [a, b] = this.view;
@@ -54,11 +54,12 @@ class MapView {
 
   // ---- Painting
 
+  look() { this.width = Math.min(this.stack.clientWidth || 600, 4096); }
   paint() {
-    const width = Math.min(this.stack.clientWidth || 600, 4096), only = state.faded ?? state.isolate;
+    const { width } = this, only = state.faded ?? state.isolate;
     const key = [this.view, width, zoom, theme.ground, state.mode, state.mode === "expert" ? state.watched : "", only].join(" ");
     if (key !== this.painted) { this.painted = key; this.paintBase(width); }
-    const strip = `${this.prompt.start} ${this.view} ${width} ${theme.ground} ${state.layer} ${state.mode} ${state.watched} ${only} ${state.query}`;
+    const strip = `${this.prompt.start} ${this.view} ${width} ${zoom} ${theme.ground} ${state.layer} ${state.mode} ${state.watched} ${only} ${state.query}`;
     if (strip !== this.strip) { this.strip = strip; this.paintOverview(width); }
     this.paintMarks(width);
   }
@@ -76,7 +77,7 @@ class MapView {
     const rowHeight = this.rowHeight(), gap = L <= 8 ? 1 : 0.5;
     for (let l = 0; l < L; l++) g.drawImage(this.tiny, 0, l, columns, 1, 0, this.rowTop(l), width, rowHeight - gap);
     if (cell > 3) for (let c = 1; c < columns; c++) g.fillRect(c * cell - 0.5, 0, 0.5, this.height);
-    if (state.mode === "first" && cell >= 12 && rowHeight >= 12 && columns === n && (state.faded ?? state.isolate) === null) {
+    if (state.mode === "first" && cell >= 12 * zoom && rowHeight >= 12 * zoom && columns === n && (state.faded ?? state.isolate) === null) {
       g.font = `600 ${11 * zoom}px system-ui, sans-serif`; g.textAlign = "center"; g.textBaseline = "middle";
       for (let l = 0; l < L; l++) for (let c = 0; c < n; c++) {
         const e = choice(l, from + c, 0);
@@ -98,14 +99,14 @@ class MapView {
     const w = Math.max(cell, 8), x = Math.min(Math.max((at.token - from + 0.5) * cell - w / 2, 0), width - w);
     column.hidden = point.hidden = !inside;
     place(column, x, 0, w, this.height); place(point, x, top, w, rowHeight);
-    const key = `${at.layer} ${rowHeight}`;
+    const key = `${at.layer} ${rowHeight} ${zoom}`;
     if (key === this.axisKey) return;
     this.axisKey = key;
     const rows = L <= 8 ? data.layers.map((_, i) => i) : [0, 8, 16, 24, L - 1].filter((i, n, all) => i < L && all.indexOf(i) === n);
     this.axis.replaceChildren(...rows.map((i) => { const s = h("span", { class: i === at.layer ? "here" : "" }, String(data.layers[i])); s.style.top = this.rowTop(i) + rowHeight / 2 + "px"; return s; }));
   }
   paintOverview(width) {
-    const p = this.prompt, n = p.stop - p.start, g = sized(this.overview, width, 16);
+    const p = this.prompt, n = p.stop - p.start, height = Math.round(16 * zoom), bar = height / 2, g = sized(this.overview, width, height);
     if (!g) return;
     const columns = Math.min(n, Math.floor(width));
     this.tiny.width = columns; this.tiny.height = 1;
@@ -113,11 +114,11 @@ class MapView {
     paintCells(picture.data, columns, p.start, n, state.layer, state.layer + 1);
     small.putImageData(picture, 0, 0);
     g.imageSmoothingEnabled = false;
-    g.drawImage(this.tiny, 0, 4, width, 8);
+    g.drawImage(this.tiny, 0, bar / 2, width, bar);
     g.fillStyle = theme.ink;
-    for (const t of hits) if (t >= p.start && t < p.stop) g.fillRect(((t - p.start) / n) * width - 1, 0, 2, 4);
+    for (const t of hits) if (t >= p.start && t < p.stop) g.fillRect(((t - p.start) / n) * width - 1, 0, 2, bar / 2);
     const x = ((this.view[0] - p.start) / n) * width, w = ((this.view[1] - this.view[0]) / n) * width;
-    g.strokeStyle = theme.ink; g.lineWidth = 2; g.strokeRect(x + 1, 1, Math.max(w - 2, 2), 14);
+    g.strokeStyle = theme.ink; g.lineWidth = 2; g.strokeRect(x + 1, 1, Math.max(w - 2, 2), height - 2);
   }
 }
 

@@ -60,6 +60,7 @@ function paintBeside() {
     besideKey = key;
     besideBox.replaceChildren(besideTitle, besideText.element, besideMap.element);
     besideText.show(besides.prompt); besideMap.show(besides.prompt);
+    besideText.look(); besideMap.look(); // new here
     besideTitle.textContent = `Beside it, ${besides.name}. ${sizeOf(besides.prompt)}`;
     // A click over there changes sides.
     const swap = (t) => { const was = state.prompt; state.beside = `prompt ${was}`; openPrompt(besides.number, t); };
@@ -115,7 +116,7 @@ function onKey(event) {
 
 // ---- The address of a page says what is looked at, so that one decision can be linked to
 
-const ADDRESSED = ["prompt", "layer", "token", "mode", "beside"];
+const ADDRESSED = ["prompt", "layer", "token", "mode", "beside", "scale"];
 function readAddress() {
   if (!state.page) return;
   const said = new URLSearchParams(location.hash.slice(1)), number = (key, low, high) => { const x = said.has(key) ? Number(said.get(key)) : NaN; return Number.isInteger(x) && x >= low && x < high ? x : null; };
@@ -126,11 +127,13 @@ function readAddress() {
   if (token !== null) state.token = p.start + token; else if (said.has("prompt")) state.token = null;
   if (QUANTITIES[said.get("mode")]) state.mode = said.get("mode");
   if (/^(prompt|label) \d+$/.test(said.get("beside") ?? "")) state.beside = said.get("beside");
+  const scale = said.has("scale") ? Number(said.get("scale")) : NaN;
+  if (scale >= 0.5 && scale <= 3) state.scale = scale;
 }
 let addressed = "", addressing;
 function writeAddress() {
   if (!state.page) return;
-  const values = { prompt: state.prompt, layer: data.layers[state.layer], token: state.token - current().start, mode: state.mode, beside: state.beside };
+  const values = { prompt: state.prompt, layer: data.layers[state.layer], token: state.token - current().start, mode: state.mode, beside: state.beside, scale: state.scale === data.state.scale ? "" : state.scale };
   const address = "#" + new URLSearchParams(ADDRESSED.filter((key) => values[key] !== "").map((key) => [key, values[key]]));
   if (address === addressed) return;
   addressed = address;
@@ -141,23 +144,31 @@ function writeAddress() {
 // ---- Drawing
 
 let waiting = false, themed = null;
-function measure() { zoom = Number(getComputedStyle(root).getPropertyValue("--s")) || 1; }
+// How large type is drawn: as asked for, and larger on a wide page. What is painted follows it.
+function measure() {
+  // A deck asks for larger type by an attribute of the host, unless the picture asked for its own.
+  root.style.setProperty("--scale", state.scale === 1 ? Number(host.dataset.scale) || 1 : state.scale);
+  zoom = parseFloat(getComputedStyle(root).fontSize) / 12 || 1;
+}
 function draw() {
   if (waiting) return; // several changes in one frame are drawn once
   waiting = true;
   requestAnimationFrame(() => { waiting = false; drawNow(); });
 }
 function drawNow() {
+  // Everything is measured before anything is written: a measurement in between would have the
+  // browser style and lay out the half-changed picture, and then once more.
+  for (const view of [text, map, besideText, besideMap]) view.look();
   const dark = isDark();
   if (themed !== dark) {
     themed = dark; theme = dark ? palette.dark : palette.light;
     for (const name of ["ground", "ink", "line", "muted"]) root.style.setProperty("--" + name, theme[name]);
     root.style.colorScheme = dark ? "dark" : "light";
   }
-  layerRange.value = state.layer; layerName.textContent = String(data.layers[state.layer]); modeSelect.value = state.mode;
+  layerRange.value = state.layer; write(layerName, String(data.layers[state.layer])); modeSelect.value = state.mode;
   watchedSelect.value = state.watched; watchedSelect.hidden = state.mode !== "expert";
   signsBox.checked = state.signs;
-  mapTitle.textContent = `${sizeOf(current())}${state.mode === "first" ? "; colours start afresh in each layer" : ""}: `;
+  write(mapTitle, `${sizeOf(current())}${state.mode === "first" ? "; colours start afresh in each layer" : ""}: `);
   text.paint(); text.mark(focus().token); map.paint(); paintBeside(); paintDecision();
   const nextLegend = `${state.isolate} ${state.mode} ${state.watched} ${theme.ground}`, nextLoad = `${state.layer} ${state.prompt} ${scopeSelect.value} ${state.beside} ${theme.ground}`;
   if (legendKey !== nextLegend) { legendKey = nextLegend; paintLegend(); }
@@ -168,7 +179,8 @@ readAddress();
 measure();
 openPrompt(state.prompt, state.token);
 drawNow();
-if (state.page) addEventListener("hashchange", () => { if (location.hash !== addressed) { readAddress(); openPrompt(state.prompt, state.token); } });
+if (state.page) addEventListener("hashchange", () => { if (location.hash !== addressed) { readAddress(); measure(); openPrompt(state.prompt, state.token); } });
 new ResizeObserver(() => { measure(); draw(); }).observe(map.stack); // also when a slide that was hidden is shown
+addEventListener("beforeprint", () => { drawNow(); text.paintAll(); besideText.paintAll(); }); // paper shows all at once
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
