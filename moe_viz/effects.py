@@ -17,7 +17,14 @@ from torch import Tensor
 
 from .analysis.documents import Documents
 from .analysis.finding import Finding
-from .analysis.statistics import holm, interval, ratio, resamples, sign_flips
+from .analysis.statistics import (
+    REPEATS,
+    corrected,
+    interval,
+    ratio,
+    resamples,
+    standardised_flips,
+)
 from .config import MixtralConfig
 from .errors import InputError, PlacementError
 from .intervene import check, intervened
@@ -83,7 +90,8 @@ def effects(
     without it, every expert of every layer is ablated in turn (the damage matrix). Loss is the mean
     cross-entropy of all tokens that something precedes. Columns: intervention, layer and expert
     (−1 unless one expert is ablated), label, loss (without), change, low, high, p (sign flips over
-    documents, those of one text together, Holm-corrected over interventions), tokens, documents.
+    documents, those of one text together; corrected over all interventions by the largest), tokens,
+    documents.
 
     >>> import moe_viz as mv
     >>> model = mv.load("8x7m")
@@ -195,7 +203,8 @@ def _summed(
         _, unit = np.unique(units, return_inverse=True)
         together = np.zeros((unit.max() + 1, len(changes)))
         np.add.at(together, unit, difference)
-        p = holm(sign_flips(together, rng))
+        signs = rng.choice((-1.0, 1.0), (REPEATS, len(together)))
+        p = corrected(*standardised_flips(together, signs))
         for i, (intervention, change) in enumerate(changes.items()):
             layer, expert = change.ablate[0] if len(change.ablate) == 1 else (-1, -1)
             rows.append(

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, MissingDependencyError
+from ..files import check_writable
 from .app import ModelOption, app, console
 
 NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
@@ -48,8 +49,10 @@ def report(
             raise InputError("--effects runs the model, and a trace has none: leave traces out.")
         own = [Trace.load(path) for path in traces]
         other = [Trace.load(path) for path in control] if control else None
+        check_writable(out / "report.html")
         made = run(own, other)
     else:
+        check_writable(out / "report.html")
         made = _recorded(model, effects)
     written = made.save(out)
     for name, why in made.left_out.items():
@@ -107,6 +110,8 @@ def slides(
     """
     from ..slides import save_pdf, save_slides
 
+    for path in (out, pdf or out):
+        check_writable(path)
     save_slides(notebooks, out, execute)
     console.print(f"written to {out}; arrow keys turn, S opens the notes", markup=False)
     if pdf is not None:
@@ -125,5 +130,6 @@ def html(
     """
     from ..slides import save_notebook_page
 
+    check_writable(out)
     save_notebook_page(notebooks, out, execute)
     console.print(f"written to {out}", markup=False)

@@ -9,6 +9,7 @@ weights came from (`checkpoint`) and where they lie (`placement`) makes no diffe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -140,7 +141,8 @@ class Mixtral(nn.Module):
         index: TokenIndex | None = None,
     ) -> Tensor:
         """Hidden states (T, D) after the last layer, before the final norm; see `forward`."""
-        *_, (_, x) = self.sweep(token_ids, lengths, cache=cache, index=index)
+        # Of all layers' hidden states only the last are kept.
+        ((_, x),) = deque(self.sweep(token_ids, lengths, cache=cache, index=index), maxlen=1)
         return x
 
     def sweep(

@@ -118,7 +118,8 @@ def test_published_numbers_are_told_apart_from_ours(opened, made):
 def test_the_page_never_scrolls_sideways(opened, width):
     page, _ = opened
     page.set_viewport_size({"width": width, "height": 900})
-    widest = "Math.max(...[...document.querySelectorAll('svg.main-svg')].map((e) => e.clientWidth))"
+    widest = """Math.max(...[...document.querySelectorAll('svg.main-svg')]
+      .filter((e) => e.checkVisibility()).map((e) => e.clientWidth))"""
     until(lambda: page.evaluate(widest) <= width, WAIT)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.set_viewport_size({"width": 1280, "height": 900})
@@ -231,8 +232,11 @@ def test_the_command_writes_the_same_numbers(run, made, tmp_path):
         (["missing.safetensors"], "missing.safetensors"),
         (["text.txt"], "text.txt"),
         (["own.safetensors", "--control", "text.txt"], "text.txt"),
-        (["own.safetensors", "-o", "text.txt"], "text.txt: cannot be made"),
-        (["own.safetensors", "-o", "text.txt/below"], "cannot be made"),
+        (["own.safetensors", "-o", "text.txt"], "text.txt/report.html: cannot be written"),
+        (
+            ["own.safetensors", "-o", "text.txt/below"],
+            "text.txt/below/report.html: cannot be written",
+        ),
         (["own.safetensors", "--effects"], "--effects runs the model, and a trace has none"),
         (["own.safetensors", "control.safetensors"], "8x7m"),
         (["own.safetensors", "--control"], "--control"),
