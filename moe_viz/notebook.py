@@ -56,8 +56,13 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
         try:
             runner.execute()
         except nbclient.exceptions.CellExecutionError as error:
-            last = str(error).strip().splitlines()[-1]
+            last = _plain(str(error)).strip().splitlines()[-1]
             raise InputError(f"{path}: a cell failed: {last}") from error
+        except Exception as error:  # no such kernel, or it died, or took too long
+            raise InputError(
+                f"{path}: cannot be run here ({type(error).__name__}: {error}). Run it in Jupyter, "
+                "save it, and export it as it is (execute=False, --as-is)."
+            ) from error
     return notebook
 
 
@@ -107,14 +112,19 @@ def rendered(markdown: str) -> str:
             return found.group(0)
         block = found.group("block")
         convert = _needed("latex2mathml.converter").convert
-        shown = "block" if block else "inline"
-        return keep(convert(block or found.group("inline"), display=shown))
+        try:
+            html = convert(block or found.group("inline"), display="block" if block else "inline")
+        except Exception:  # latex2mathml has many kinds; what is no formula stays as it was written
+            return found.group(0)
+        return keep(html)
 
     text = re.sub(
-        r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<block>.+?)\$\$"
+        r"(?P<code>```.*?```|~~~.*?~~~"  # left alone: code, and elements of HTML
+        r"|(?P<ticks>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=ticks)(?!`)|<[a-z][^>]*>)"
+        r"|\$\$(?P<block>.+?)\$\$"
         r"|(?<![\\\w$])\$(?P<inline>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\w)",
         maths,
-        markdown,
+        markdown.replace("\x02", ""),
         flags=re.S,
     )
     html = (

@@ -72,7 +72,7 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 </div></div>
 <script>
 Reveal.initialize({{
-  width: {WIDTH}, height: {HEIGHT}, margin: 0.03, center: false, hash: true, slideNumber: "c/t",
+  width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
   transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
 }});
 </script>

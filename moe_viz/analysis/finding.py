@@ -145,9 +145,10 @@ class Finding:
 def _said(value: Any) -> str:
     """A value as a table shows it.
 
-    >>> _said(0.12345), _said(3), _said("en"), _said(float("nan"))
-    ('0.123', '3', 'en', '–')
+    >>> _said(0.12345), _said(3), _said(37748736), _said("en"), _said(float("nan"))
+    ('0.123', '3', '37,748,736', 'en', '–')
     """
     if isinstance(value, float):
-        return "–" if not np.isfinite(value) else f"{value:.3g}"
-    return str(value)
+        large = abs(value) >= 1000
+        return "–" if not np.isfinite(value) else f"{value:,.0f}" if large else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

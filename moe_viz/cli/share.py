@@ -47,8 +47,8 @@ def report(
     if traces:
         if effects:
             raise InputError("--effects runs the model, and a trace has none: leave traces out.")
-        own = [Trace.load(path) for path in traces]
-        other = [Trace.load(path) for path in control] if control else None
+        own = Trace.join([Trace.load(path) for path in traces])
+        other = Trace.join([Trace.load(path) for path in control]) if control else None
         check_writable(out / "report.html")
         made = run(own, other)
     else:

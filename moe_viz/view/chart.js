@@ -22,7 +22,7 @@ async function moeVizChart(id, palette) {
     const t = themed(), axis = { automargin: true, title: { standoff: 8 }, gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
     const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
     return { layout: {
-      paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, xaxis: axis, yaxis: axis,
+      paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, uniformtext: { minsize: size, mode: "hide" }, xaxis: axis, yaxis: axis,
       sliderdefaults: { ...box, activebgcolor: t.muted, tickcolor: t.line }, updatemenudefaults: box,
       hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
     } };

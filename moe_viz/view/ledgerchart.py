@@ -34,14 +34,13 @@ def ledger_chart(books: Ledger) -> Chart:
             labels=labels, parents=parents, values=values, branchvalues="total",
             domain={"x": [0, 0.47] if n == 0 else [0.53, 0.53 + width]},
             marker={"colors": colours, "line": {"width": 1}}, tiling={"orientation": "v"},
-            textfont={"color": palette.LIGHT.ink, "size": 14},
-            insidetextfont={"color": palette.LIGHT.ink, "size": 14}, leaf={"opacity": 1},
+            textfont={"color": palette.LIGHT.ink},
+            insidetextfont={"color": palette.LIGHT.ink}, leaf={"opacity": 1},
             texttemplate="%{label}<br>%{value:,}", sort=False,
             hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         height=320,
-        uniformtext={"minsize": 12, "mode": "hide"},
         margin={"t": 8, "r": 8, "b": 8, "l": 8},
     )
     columns = {

@@ -1,0 +1,277 @@
+"""Notebooks as pieces, as a deck and as a page: what is kept, what begins a slide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from moe_viz.errors import InputError, OutputError
+from moe_viz.notebook import (
+    Piece,
+    code_style,
+    coloured,
+    pieces,
+    read_notebook,
+    rendered,
+    title_of,
+    without_plotly,
+)
+from moe_viz.slides import _stacks, save_notebook_page, save_slides
+
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("sphinx_revealjs")
+v4 = nbformat.v4
+
+
+def cell(kind: str, source: str, slide: str = "", tags: Sequence[str] = (), outputs=()):
+    made = v4.new_markdown_cell(source) if kind == "markdown" else v4.new_code_cell(source)
+    if slide:
+        made.metadata["slideshow"] = {"slide_type": slide}
+    if tags:
+        made.metadata["tags"] = list(tags)
+    if kind == "code":
+        made.outputs = list(outputs)
+    return made
+
+
+def shown(html: str):
+    return v4.new_output("display_data", {"text/html": html, "text/plain": "<nothing>"})
+
+
+def write(path, *cells):
+    nbformat.write(v4.new_notebook(cells=list(cells)), path)
+    return path
+
+
+def slides_of(deck) -> list[str]:
+    """The slides of a deck without what lies below each other, as HTML."""
+    body = deck.read_text(encoding="utf-8").partition('<div class="slides">')[2]
+    return re.findall(r"<section>(?!<section>)(.*?)</section>", body, re.S)
+
+
+# ---- Markdown ----------------------------------------------------------------------------------
+
+
+def test_mathematics_becomes_mathml():
+    html = rendered("so $k=2$ of $E = 8$ and\n\n$$\nx_1 + y\n$$")
+    assert html.count("<math") == 3
+    assert html.count('display="inline"') == 2
+    assert html.count('display="block"') == 1
+    assert "<msub><mi>x</mi><mn>1</mn></msub>" in html
+    assert "$" not in html
+    assert "<em>" not in rendered("$a_1 b_2$")  # an underscore in a formula is none of Markdown's
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["costs $5 and $6.", "$5 to $6 million", "US$3, or US$4", "a lone $", "$ x $", r"\$x\$", "$$"],
+)
+def test_prices_stay_prices(text):
+    assert rendered(text) == f"<p>{text.replace(chr(92), '')}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "`$x$`",
+        "``$x$ ` $y$``",
+        "```\n$x$\n\n$y$\n```",
+        "~~~\n$x$\n~~~",
+        "`a\nb $x$`",
+        "`$HOME/$USER`",
+    ],
+)
+def test_code_with_dollars_is_left_alone(code):
+    html = rendered(f"first $k$\n\n{code}\n\nlast $k$")
+    assert html.count("<math") == 2
+    inside = re.search(r"<code>(.*?)</code>", html, re.S)
+    dollars = code.count("$")
+    assert inside
+    assert inside.group(1).count("$") == dollars
+
+
+def test_a_formula_that_is_none_stays_as_it_was_written():
+    assert rendered(r"$\frac{$ and $k$").startswith(r"<p>$\frac{$ and <math")
+    assert "1" in rendered("a\x020\x03b\x027\x03 $x$")
+
+
+def test_tables_and_html_are_kept():
+    html = rendered(
+        "| a | b |\n|---|--:|\n| $|x|$ | `y` |\n\n<div class='box'>**raw** <b>z</b></div>"
+    )
+    assert "<table>" in html
+    assert html.count("<td") == 2
+    assert "<math" in html
+    assert "<div class='box'>**raw** <b>z</b></div>" in html
+    assert rendered('<i title="$x$">y</i>') == '<p><i title="$x$">y</i></p>\n'
+
+
+def test_code_is_coloured_and_escaped():
+    html = coloured("if a < b:\n    print('</pre>')")
+    assert '<span class="k">if</span>' in html
+    assert "&lt;/pre&gt;" in html
+    assert html.count("</pre>") == 1
+    # A deck is light: what is coloured for a dark ground would vanish on it.
+    assert "@media (prefers-color-scheme: dark) {\n\n}" in code_style(dark=False)
+    assert code_style(dark=False) != code_style()
+
+
+# ---- Pieces ------------------------------------------------------------------------------------
+
+
+def test_pieces_have_kind_tags_slide_and_outputs():
+    stream = v4.new_output("stream", name="stdout", text="10%\r100% \x1b[1m<b>\x1b[0m")
+    noise = v4.new_output("stream", name="stderr", text="a warning")
+    widget = v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
+    failed = v4.new_output("error", ename="ValueError", evalue="<x>", traceback=[])
+    image = v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})
+    notebook = v4.new_notebook(
+        cells=[
+            cell("markdown", "# Title", "slide"),
+            cell("markdown", "  \n "),
+            v4.new_raw_cell("raw"),
+            cell("code", "1", "-", ["hide_code"], [shown("<b id=x></b>"), stream, noise]),
+            cell("code", "2", "fragment", ["a", "b"], [widget, failed, image]),
+        ]
+    )
+    first, code, last = pieces(notebook)
+    assert (first.kind, first.slide, first.tags, first.text) == (
+        "markdown", "slide", frozenset(), "# Title")  # fmt: skip
+    assert first.source == "<h1>Title</h1>\n"
+    assert (code.kind, code.slide, code.tags) == ("code", "", {"hide_code"})
+    assert code.outputs == "<div class=output><b id=x></b></div><pre class=out>100% &lt;b&gt;</pre>"
+    assert (last.slide, last.tags) == ("fragment", {"a", "b"})
+    assert "lives here while the notebook runs" in last.outputs
+    assert "ValueError: &lt;x&gt;" in last.outputs
+    assert '<img alt="&lt;Figure&gt;" src="data:image/png;base64,AAAA">' in last.outputs
+
+
+def test_the_title_is_the_first_heading_or_the_file_s_name(tmp_path):
+    notebook = v4.new_notebook(cells=[cell("code", "# no"), cell("markdown", "x\n# A *b*\n# c")])
+    assert title_of(notebook, tmp_path / "x.ipynb") == "A *b*"
+    assert title_of(v4.new_notebook(), tmp_path / "01_a_b.ipynb") == "01 a b"
+
+
+def test_what_is_no_notebook_is_refused(tmp_path):
+    (tmp_path / "text.ipynb").write_text("# no notebook")
+    (tmp_path / "list.ipynb").write_text("[1, 2]")
+    (tmp_path / "bytes.ipynb").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"missing\.ipynb: there is no such notebook"):
+        read_notebook(tmp_path / "missing.ipynb")
+    for name in ("text", "list", "bytes"):
+        with pytest.raises(InputError, match=rf"{name}\.ipynb: is not a notebook \("):
+            read_notebook(tmp_path / f"{name}.ipynb")
+    with pytest.raises(InputError):
+        read_notebook(tmp_path)
+    for save in (save_slides, save_notebook_page):
+        with pytest.raises(InputError, match="name at least one"):
+            save([], tmp_path / "x.html")
+
+
+def test_a_notebook_without_outputs_is_run_and_a_failing_cell_named(tmp_path):
+    pytest.importorskip("ipykernel")
+    path = write(tmp_path / "run.ipynb", cell("code", "6 * 7"), cell("code", "1 / 0"))
+    assert read_notebook(path, execute=False).cells[0].outputs == []
+    with pytest.raises(InputError, match=r"run\.ipynb: a cell failed: ZeroDivisionError"):
+        read_notebook(path)
+    no_kernel = nbformat.read(path, as_version=4)
+    no_kernel.metadata["kernelspec"] = {"name": "none-such", "display_name": "x"}
+    nbformat.write(no_kernel, path)
+    with pytest.raises(InputError, match=r"cannot be run here \(NoSuchKernel.*--as-is"):
+        read_notebook(path)
+    had = write(tmp_path / "had.ipynb", cell("code", "1 / 0", outputs=[shown("kept")]))
+    assert read_notebook(had).cells[0].outputs[0].data["text/html"] == "kept"
+
+
+# ---- Slides ------------------------------------------------------------------------------------
+
+
+def stacks(*typed: tuple[str, str]) -> list[list[list[str]]]:
+    made = [Piece("markdown", "", "", frozenset(), slide, text) for slide, text in typed]
+    return [[[piece.text for piece in slide] for slide in stack] for stack in _stacks(made)]
+
+
+def test_slide_types_make_stacks():
+    typed = [
+        *[("", "before"), ("slide", "a"), ("", "a2"), ("fragment", "a3"), ("notes", "a4")],
+        *[("subslide", "b"), ("skip", "never"), ("slide", "c"), ("", "# none of its own")],
+    ]
+    first, second, third = stacks(*typed)
+    assert first == [["before"]]
+    assert second == [["a", "a2", "a3", "a4"], ["b"]]
+    assert third == [["c", "# none of its own"]]
+
+
+def test_headings_begin_slides_where_no_cell_says_what_it_is():
+    plain = [("", "# One"), ("", "text"), ("", "## Two"), ("", "### part"), ("", "#no heading")]
+    assert stacks(*plain) == [[["# One", "text"]], [["## Two", "### part", "#no heading"]]]
+
+
+def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hidden(tmp_path):
+    path = write(
+        tmp_path / "talk.ipynb",
+        cell("markdown", "# A", "slide"),
+        cell("code", "folded = 1", outputs=[shown("<i>one</i>")]),
+        cell("code", "open_ = 2", tags=["show_code"]),
+        cell("code", "hidden = 3", tags=["hide_code"], outputs=[shown("<i>three</i>")]),
+        cell("code", "solved = 4", tags=["solution"]),
+        cell("markdown", "never", "skip"),
+        cell("markdown", "*remember*", "notes"),
+        cell("markdown", "then", "fragment"),
+        cell("markdown", "with it"),
+        cell("markdown", "after", "fragment"),
+    )
+    (slide,) = slides_of(save_slides([path], tmp_path / "talk.html"))
+    bare = re.sub(r"</?span[^>]*>", "", slide)
+    assert "<details class=fold><summary>code</summary><pre class=code><code>folded" in bare
+    assert "</details><pre" not in bare.partition("folded")[0]
+    assert re.search(r"</div><pre class=code><code>open_ = 2", bare)
+    assert "<i>one</i>" in slide
+    assert "<i>three</i>" in slide
+    assert not re.search("hidden|solved|never", bare)
+    assert '<aside class="notes"><p><em>remember</em></p>\n</aside>' in slide
+    assert re.sub(r"\s+", "", slide).endswith(
+        '<divclass="fragment"><p>then</p><p>withit</p></div><divclass="fragment"><p>after</p></div>'
+    )
+    html = save_notebook_page([path], tmp_path / "page.html").read_text(encoding="utf-8")
+    read = re.sub(r"</?span[^>]*>", "", html)
+    assert (
+        "<details class=solution><summary>A solution</summary><pre class=code><code>solved" in read
+    )
+    assert "remember" not in read
+    assert "never" in read
+    assert "hidden = 3" not in read
+
+
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+def test_plotly_is_brought_once_however_many_charts(save, tmp_path):
+    script = '<script type="text/plain" class="moe-viz-plotly">H4sI\n</script>\n'
+    chart = f"<div class=one></div>\n{script}<script>draw()</script>"
+    path = write(
+        tmp_path / "a.ipynb", *[cell("code", f"{n}", outputs=[shown(chart)]) for n in "123"]
+    )
+    html = save([path, path], tmp_path / "out.html").read_text(encoding="utf-8")
+    assert html.count("moe-viz-plotly") == 1
+    assert html.count("<script>draw()</script>") == 6
+    assert html.index("moe-viz-plotly") < html.index("<div class=one>")
+    assert without_plotly("<p>none</p>") == ("<p>none</p>", "")
+
+
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+def test_files_are_written_whole_or_not_at_all(save, tmp_path, monkeypatch):
+    good = write(tmp_path / "a.ipynb", cell("markdown", "# <A> & b"))
+    out = tmp_path / "out.html"
+    assert save([good], out) == out
+    assert "<title>&lt;A&gt; &amp; b</title>" in out.read_text(encoding="utf-8")
+    before = out.read_bytes()
+    with pytest.raises(InputError):
+        save([good, tmp_path / "missing.ipynb"], out)
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(OutputError, match="disk full"):
+        save([good], out)
+    assert out.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"a.ipynb", "out.html"}
+    with pytest.raises(OutputError, match="cannot be written"):
+        save([good], good / "below.html")
