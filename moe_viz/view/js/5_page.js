@@ -96,7 +96,7 @@ const root = h("div", { class: "mv" + (state.page ? " page" : "") + (host.datase
     h("div", {}, h("div", { class: "tools" }, alike, h("label", { class: "spare" }, "Compare with ", besideSelect), h("span", { class: "grow" }), found, searchBox, h("label", { class: "spare", title: "Show spaces, tabs and line ends" }, signsBox, "spaces")),
       text.element, h("div", { class: "tools" }, h("label", {}, mapTitle, modeSelect), watchedSelect), map.element, besideBox),
     h("div", {}, sentence, h("section", {}, decisionTitle, decision.element, decisionNote),
-      h("section", {}, h(H, {}, "This token through all layers: first choice above second"), path),
+      h("section", {}, h(H, {}, "This token through all layers", h("span", { class: "spare" }, ": first choice above second")), path),
       h("section", { class: "spare" }, h("div", { class: "row" }, loadTitle, scopeSelect), loads.element, loadNote))),
   caption);
 const shadow = host.attachShadow({ mode: "open" });
