@@ -27,6 +27,8 @@ from .notebook import Piece, code_style, pieces, read_notebook, title_of, withou
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
 WIDTH, HEIGHT = 1280, 720
+#: Chromium now and then prints an empty page, before it has read the deck.
+TRIES = 4
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -54,13 +56,15 @@ def save_slides(
         for name in ("dist/reveal.js", "plugin/notes/notes.js")
     )
     # The deck's ground is light, whatever the system's: `data-jp-theme-light` tells the pictures.
+    # The window of speaker notes shows the deck itself, in frames; nothing else may be framed.
     html = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; \
+frame-src 'self' file:">
 <link rel="icon" href="data:,">
 <title>{escape(" · ".join(titles))}</title>
 <style>{style}</style>
@@ -111,17 +115,26 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
             f"A PDF is printed by Chromium or Chrome, and none of {', '.join(BROWSERS)} is here. "
             "Install one, or open the deck in any browser with ?print-pdf and print it."
         )
+    try:
+        html = Path(deck).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{deck}: there is no deck to print ({error.strerror}).") from error
+    slides = len(re.findall(r"<section>(?!<section>)", html.partition('<div class="slides">')[2]))
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as profile:
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
             "--no-pdf-header-footer", "--virtual-time-budget=30000",
             f"--print-to-pdf={temporary}", f"{Path(deck).resolve().as_uri()}?print-pdf",
         ]  # fmt: skip
-        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if run.returncode or not temporary.stat().st_size:
+        for _ in range(TRIES):
+            run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            pages = len(re.findall(rb"/Type\s*/Page\b", temporary.read_bytes()))
+            if run.returncode == 0 and pages >= max(slides, 1):
+                break
+        else:
             raise OutputError(
-                f"{path}: {browser} printed nothing: {run.stderr.strip()[-300:]}. Open the deck "
-                "with ?print-pdf in a browser, and print it there."
+                f"{path}: {browser} printed {pages} pages of {slides}: {run.stderr.strip()[-300:]}."
+                " Open the deck with ?print-pdf in a browser, and print it there."
             )
     return Path(path)
 

@@ -84,11 +84,16 @@ def language_divergence(trace: Trace | Documents, reference: str = "en", seed: i
     about something else give. `p` compares the two, passage by passage (sign flips, Holm-corrected
     over layers). Columns: layer, label, divergence, low, high, within, p, documents (passages).
 
-    >>> import moe_viz as mv
-    >>> prompts = mv.prompts.passages().select(["en", "fr"])[:8]
-    >>> found = language_divergence(mv.record(mv.load("8x7m"), prompts))
-    >>> found["label"].tolist() == ["fr"] * 6, found["documents"][0], found.few
-    (True, np.int64(4), True)
+    English goes to expert 0 and French to 1, for certain: JSD = log 2, both entropies are 0, so
+    D = log 2 / log 8 = 1/3; another English passage goes to 0 as well:
+
+    >>> import numpy as np
+    >>> from moe_viz.analysis.examples import example
+    >>> trace = example([[0], [1], [0], [1]], lengths=[1] * 4, labels=["en", "fr"] * 2,
+    ...                 logits=99 * np.eye(8)[[0, 1, 0, 1]][None])
+    >>> found = language_divergence(Documents(trace, topics=["cat", "cat", "dog", "dog"]))
+    >>> found["divergence"].round(3), found["within"].round(3)
+    (array([0.333]), array([0.]))
     """
     docs, rng = Documents.of(trace), np.random.default_rng(seed)
     if reference not in docs.names:

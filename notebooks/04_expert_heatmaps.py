@@ -1,0 +1,420 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # Expert heatmaps: five languages and code
+#
+# After it you can
+#
+# - read a heatmap of routing, and say what a colour is and what it is not;
+# - say in which layers a passage takes other ways in another language;
+# - tell close decisions from clear ones, and say what rounding does to them;
+# - show that an expert's number means nothing in another layer.
+#
+# A quarter of an hour of reading; about ten seconds of a laptop's CPU, 2 GB of memory, no network.
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# For teachers: in the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
+# leave one expert, / finds a token, Esc shows all again. Tab goes on to the buttons and menus; Esc
+# and then Shift+Tab leave the picture, and the arrow keys turn slides again.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 1 · One passage in five languages, and a program
+#
+# `8x7m` has Mixtral's architecture and is not Mixtral: 6 layers, 8 experts in each, and for every
+# token a router picks 2 of them. We record what the routers say about a passage that was written
+# in five languages, and about a Python program.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+from itertools import combinations
+
+import numpy as np
+
+import moe_viz as mv
+
+model = mv.load("8x7m")
+prompts = mv.prompts.passages().parallel("software_install")
+prompts += mv.prompts.code().select("python", "gcd")
+trace = mv.record(model, prompts, loss=True)
+trace
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 2 · Predict
+#
+# In the picture a token's colour is its *first choice*: of the eight experts of that layer, the
+# one with the highest score.
+#
+# **Write down a number:** in how many of the six layers will more than half of the French passage
+# have one and the same colour?
+#
+# Then look: French is open, in layer 0. Go down through the layers with ↓.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## First choices
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, prompt=1)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 3 · The answer
+#
+# The share of tokens that have the commonest colour of their passage. The *untrained twin* has the
+# same architecture, reads the same tokens, and has random weights: what it does as well is no
+# result of training.
+
+# %% slideshow={"slide_type": "skip"}
+control = mv.record(mv.untrained_twin(model), prompts)
+
+
+def commonest(recorded, label):
+    """Of a label's tokens, the commonest first choice and its share, layer by layer."""
+    part = recorded.select(label=label)
+    counts = np.array([np.bincount(row, minlength=8) for row in part.experts[:, ~part.special, 0]])
+    return counts.argmax(axis=1), counts.max(axis=1) / counts.sum(axis=1)
+
+
+# %% slideshow={"slide_type": "-"}
+shares = {label: commonest(trace, label)[1] for label in trace.labels}
+untrained = np.max([commonest(control, label)[1] for label in trace.labels], axis=0)
+print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
+for label, share in {**shares, "twin, largest of the six": untrained}.items():
+    print(f"{label:24}" + "".join(f"{x:6.0%}   " for x in share))
+last = {label: int(commonest(trace, label)[0][5]) for label in trace.labels}
+print("\nwhich expert it is in layer 5:", last)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## In one layer
+#
+# The last. In layers 0 to 2 every passage is a mixture of colours, hardly more uneven than with
+# random weights; in the last layer all are more uneven.
+#
+# Is there then an expert for each language? In this passage German, Spanish and Italian have the
+# *same* commonest expert in the last layer.
+#
+# And all this is 8x7m. Of Mixtral the paper reports no such thing: no obvious pattern by topic,
+# some by syntax (published, arXiv 2401.04088). Notebook 05 asks why the small model differs, and
+# how much of it is language at all.
+
+# %% slideshow={"slide_type": "skip"}
+assert (shares["fr"] > 0.5).sum() == 1
+assert all((share[:3] < untrained[:3] + 0.1).all() for share in shares.values())
+assert all(share[5] > untrained[5] for share in shares.values())
+assert len({last[label] for label in ("de", "es", "it")}) == 1
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 4 · The same tokens in five languages
+#
+# Other languages are other tokens. But this passage names things that nobody translates: `Python`,
+# `3`, `python --version`, `pip`. They are the same tokens in all five passages; only what stands
+# around them differs.
+#
+# **Write down:** in which layers will they have the same colour in all five languages: in all of
+# them, in the first ones, in the last ones?
+#
+# In the picture, press / and type `python`; the buttons *Parallel* change the language.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# To see two passages at once, set *Compare with* to `de`, or to `all of python`: its text and map
+# stand below, the load of both on the right, and a click over there changes sides.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## One token, `version`, in the last layer
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+at = trace.select(prompt=1).tokens.index("version")
+mv.explore(trace, prompt=1, layer=5, token=at)
+
+# %% slideshow={"slide_type": "skip"}
+pieces = ["␣Python", "3", "␣py", "thon", "␣--", "version", "␣pip"]
+languages = trace.labels[:5]
+
+
+def alike(recorded):
+    """How often a piece has the same first choice in two languages, over all ten pairs of them."""
+    parts = [recorded.select(label=label) for label in languages]
+    rows = [[part.tokens.index(piece) for piece in pieces] for part in parts]
+    first = [part.experts[:, row, 0] for part, row in zip(parts, rows, strict=True)]
+    return np.mean([(a == b).mean(axis=1) for a, b in combinations(first, 2)], axis=0)
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The same way in another language?
+#
+# Of the seven pieces, in all ten pairs of languages: how many have the same first choice in both.
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 16 + "".join(f"layer {n}  " for n in trace.layers))
+for title, recorded in (("8x7m", trace), ("untrained twin", control)):
+    print(f"{title:16}" + "".join(f"{x:7.0%}  " for x in alike(recorded)))
+assert alike(trace)[:4].min() > 0.65
+assert alike(control).min() > 0.6
+assert alike(trace)[5] < 0.4
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# In the first four layers the token decides: mostly the same expert, whatever the language, and
+# with random weights no less. In the last layer of 8x7m the same token mostly goes to another
+# expert in another language. Random weights do not do that: it came with training, in this model,
+# on these seven pieces of one passage.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 5 · What else a map can show
+#
+# | colour of the map | it answers |
+# | --- | --- |
+# | first choice | which expert? |
+# | gate of the first choice | how much does the first count, against the second? |
+# | margin | by how much did the third miss? in logits |
+# | entropy | how undecided is the router between all eight? 0 … 1 |
+# | probability of one expert | how much is this expert wanted, chosen or not? |
+#
+# Light is much, dark is little. The next three pictures show gate, margin and entropy of the
+# English passage. **Before you look:** will the router be surer in the first layers, or in the
+# last?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The gate of the first choice
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, mode="gate")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The margin: dark is close
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, mode="margin")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The entropy: light is undecided
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, mode="entropy")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Counted
+
+
+# %% slideshow={"slide_type": "-"}
+def certainty(recorded):
+    """Mean first gate, share of margins below 0.1 logits, mean normalised entropy, by layer."""
+    rows = ~recorded.special
+    z = recorded.router_logits[:, rows]
+    p = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
+    entropy = -(p * np.log(p)).sum(axis=2) / np.log(8)
+    close = recorded.margins[:, rows] < 0.1
+    return recorded.gates[:, rows, 0].mean(axis=1), close.mean(axis=1), entropy.mean(axis=1)
+
+
+# %% slideshow={"slide_type": "-"}
+names = ("first gate", "margin < 0.1", "entropy")
+for title, recorded in (("8x7m", trace), ("untrained twin", control)):
+    print(f"{title:16}" + "".join(f"layer {n}  " for n in trace.layers))
+    for name, values in zip(names, certainty(recorded), strict=True):
+        print(f"  {name:14}" + "".join(f"{x:7.2f}  " for x in values))
+gate, close, entropy = certainty(trace)
+assert 1 / 9 < close[5] < 1 / 5
+
+assert gate[4:].min() > gate[:4].max()
+assert close[4:].max() < close[:4].min()
+assert entropy[4:].max() < entropy[:4].min()
+assert np.ptp(certainty(control)[0]) < 0.05
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Surer in the last two layers: larger first gates, fewer close decisions, less entropy. With
+# random weights all layers are much alike. But sure is not certain: even in the last layer about
+# one decision in seven is close.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 6 · Close decisions, and rounding
+#
+# The file of 8x7m holds its weights in bfloat16: about three decimal digits. So far we computed
+# with them in float32. Now the same weights and the same tokens, computed in bfloat16.
+#
+# **Write down:** of 100 decisions (one token in one layer, two experts), how many will come out
+# otherwise? And which?
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+rough = mv.record(mv.load("8x7m", dtype="bfloat16"), prompts)
+found = mv.compare(trace, rough)
+found
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## float32 and bfloat16: dark is where they part
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore([trace, rough], mode="agreement")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Which decisions come out otherwise?
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 22 + "".join(f"layer {n}  " for n in trace.layers))
+for name, values in (
+    ("changed, per cent", 100 * (1 - found.identical)),
+    ("median margin: all", found.margin),
+    ("  of the changed", found.margin_changed),
+):
+    print(f"{name:22}" + "".join(f"{x:7.3f}  " for x in values))
+assert found.identical.min() > 0.97
+assert np.nanmax(found.margin_changed / found.margin) < 0.5
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# About one in a hundred, and those that were close. A difference between two recordings is
+# therefore no news by itself: look at the margin first, and say in which arithmetic it was
+# recorded. The title of every picture does.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 7 · The same number in another layer
+#
+# Expert 3 of layer 1 is dark red in the pictures, and so is expert 3 of layer 2.
+#
+# **Write down:** does a token that goes to expert 3 of one layer go to expert 3 of the next more
+# often than to others?
+
+# %% slideshow={"slide_type": "skip"}
+rng = np.random.default_rng(0)
+
+
+def in_common(recorded, order=None):
+    """How often a token's experts in a layer and in the next have a number in common, by layer."""
+    chosen = recorded.experts[:, ~recorded.special]  # (layers, tokens, 2)
+    after = chosen[1:] if order is None else order[chosen[1:]]  # the next layer's, renumbered
+    return (chosen[:-1, :, :, None] == after[:, :, None, :]).any(axis=(2, 3)).mean(axis=1)
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Measured
+#
+# How often do a token's two experts in one layer, and its two in the next, have a number in
+# common? For two pairs that have nothing to do with each other: 13 times in 28, 46 %. Beside it:
+# the same after the next layer's experts were given their numbers anew, at random, 500 times.
+
+# %% slideshow={"slide_type": "-"}
+as_is = in_common(trace)
+renumbered = [in_common(trace, rng.permutation(8)) for _ in range(500)]
+low, high = np.quantile(renumbered, [0.005, 0.995], axis=0)
+for n in range(5):
+    print(
+        f"layers {n} and {n + 1}: {as_is[n]:4.0%}; 99 of 100 random numberings: "
+        f"{low[n]:.0%} … {high[n]:.0%}"
+    )
+assert ((low <= as_is) & (as_is <= high)).all()
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The real numbering is one like any other. (Experts of neighbouring layers may well have to do
+# with each other; but not those with the same number.)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Shown: other numbers, the same model
+#
+# We turn the experts of layer 3 round, rows of the router and networks: number 0 becomes 7, 1
+# becomes 6. **Predict:** what happens to the predictions of the model, and to the colours?
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+layer = model.layers[3].moe
+
+
+def turn_round():
+    layer.router.weight.data = layer.router.weight.data.flip(0)
+    layer.experts = type(layer.experts)(reversed(layer.experts))
+
+
+turn_round()
+other = mv.record(model, prompts, loss=True)
+turn_round()  # and back
+
+# %% slideshow={"slide_type": "fragment"}
+difference = np.nanmax(abs(other.loss - trace.loss))
+same = (other.experts[..., 0] == trace.experts[..., 0]).mean(axis=1)
+print(f"largest change of a token's loss: {difference:.6f} nats")
+print("same colour, by layer:", "  ".join(f"{x:.0%}" for x in same))
+assert difference < 1e-3
+assert np.delete(same, 3).min() > 0.99
+assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - A colour is a number within one layer. Between layers it means nothing: in layer 3 all colours
+#   changed, and the model did not.
+# - In 8x7m, on this passage, a token goes much the same way in every language until the last
+#   layer; there it mostly goes another.
+# - Many decisions are close, and rounding alone turns about one in a hundred.
+# - One passage is a picture and no statistics. That is the next notebook's business.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Exercises
+#
+# Solutions are folded away below each exercise: try first, then click the three dots.
+#
+# **Exercise 1.** One algorithm in four languages of another kind: record
+# `mv.prompts.code().parallel("gcd")`, and use `commonest`. Is there a layer in which more than
+# half of a program has one colour? Look at it with `mv.explore`: which tokens are the rest?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+programs = mv.record(model, mv.prompts.code().parallel("gcd"))
+for label in programs.labels:
+    which, share = commonest(programs, label)
+    print(f"{label:12}" + "".join(f"{x:7.0%} ({e})" for e, x in zip(which, share, strict=True)))
+mv.explore(programs, layer=5)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 2.** Find the closest decision of the whole recording: which token, in which passage
+# and layer, and which two experts were nearly equal? Does bfloat16 decide otherwise?
+# `trace.margins` is (layers, tokens).
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+margins = np.where(trace.special, np.inf, trace.margins)
+n, t = np.unravel_index(margins.argmin(), margins.shape)
+second, third = np.argsort(-trace.router_logits[n, t])[1:3]
+where = next(p.label for p in trace.prompts if p.start <= t < p.stop)
+print(f"layer {n}, {trace.tokens[t]!r} in {where}: second {second}, third {third}, "
+      f"{margins[n, t]:.6f} logits apart")  # fmt: skip
+print("float32:", trace.experts[n, t], " bfloat16:", rough.experts[n, t])
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 3.** Are the *networks* of equal number alike? Put each expert's weights in one row,
+# and compute the cosine between all experts of layer 0 and all of layer 1. An expert is
+# `model.layers[0].moe.experts[3]`, with the matrices `.w1.weight`, `.w2.weight`, `.w3.weight`.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+def rows(n):
+    weights = [
+        np.concatenate([w.weight.numpy().ravel() for w in (e.w1, e.w2, e.w3)])
+        for e in model.layers[n].moe.experts
+    ]
+    return np.array([w / np.linalg.norm(w) for w in weights])
+
+
+cosine = rows(0) @ rows(1).T
+print(f"same number: {np.diag(cosine).mean():.4f}")
+print(f"all pairs: {cosine.min():.4f} … {cosine.max():.4f}")
+assert abs(cosine).max() < 0.05  # 1 would be the same network, up to its size
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Texts of your own: `mv.explore(mv.record(model, ["…", "…"], labels=["a", "b"]))`, and *Compare
+# with* in the picture; or `mv.explore(model)`, a box to type into.
+#
+# [Previous: one token through the router](03_one_token_through_the_router.ipynb) · [Next: do
+# experts specialise?](05_do_experts_specialise.ipynb)
