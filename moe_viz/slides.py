@@ -79,6 +79,12 @@ Reveal.initialize({{
   width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
   transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
 }});
+// What lies on other slides is out of reach of Tab, as it is out of sight.
+const reach = () => document.querySelectorAll(".slides section:not(.stack)").forEach((slide) => {{
+  slide.inert = slide !== Reveal.getCurrentSlide() && !Reveal.isPrintView();
+}});
+Reveal.on("ready", reach);
+Reveal.on("slidechanged", reach);
 </script>
 </body>
 </html>

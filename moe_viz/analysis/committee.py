@@ -83,7 +83,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
     own = committees(docs.labels)[0]
     drawn = committees(docs.labels, resamples(docs.units, rng, 500, docs.strata))
     null = np.concatenate(
-        [committees(dealt(docs.labels, docs.units, rng)) for _ in range(PERMUTATIONS)]
+        [committees(dealt(docs.labels, docs.exchangeable, rng)) for _ in range(PERMUTATIONS)]
     )
     rows = []
     for a, b in combinations(range(G), 2):

@@ -31,10 +31,10 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
 
     The mean over all pairs of labels of JSD(f¹ of one, f¹ of the other): 0 is alike, 1 is disjoint.
     Counts alone give more than 0: `null` is the mean with labels dealt out among the documents anew
-    (within parallel passages, where there are), `p` the share of those that reach the observed
-    (Holm-corrected over layers). A small p proves nothing about training: an untrained router tells
-    labels apart too, since their tokens differ; run the control beside it. Columns: layer,
-    divergence, low, high, null, p, documents.
+    (within parallel passages, if each is there under every label), `p` the share of those that
+    reach the observed (Holm-corrected over layers). A small p proves nothing about training: an
+    untrained router tells labels apart too, since their tokens differ; run the control beside it.
+    Columns: layer, divergence, low, high, null, p, documents.
 
     >>> from moe_viz.analysis.examples import example
     >>> chosen = [[0], [0], [1], [1]]
@@ -51,7 +51,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     observed = _between(_pooled(first, docs.labels, G))
     null = np.array(
         [
-            _between(_pooled(first, dealt(docs.labels, docs.units, rng), G))
+            _between(_pooled(first, dealt(docs.labels, docs.exchangeable, rng), G))
             for _ in range(PERMUTATIONS)
         ]
     )

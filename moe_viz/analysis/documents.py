@@ -78,6 +78,15 @@ class Documents:
         """Number of units: what an interval over all documents rests on."""
         return len(np.unique(self.units))
 
+    @property
+    def exchangeable(self) -> np.ndarray:
+        """Among which documents labels are dealt out anew, (N,): those of one unit, if every unit
+        holds every label; else among all, since no label may stay where it is.
+        """
+        whole = len(np.unique(self.units)) * len(self.names) == len(self)
+        complete = whole and len(set(zip(self.units, self.labels, strict=True))) == len(self)
+        return self.units if complete else np.arange(len(self))
+
     @cached_property
     def strata(self) -> np.ndarray:
         """Which documents are drawn among each other, (N,): those whose units hold the same labels.

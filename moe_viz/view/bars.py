@@ -42,6 +42,7 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
             hovertemplate="expert %{x}: %{y:.1%}<extra>" + escape(label) + "</extra>",
         )  # fmt: skip
     for n in range(len(labels)):
+        figure.layout[f"xaxis{n + 1}"].update(dtick=1 if len(experts) <= 16 else None)
         figure.layout[f"yaxis{n + 1}"].update(
             range=[0, float(np.nanmax(found["high"] if not np.isnan(found["high"]).all()
                                       else found["share"])) * 1.05],

@@ -97,13 +97,17 @@ async function moeVizChart(id, palette) {
       plot.tabIndex = 0;
       plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys change the layer.");
       host.querySelector(".moe-viz-status").setAttribute("role", "status");
-      plot.addEventListener("keydown", async (event) => {
-        const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-        if (!move) return;
-        event.preventDefault();
+      const step = async (move) => {
         const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
         await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
         say("layer " + steps[next].label);
+      };
+      let last = Promise.resolve(); // keys come faster than drawings
+      plot.addEventListener("keydown", (event) => {
+        const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+        if (!move) return;
+        event.preventDefault();
+        last = last.then(() => step(move));
       });
     }
     // Keys meant for a chart's slider or table turn no slide and change no cell.

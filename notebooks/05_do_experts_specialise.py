@@ -1,0 +1,546 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # Do experts specialise?
+#
+# After it you can
+#
+# - ask the question so that the answer can be no: with a baseline, an interval, and a control;
+# - repeat the figures of the Mixtral paper's section 5, and read them;
+# - tell a difference in tokens from a difference in routing;
+# - say what follows about Mixtral from a small model: nothing.
+#
+# A quarter of an hour of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
+# network.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 1 · What was found in Mixtral
+#
+# The authors of Mixtral asked whether experts specialise by *domain*: mathematics, medical
+# abstracts, code (arXiv 2401.04088, section 5). They recorded eight kinds of text in layers 0, 15
+# and 31, and found no obvious specialisation by topic. What they saw looked like "syntax rather
+# than domain": indentation, for instance, goes to the same experts.
+#
+# That is published. We ask the same of `8x7m`, which is not Mixtral, and find something else. Most
+# of this notebook is about whether to believe it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 2 · Record it twice
+#
+# 32 passages, each in five languages, and 24 programs and pages in four programming languages, all
+# under one label, `code`. Once with 8x7m, and once with its *untrained twin*: the same
+# architecture, random weights. What the twin does as well did not come from training.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+from dataclasses import replace
+
+import numpy as np
+
+import moe_viz as mv
+from moe_viz import published
+
+model, analysis = mv.load("8x7m"), mv.analysis
+code = mv.prompts.Prompts(replace(p, label="code") for p in mv.prompts.code())
+texts = mv.prompts.passages() + code
+trace = mv.record(model, texts)
+control = mv.record(mv.untrained_twin(model), texts)
+trace, control
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# For teachers: the two recordings are most of the computing, about ten seconds. The three rules of
+# the whole notebook: a baseline (what would chance give?), an interval over documents (what would
+# other texts give?), a control (what would it be without training?).
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 3 · Load: Figures 7 and 9 of the paper
+#
+# The *load* of an expert is its share of a layer's assignments, two for each token. Even routing
+# gives every expert 1/8, the dashed line.
+#
+# **Write down:** in which layers will English, German and code differ most: the first, the middle,
+# the last?
+#
+# Then move the slider from layer 0 to layer 5.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Load of 8x7m
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(analysis.load(trace.select(label=["en", "de", "code"])))
+
+
+# %% slideshow={"slide_type": "skip"}
+def moved(recorded, a, b):
+    """How much of the load would have to move to make two labels equal, layer by layer."""
+    loads = [analysis.load_shares(recorded.select(label=label))[0] for label in (a, b)]
+    return abs(loads[0] - loads[1]).sum(axis=1) / 2
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Counted
+#
+# How much of the load would have to move to make two labels equal:
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
+for name, recorded in (("8x7m", trace), ("untrained", control)):
+    for other in ("de", "code"):
+        values = moved(recorded, "en", other)
+        print(f"{name:12}en and {other:5}" + "".join(f"{x:6.0%}   " for x in values))
+assert moved(trace, "en", "de").argmax() == 5
+assert moved(trace, "en", "de")[5] > 0.6
+assert max(moved(control, "en", other).max() for other in ("de", "code")) < 0.15
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# The last layers, and by far. The paper's Figure 9 splits the load into first and second choices.
+# The busiest expert of English in the last layer:
+
+# %% slideshow={"slide_type": "-"}
+busiest = {}
+for choice in ("first choice", "second choice", "either choice"):
+    part = analysis.load(trace.select(label="en", layers=5), choice)
+    busiest[choice] = row = max(part.rows(), key=lambda row: row["share"])
+    print(f"{choice:14} expert {row['expert']}: {row['share']:.1%}, 95 % interval over documents "
+          f"{row['low']:.1%} … {row['high']:.1%}")  # fmt: skip
+assert busiest["first choice"]["low"] > 0.7
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 4 · A small p is not enough
+#
+# How far apart are the five languages? The *Jensen-Shannon divergence* of two loads (of first
+# choices) is 0 bits where they are alike and 1 where they share no expert. Counts alone give a
+# little more than 0. So we deal the labels out among the documents anew, 999 times: the *null*.
+# The p-value says how often that reaches what was seen.
+#
+# **Write down yes or no:** will random weights route five languages apart by more than chance, p <
+# 0.05?
+
+# %% slideshow={"slide_type": "skip"}
+languages = ["en", "fr", "de", "es", "it"]
+spoken, untrained = trace.select(label=languages), control.select(label=languages)
+found = analysis.label_divergence(spoken)
+beside = analysis.label_divergence(untrained)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Divergence of five languages
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+picture = mv.chart(found, control=beside)
+picture.figure.update_layout(height=480)
+picture
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Yes, in every layer
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
+for name, each in (("8x7m", found), ("untrained", beside)):
+    for column in ("divergence", "null", "p"):
+        print(f"{name:12}{column:12}" + "".join(f"{x:7.3f}  " for x in each[column]))
+assert max(found["p"].max(), beside["p"].max()) < 0.05
+assert (found["divergence"][:2] < 3 * beside["divergence"][:2]).all()
+assert found["divergence"][5] > 20 * beside["divergence"][5]
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Random weights route the languages apart as well, beyond chance: other languages are other
+# tokens, and other tokens score otherwise under any weights. So the null alone proves nothing
+# about training. The control does: in layers 0 and 1 training adds little, in the last layer much.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 5 · The same tokens
+#
+# Much, but of what? Perhaps an expert is not for German but for `␣der` and `␣und`. Then the tokens
+# that all languages share would be routed alike.
+#
+# `only` leaves nothing but these tokens in the statistics: all signs and digits; then the comma
+# alone, and the full stop alone. A comma is a comma in five languages; only what came before it
+# differs.
+#
+# **Write down:** for commas alone, in which layers will the languages be apart?
+
+
+# %% slideshow={"slide_type": "skip"}
+def only(recorded, wanted):
+    """The same recording; tokens that are not wanted are left out of all statistics."""
+    kept = np.array([wanted(piece) for piece in recorded.tokens])
+    return replace(recorded, special=recorded.special | ~kept)
+
+
+chosen = {
+    "all tokens": lambda piece: True,
+    "signs and digits": lambda piece: not any(c.isalpha() for c in piece),
+    "commas": lambda piece: piece == ",",
+    "full stops": lambda piece: piece == ".",
+}
+
+
+# %% slideshow={"slide_type": "skip"}
+def divergences(recorded):
+    """Divergence of the labels on each choice of tokens, and the number of tokens."""
+    parts = {name: only(recorded, wanted) for name, wanted in chosen.items()}
+    return {
+        f"{name} ({(~part.special).sum():,})": analysis.label_divergence(part)
+        for name, part in parts.items()
+    }
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Divergence of five languages on the tokens they share
+
+# %% slideshow={"slide_type": "-"}
+shared, shared_control = divergences(spoken), divergences(untrained)
+for title, each in (("8x7m", shared), ("untrained twin", shared_control)):
+    print(f"{title:26}" + "".join(f"layer {n}  " for n in trace.layers))
+    for name, part in each.items():
+        stars = np.where(part["p"] < 0.05, "*", " ")
+        values = zip(part["divergence"], stars, strict=True)
+        print(f"  {name:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
+print("* p < 0.05, corrected for looking at six layers")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## In the last layer, yes
+#
+# Commas of 8x7m are routed alike in all languages in most layers, and then in the last layer they
+# are no less far apart than all tokens together. Full stops part one layer earlier. Under random
+# weights no such thing happens in the last layer.
+#
+# So in its last layer 8x7m routes by the language of what came before, not only by the token. That
+# is a finding about 8x7m, and the strongest in this notebook.
+
+# %% slideshow={"slide_type": "skip"}
+commas, stops = [next(v for k, v in shared.items() if k.startswith(n)) for n in ("comma", "full")]
+assert (commas["p"] < 0.05).sum() <= 3
+assert commas["p"][5] < 0.05
+assert commas["divergence"][5] > found["divergence"][5]
+assert stops["divergence"][4] > 10 * stops["divergence"][2]
+assert max(part["divergence"][5] for part in shared_control.values()) < 0.05
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 6 · Syntax, topic or language?
+#
+# The paper's question was not about languages: its eight domains are kinds of text. Our passages
+# cross topics with languages, 32 × 5, so we can put three questions to the same tokens. How many
+# bits does each tell about a token's first choice? (Of eight experts: at most 3.)
+#
+# - its *kind*: sign, digit, beginning of a word, or the rest of one (syntax, roughly);
+# - the *topic* of its text;
+# - the *language* of its text.
+#
+# **Write down** an order, for the first layer and for the last.
+
+
+# %% slideshow={"slide_type": "skip"}
+def kind(piece):
+    word = piece.lstrip("␣")
+    if not any(c.isalnum() for c in word):
+        return 0
+    return 1 if word[0].isdigit() else 2 if piece.startswith("␣") else 3
+
+
+# %% slideshow={"slide_type": "skip"}
+def information(recorded, what):
+    """Bits that `what`, a number for each counted token, tells of its first choice, by layer."""
+    bits = []
+    for first in recorded.experts[:, ~recorded.special, 0]:
+        joint = np.zeros((8, what.max() + 1))
+        np.add.at(joint, (first, what), 1 / len(first))
+        independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+        seen = joint > 0
+        bits.append((joint[seen] * np.log2(joint[seen] / independent[seen])).sum())
+    return np.array(bits)
+
+
+# %% slideshow={"slide_type": "skip"}
+lengths = [prompt.stop - prompt.start for prompt in spoken.prompts]
+document = np.repeat(np.arange(len(lengths)), lengths)[~spoken.special]
+names = np.array([prompt.topic for prompt in mv.prompts.passages()])
+tongues = np.array([prompt.label for prompt in spoken.prompts])
+topic, language = (np.unique(x, return_inverse=True)[1] for x in (names, tongues))
+kinds = np.array([kind(p) for p in np.array(spoken.tokens)[~spoken.special]])
+rng = np.random.default_rng(0)
+questions = {"kind": kinds, "topic": topic[document], "language": language[document]}
+
+# %% slideshow={"slide_type": "skip"}
+dealt = topic.copy()  # topics dealt out anew, among the passages of each language
+for tongue in range(5):
+    dealt[language == tongue] = rng.permutation(topic[language == tongue])
+by_chance = information(spoken, dealt[document])
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Bits about the first choice
+
+# %% slideshow={"slide_type": "-"}
+told = {name: information(spoken, what) for name, what in questions.items()}
+twin = {f"{name}, twin": information(untrained, what) for name, what in questions.items()}
+print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
+for name, bits in {**told, "topics dealt anew": by_chance, **twin}.items():
+    print(f"{name:20}" + "".join(f"{x:7.3f}  " for x in bits))
+assert (told["topic"] < 0.06).all()
+assert (told["kind"][:4] > told["language"][:4]).all()
+assert told["language"][5] > 10 * told["kind"][5]
+assert max(bits.max() for bits in twin.values()) < 0.15
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Topic: next to nothing in any layer, and half of it or so is left when topics are dealt out at
+# random. Kind comes first in layers 0 to 3, though random weights show most of that in the first
+# two. In the last two layers language comes first, and under random weights never.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# So on the paper's own question, topic within a language, 8x7m agrees with what was published of
+# Mixtral: no obvious specialisation. What sets it apart is language, and that Figure 7 of the
+# paper does not ask. `code` differs from prose in its tokens and its syntax as well as in its
+# subject: with it alone, "syntax or domain?" cannot be answered.
+
+# %% slideshow={"slide_type": "skip"}
+assert (told["kind"][:2] < 1.5 * twin["kind, twin"][:2]).all()
+assert (by_chance > 0.25 * told["topic"]).all()
+assert (twin["kind, twin"] > twin["language, twin"]).all()
+assert (told["language"][4:] > told["kind"][4:]).all()
+assert (told["topic"] - by_chance < 0.03).all()
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 7 · Repetition: Table 5 and Figure 10
+#
+# How often does the next token go to the same first choice? In even, independent routing: 12.5 %.
+# Published for Mixtral, in per cent, layers 0, 15 and 31:
+
+# %% slideshow={"slide_type": "-"}
+rows = {name: published.REPETITION[name][0] for name in ("Github", "Wikipedia (en)")}
+columns = {f"layer {n}": [row[i] for row in rows.values()]
+           for i, n in enumerate(published.REPETITION_LAYERS)}  # fmt: skip
+columns = {"text": np.array(list(rows))} | {n: np.array(c) for n, c in columns.items()}
+analysis.Finding("repetition of the first choice", f"PUBLISHED for Mixtral 8x7B, {published.PAPER}",
+                 "consecutive tokens, per cent", columns)  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# **Write down** the number for English in the last layer of 8x7m, where one expert is the first
+# choice of most tokens.
+
+# %% slideshow={"slide_type": "skip"}
+repeated = analysis.repetition(trace.select(label=["en", "code"]))
+untrained_repeated = analysis.repetition(control.select(label=["en", "code"]))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Measured, of 8x7m: next token, same first choice
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 26 + "".join(f"layer {n}  " for n in trace.layers))
+for label in ("en", "code"):
+    part = repeated.where(label=label, what="first choice")
+    beside = untrained_repeated.where(label=label, what="first choice")
+    lines = {"repeats": part["share"], "  same load, no order": part["matched"],
+             "  tokens shuffled": part["shuffled"], "  twin repeats": beside["share"]}  # fmt: skip
+    for name, values in lines.items():
+        print(f"{label + ' ' + name:26}" + "".join(f"{x:7.1%}  " for x in values))
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# English repeats its first choice in most tokens of the last layer. But one expert takes most of
+# them anyway: the same load in random order gives nearly as much. Order adds more in code, whose
+# neighbours are more alike. Compared with 12.5 % alone, both would look like the same discovery.
+
+# %% slideshow={"slide_type": "skip"}
+final = repeated.where(layer=5, what="first choice")
+last = {row["label"]: row for row in final.rows()}
+assert last["en"]["share"] > 0.7
+assert last["en"]["share"] - last["en"]["matched"] < 0.1
+assert last["code"]["share"] - last["code"]["shuffled"] > 0.08
+assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 8 · Parallel passages, and other models
+#
+# For the *same* passage in two languages, how far apart are the routers' mean probabilities, as a
+# share of what would be possible? The baseline is honest: two *different* passages of *one*
+# language.
+#
+# Published for Qwen3, Phi-3.5, GPT-OSS and OLMoE, not for Mixtral (arXiv 2510.04694): apart in
+# early and in late layers, together in the middle.
+#
+# **Write down:** will 8x7m, with six layers, show that shape?
+
+# %% slideshow={"slide_type": "skip"}
+apart = analysis.language_divergence(spoken)
+apart_control = analysis.language_divergence(untrained)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The same passage in another language
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+picture = mv.chart(apart, control=apart_control)
+picture.figure.update_layout(height=480)
+picture
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Only the late half of it
+
+# %% slideshow={"slide_type": "-"}
+print(" " * 38 + "".join(f"layer {n}  " for n in trace.layers))
+for name, each in (("8x7m", apart), ("untrained", apart_control)):
+    for column, words in (
+        ("divergence", "same passage, from English"),
+        ("within", "other passage"),
+    ):
+        mean = each[column].reshape(-1, 6).mean(axis=0)
+        print(f"{name:11}{words:27}" + "".join(f"{x:7.2f}  " for x in mean))
+early, late = apart.where(layer=[0, 1]), apart.where(layer=[4, 5])
+assert (early["divergence"] < early["within"] + 0.15).all()
+assert (late["divergence"] > 5 * late["within"]).all()
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# In the first layers of 8x7m the same passage in another language is no further away than another
+# passage in the same language. In the last two it is much further. Under random weights both are
+# equally far in every layer.
+
+# %% slideshow={"slide_type": "skip"}
+means = {
+    column: apart_control[column].reshape(-1, 6).mean(axis=0) for column in ("divergence", "within")
+}
+assert abs(means["divergence"] - means["within"]).max() < 0.06
+assert abs(early["divergence"].mean() - early["within"].mean()) < 0.06
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 9 · What may be said
+#
+# | | 8x7m (measured here) | Mixtral (published) |
+# | --- | --- | --- |
+# | by topic | next to nothing | nothing obvious |
+# | by syntax | yes, part of it under random weights too | yes |
+# | by language | in the last two layers, strongly | not asked in the paper |
+# | repetition | beyond load: little in English, more in code | beyond even routing, layers 15, 31 |
+#
+# Nothing in the left column is evidence for the right one.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Why is the small model so much cleaner?
+#
+# It was not measured. The model's card guesses: its nine domains differ in language and syntax,
+# and so in their very tokens; its texts come from few sources, each with a style of its own; and
+# with six layers and 21 million training tokens its routers see little beyond a token and its
+# neighbours.
+#
+# The first guess can be checked, in part.
+
+# %% slideshow={"slide_type": "-"}
+vocabularies = [set(spoken.select(label=label).token_ids.tolist()) for label in languages]
+everywhere, anywhere = set.intersection(*vocabularies), set.union(*vocabularies)
+share = np.isin(spoken.token_ids[~spoken.special], list(everywhere)).mean()
+print(f"pieces that all five languages use: {len(everywhere)} of {len(anywhere):,}")
+print(f"tokens that are such pieces: {share:.0%}")
+assert 0.3 < share < 0.6
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Few pieces, but many tokens. And commas part in the last layer nevertheless (section 5): there,
+# different tokens cannot be the whole reason.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# One more way to ask how much a token decides by itself. Of all occurrences of a piece, how many
+# go to its favourite expert? `shuffled` is what the counts give by themselves.
+
+# %% slideshow={"slide_type": "skip"}
+favourite, favourite_control = analysis.vocabulary(spoken), analysis.vocabulary(untrained)
+print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
+for name, values in (("8x7m", favourite["share"]), ("  shuffled", favourite["shuffled"]),
+                     ("untrained twin", favourite_control["share"])):  # fmt: skip
+    print(f"{name:20}" + "".join(f"{x:7.1%}  " for x in values))
+print(f"{favourite['types'][0]} pieces that occur at least 10 times")
+assert favourite["share"][0] > 0.9
+assert favourite["share"][5] < favourite_control["share"][5] - 0.15
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# In layer 0 nearly all, and with random weights no less: there a router sees the token and what
+# attention adds to it. Towards the last layer training made the token itself count for *less*.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
+#   p against chance is nothing: random weights have it too.
+# - Ask again on the tokens that all share. What is left is about context.
+# - 8x7m routes by language in its last layers, not by topic. Whether Mixtral does, these
+#   recordings cannot say. Notebook 09 records the real one.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Exercises
+#
+# Solutions are folded away below each exercise: try first, then click the three dots.
+#
+# **Exercise 1.** English alone: are technical passages (`bug_report`, `software_install`,
+# `physics`, `manual`, `astronomy`, `mixture_of_experts`) routed apart from six others? Record them
+# with labels of your own, and use `label_divergence`. What do its p-values and the control say?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+technical = [
+    "bug_report",
+    "software_install",
+    "physics",
+    "manual",
+    "astronomy",
+    "mixture_of_experts",
+]
+everyday = ["poem", "fairy_tale", "letter", "dialogue", "recipe", "restaurant_review"]
+english = mv.prompts.passages().select("en", technical + everyday)
+labels = ["technical" if p.topic in technical else "everyday" for p in english]
+for name, network in (("8x7m", model), ("untrained", mv.untrained_twin(model))):
+    part = analysis.label_divergence(mv.record(network, english, labels=labels))
+    print(
+        name,
+        "divergence",
+        part["divergence"].round(3),
+        "null",
+        part["null"].round(3),
+        "p",
+        part["p"],
+    )
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 2.** Figure 8 of the paper shows indentation going to the same experts. Does it in
+# 8x7m? For the line ends (`⏎`) of all code, find the share of the commonest first choice in each
+# layer, beside the same of all tokens of code, and of the untrained twin.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+for name, recorded in (("8x7m", trace), ("untrained", control)):
+    part = recorded.select(label="code")
+    for what, each in (("all tokens", part), ("line ends", only(part, lambda piece: piece == "⏎"))):
+        first = each.experts[:, ~each.special, 0]
+        share = [np.bincount(row, minlength=8).max() / len(row) for row in first]
+        print(f"{name:10} {what:11}" + "".join(f"{x:7.0%}" for x in share))
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 3.** Repeat section 5 for English and code instead of five languages. Signs and digits
+# occur in both, but are they the same mixture of signs? Which row of your table is free of that
+# objection?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+for name, part in divergences(trace.select(label=["en", "code"])).items():
+    print(f"{name:24}" + "".join(f"{x:7.3f}" for x in part["divergence"]), part["p"].round(3))
+# Commas and full stops alone: there the mixture is one sign in both. (In code a full stop is mostly
+# something else than the end of a sentence.)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# All of this and more for recordings of your own, on one page: `mv.report(trace, control)`, or
+# `moe-viz report` on the command line.
+#
+# [Previous: expert heatmaps](04_expert_heatmaps.ipynb) · [Next: turn an expert
+# off](06_turn_an_expert_off.ipynb)

@@ -1,0 +1,395 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # Turn an expert off
+#
+# After it you can
+#
+# - change a router's decisions for as long as you like, and know that it is undone;
+# - measure what an expert is worth to which texts, with a control beside it;
+# - keep apart how busy an expert is and how much it is missed;
+# - say what a damage matrix does not show.
+#
+# A quarter of an hour of reading; about half a minute of a laptop's CPU, 2 GB of memory, no
+# network.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 1 · Watching is not enough
+#
+# In notebook 04 one expert of 8x7m was the first choice of nearly all tokens of a French passage,
+# in the last layer. Does French need it? Watching cannot tell. So we take it away, and see how
+# much worse the model predicts.
+#
+# The measure is the *loss*, in nats per token: minus the logarithm of the probability that the
+# model gave to the token that came. Smaller is better. Guessing among the 8,192 pieces of the
+# vocabulary without any idea costs log 8192, about 9.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+import numpy as np
+import plotly.graph_objects as go
+
+import moe_viz as mv
+from moe_viz.view.chart import Chart
+
+model = mv.load("8x7m")
+untrained = mv.untrained_twin(model)  # random weights: the control
+print(f"{np.log(model.config.vocab_size):.2f} nats for guessing")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 2 · Off, and on again
+#
+# Within the `with` block, expert 5 of layer 2 is never used; its tokens go to the next best.
+# Outside the block nothing is changed, not even after an error.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+cat = mv.prompts.passages().parallel("cat").select(["en", "fr"])
+before = mv.record(model, cat)
+with mv.intervene(model, ablate=[(2, 5)]):
+    without = mv.record(model, cat)
+after = mv.record(model, cat)
+for trace in (before, without, after):
+    print(trace.provenance.title)
+
+# %% slideshow={"slide_type": "skip"}
+assert (before.experts[2] == 5).any()
+assert not (without.experts[2] == 5).any()
+assert np.array_equal(before.experts, after.experts)
+try:
+    with mv.intervene(model, ablate=[(2, 5)]):
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    assert model.provenance.interventions == ()
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# What was changed stands in the title of every recording and every picture made meanwhile.
+#
+# **Write down:** in which of the layers 0 to 5 will decisions come out otherwise?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Without expert 5 of layer 2: dark is where decisions differ
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore([without, before], mode="agreement", layer=2)
+
+# %% slideshow={"slide_type": "skip"}
+changed = 1 - mv.compare(before, without).identical
+users = (before.experts[2][~before.special] == 5).any(axis=1).mean()
+print(f"went to expert 5 of layer 2: {users:.0%} of the tokens")
+print("other experts, by layer:    ", "  ".join(f"{x:.0%}" for x in changed))
+assert changed[:2].max() == 0
+assert np.isclose(changed[2], users)
+assert changed[3:].min() > 0
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Before layer 2 none; in layer 2 all tokens that used the expert, and no others; after it some
+# that follow, since what they see has changed.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 3 · One expert, two, all eight
+#
+# 8x7m was trained with k = 2 experts for each token. `top_k=` runs it with another number, in all
+# layers, without training it again.
+#
+# **Write down:** which k predicts best? Is more computing better?
+#
+# `mv.effects` measures interventions on texts: here four English and four French passages, and
+# four Python programs.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+passages = mv.prompts.passages()
+texts = passages.select(["en", "fr"], passages.topics[:4])
+texts += mv.prompts.code().select("python", ["gcd", "primes", "stack", "word_count"])
+by_k = mv.effects(model, texts, {f"k = {k}": {"top_k": k} for k in range(1, 9)})
+print({row["label"]: round(row["loss"], 2) for row in by_k.where(intervention="k = 2").rows()})
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Loss against k
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+figure = go.Figure()
+for label in ("en", "fr", "python"):
+    part = by_k.where(label=label)
+    high, low = part["high"] - part["change"], part["change"] - part["low"]
+    error = {"array": high.tolist(), "arrayminus": low.tolist(), "thickness": 1.2}
+    figure.add_scatter(x=list(range(1, 9)), y=part["change"].tolist(), name=label, error_y=error)
+figure.update_layout(height=320, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(title="k, experts for each token").update_yaxes(title="nats per token")
+said = "Change of loss against k = 2; bars are 95 % intervals over four documents."
+Chart(figure, "Loss against k", by_k.title, said, by_k)
+
+# %% slideshow={"slide_type": "skip"}
+for label in ("en", "fr", "python"):
+    part = by_k.where(label=label)
+    assert part["change"].argmin() == 1
+    assert (np.diff(part["change"][2:]) > 0).all()
+    assert part["low"][7] > 0
+twin = mv.effects(untrained, texts, {f"k = {k}": {"top_k": k} for k in (1, 8)})
+print(f"untrained twin, k = 1 and 8: {twin['change'].min():+.3f} … {twin['change'].max():+.3f}")
+assert abs(twin["change"]).max() < 0.05
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Two, as trained. One costs a little; from the third on, each costs more. To the untrained twin it
+# makes no difference. More experts for a token are more computing, and here no better predictions.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 4 · Does it matter *which*?
+#
+# Four changes, from mild to wild:
+#
+# - other gates, same experts: both count alike (`uniform_gates`), or the gates are made sharper or
+#   flatter (`temperature`);
+# - other experts: two at random, the gates kept (`random`).
+#
+# **Write down** a guess in nats for `random`. Guessing without any idea would cost 9.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Other gates, other experts: change of loss
+
+# %% slideshow={"slide_type": "-"}
+changes = {
+    "uniform gates": {"uniform_gates": True},
+    "temperature 0.5": {"temperature": 0.5},
+    "temperature 2": {"temperature": 2.0},
+    "random experts": {"random": 0},
+}
+found, control = mv.effects(model, texts, changes), mv.effects(untrained, texts, changes)
+for row, twin in zip(found.rows(), control.rows(), strict=True):
+    print(f"{row['intervention']:16}{row['label']:8}{row['loss']:.2f} {row['change']:+.3f} "
+          f"({row['low']:+.3f} … {row['high']:+.3f})   twin {twin['change']:+.3f}")  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Gates matter little. *Which* experts matters more than anything else in this notebook: with two
+# at random the model loses most of what it knows beyond guessing. To the untrained twin it is all
+# the same: random networks are as good as each other.
+
+# %% slideshow={"slide_type": "skip"}
+wild = found.where(intervention="random experts")
+gates = found.where(intervention=["uniform gates", "temperature 0.5", "temperature 2"])
+assert (wild["change"] > 0.5 * (np.log(8192) - wild["loss"])).all()
+assert gates["change"].max() < 0.3
+assert abs(control["change"]).max() < 0.1
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# For teachers: let the class vote on "random experts" before the numbers. Many expect little ("the
+# experts are all much alike"), or that balanced routing means interchangeable experts.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 5 · One at a time: the damage matrix
+#
+# Now each expert of layer 0 and of layer 5 is turned off by itself: 16 experiments.
+#
+# **Write down:** in which of the two layers will one missing expert of eight hurt more? Will the
+# pattern be the same for English, French and Python?
+
+# %% slideshow={"slide_type": "skip"}
+each = {f"{n}/{e}": {"ablate": [(n, e)]} for n in (0, 5) for e in range(8)}
+damage, damage_control = mv.effects(model, texts, each), mv.effects(untrained, texts, each)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Damage: layer/expert, and whom it hurts
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(damage, control=damage_control)
+
+# %% slideshow={"slide_type": "skip"}
+first, last = damage.where(layer=0), damage.where(layer=5)
+assert (first["change"] > 0).all()
+assert (first["change"] > 0.05).mean() > 0.8
+assert (last["change"] < 0.05).mean() > 0.7
+assert last["change"].max() > 2 * first.where(label="fr")["change"].max()
+assert abs(damage_control["change"]).max() < 0.05
+assert first["change"].max() < last["change"].max()
+assert last.where(expert=4, label="en")["change"][0] > 0.2
+assert last.where(label="python")["change"].max() < 0.15
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Two layers, two patterns
+#
+# Layer 0: every expert is missed, by all three kinds of text. Layer 5: most are missed by nobody,
+# and two a great deal, 5/4 by English and 5/6 by French. The worst of all is 5/6. Python misses a
+# few, none of them much.
+#
+# The twin misses none. What an expert is worth came with training.
+#
+# (Expert 6 of layer 0 and expert 6 of layer 5 have nothing to do with each other.)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 6 · Busy, and missed
+#
+# **Write down yes or no:** is the busiest expert of a layer the one that is missed most?
+
+# %% slideshow={"slide_type": "-"}
+load = mv.analysis.load(mv.record(model, texts))
+for n in (0, 5):
+    for label in ("en", "fr", "python"):
+        busy = load.where(layer=n, label=label)["share"]
+        missed = damage.where(layer=n, label=label)["change"]
+        print(f"layer {n}, {label:7} busiest {busy.argmax()} ({busy.max():.0%} of the load), "
+              f"most missed {missed.argmax()} ({missed.max():+.2f} nats), "
+              f"correlation {np.corrcoef(busy, missed)[0, 1]:+.2f}")  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# In layer 5 yes, in layer 0 no: there all are about equally busy, and the busiest is not the one
+# that is missed most. Load is how often an expert is asked. Damage is how badly the *next best*
+# does in its place. They are different questions.
+
+# %% slideshow={"slide_type": "skip"}
+for label in ("en", "fr", "python"):
+    busy = [load.where(layer=n, label=label)["share"] for n in (0, 5)]
+    missed = [damage.where(layer=n, label=label)["change"] for n in (0, 5)]
+    assert busy[1].argmax() == missed[1].argmax()
+    assert busy[0].argmax() != missed[0].argmax()
+    assert busy[0].max() < 0.2
+    assert np.corrcoef(busy[1], missed[1])[0, 1] > 0.6 > 0.3 > np.corrcoef(busy[0], missed[0])[0, 1]
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 7 · Chosen on four texts, tested on twenty
+#
+# We looked at 48 numbers and took the largest, which is likely too large, by luck. And four
+# documents cannot give a small p-value, since four signs can be turned in 16 ways only. So: the
+# same expert on twenty passages that had no part in choosing it, its tokens sent to the next best,
+# or to nobody.
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+unseen = passages.select(["en", "fr"], passages.topics[4:24])
+tests = {"next best": {"ablate": [(5, 6)]}, "nothing": {"ablate": [(5, 6)], "instead": "nothing"}}
+tested = mv.effects(model, unseen, tests)
+tested
+
+# %% slideshow={"slide_type": "skip"}
+chosen = damage.where(intervention="5/6", label="fr")
+french, english = tested.where(label="fr"), tested.where(label="en")
+print(
+    f"French: {chosen['change'][0]:+.2f} where it was chosen, {french['change'][0]:+.2f} elsewhere"
+)
+assert damage["change"].max() == chosen["change"][0]
+assert chosen["change"][0] > french["change"][0]
+assert (french["low"] > 0.3).all()
+assert (french["p"] < 0.05).all()
+assert (abs(english["change"]) < 0.02).all()
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## Missed by French, not by English
+#
+# French is clearly worse without it, by somewhat less than on the four texts that chose it.
+# English does not notice. To nobody is hardly worse than to the next best.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Is it "the French expert"?
+#
+# Let the model write, with it and without it, and once with random experts. (It writes nonsense;
+# the question is in which language.)
+
+
+# %% slideshow={"slide_type": "-"}
+def written():
+    out = mv.generate(model, "Pour ouvrir un fichier", max_new_tokens=32, temperature=0.7, seed=0)
+    return " ".join(out.text.split())  # on one line
+
+
+print("as trained:     ", written())
+for name, change in (("without 5/6:    ", tests["next best"]), ("random experts: ", {"random": 0})):
+    with mv.intervene(model, **change):
+        print(name, written())
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Without 5/6 it still writes French, only worse; with random experts it writes nothing. "The
+# French expert" says too much: turning it off does not turn French off. The loss agrees.
+
+# %% slideshow={"slide_type": "skip"}
+random = found.where(intervention="random experts", label="fr")
+with_random = (random["loss"] + random["change"])[0]
+without_it = (french["loss"] + french["change"])[0]
+print(f"French: {french['loss'][0]:.2f} nats; without 5/6 {without_it:.2f}; "
+      f"with random experts, on the four passages of section 4, {with_random:.2f}")  # fmt: skip
+assert without_it < 6 < 7 < with_random
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 8 · What a damage matrix does not show
+#
+# - *What an expert knows.* Only how badly the next best replaces it, alone, in this model.
+# - *What pairs do.* Two can be missed more than each of them added up (exercise 1).
+# - *Other texts.* Four passages of each kind: intervals are wide, and say so.
+# - *Where it happens.* A loss rises at the end; what broke in layer 0 broke everything after it.
+# - *Anything about Mixtral.* Its experts are 256, its layers 32. The method is the same:
+#   `mv.effects` takes any model that fits into memory.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - To know what a part does, change it, and keep a control.
+# - 8x7m predicts best with the two experts that its routers chose: more are worse, others are
+#   ruin.
+# - Busy and missed are two things.
+# - Choose on some texts, test on others.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Exercises
+#
+# Solutions are folded away below each exercise: try first, then click the three dots.
+#
+# **Exercise 1.** Two that stand in for each other. In layer 5, which expert is the second choice
+# of most English tokens? Turn it off alone, the first choice (5/4) alone, and both, on English
+# passages. Is the damage of both the sum of the two?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+english = passages.select("en", passages.topics[4:14])
+recorded = mv.record(model, english)
+second = int(np.bincount(recorded.experts[5, ~recorded.special, 1]).argmax())
+pairs = {"first": [(5, 4)], "second": [(5, second)], "both": [(5, 4), (5, second)]}
+result = mv.effects(model, english, {name: {"ablate": off} for name, off in pairs.items()})
+for row in result.rows():
+    print(f"{row['intervention']:8}{row['change']:+.3f}, {row['low']:+.3f} … {row['high']:+.3f}")
+first_off, second_off, both_off = result["change"]
+assert both_off > first_off + second_off
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 2.** Let two experts change places: `swap=[(0, 1, 6)]` sends the tokens of expert 1 to
+# expert 6 of the same layer, and the other way round. Compare swapping 1 and 6 in layer 0 with the
+# same two in layer 5, on the French and Python texts of section 3. Worse than turning both off?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+asked = {f"swap {n}/1 and {n}/6": {"swap": [(n, 1, 6)]} for n in (0, 5)}
+asked |= {f"off {n}/1 and {n}/6": {"ablate": [(n, 1), (n, 6)]} for n in (0, 5)}
+for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
+    print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
+          f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 3.** In which layer does the router matter most? Let it choose at random in one layer
+# at a time: `{"random": 0, "layers": [n]}`, on the Python programs.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+asked = {f"random in layer {n}": {"random": 0, "layers": [n]} for n in range(6)}
+for row in mv.effects(model, texts.select("python"), asked).rows():
+    print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
+          f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# All 48 experts at once: `mv.effects(model, texts)`, without naming interventions, and `mv.chart`
+# of it.
+#
+# [Previous: do experts specialise?](05_do_experts_specialise.ipynb) · [Next: what it
+# costs](07_what_it_costs.ipynb)
