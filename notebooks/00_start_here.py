@@ -24,6 +24,16 @@
 # - read the explorer: text, map, decision, load;
 # - read a table of loads, and say what it does not show.
 
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Load a model
 

@@ -25,6 +25,16 @@
 # - check such an account against the bytes of a file;
 # - say why it is not eight models.
 
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
 # %% [markdown] slideshow={"slide_type": "notes"}
 # For teachers: collect the guesses of section 1 on the board, and leave them there. 56, 14 and 7
 # are the usual ones; each is the answer to another question, and by section 5 the class can say to

@@ -25,6 +25,16 @@
 # - read the one that this library runs Mixtral with;
 # - say what an expert is, in code, and what it is not.
 
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
 # %% [markdown] slideshow={"slide_type": "notes"}
 # For teachers: this is live coding. Type sections 1 and 2 yourself, and let the class say what
 # comes next; the rest can be run. Who knows no torch can stop after section 1, and go on at section

@@ -26,6 +26,16 @@
 # - say what a token's routing depends on, and what it cannot depend on;
 # - say what the decision is for.
 
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
 # %% [markdown] slideshow={"slide_type": "notes"}
 # For teachers: let the class do section 3 on paper. Two scores, one difference, one gate: after
 # that nobody thinks that a router reads texts.

@@ -25,6 +25,16 @@
 #
 # A quarter of an hour of reading; about ten seconds of a laptop's CPU, 2 GB of memory, no network.
 
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
 # %% [markdown] slideshow={"slide_type": "notes"}
 # For teachers: in the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
 # leave one expert, / finds a token, Esc shows all again. Tab goes on to the buttons and menus; Esc

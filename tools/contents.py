@@ -56,7 +56,7 @@ def install_cell() -> str:
     """The code of the first cell: installs moe_viz where it is not there yet, torch untouched."""
     return (
         "# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.\n"
-        "import importlib.util, subprocess, sys\n\n"
+        "import importlib.util\nimport subprocess\nimport sys\n\n"
         'if importlib.util.find_spec("moe_viz") is None:\n'
         f'    source = "moe-viz[model,arrow,analysis] @ git+{address()}"\n'
         '    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)'
