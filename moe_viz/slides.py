@@ -132,12 +132,13 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
             "--no-pdf-header-footer", "--virtual-time-budget=30000",
             f"--print-to-pdf={temporary}", f"{Path(deck).resolve().as_uri()}?print-pdf",
         ]  # fmt: skip
-        for _ in range(TRIES):
+        for again in reversed(range(TRIES)):
             run = subprocess.run(command, capture_output=True, text=True, timeout=300)
             pages = len(re.findall(rb"/Type\s*/Page\b", temporary.read_bytes()))
             if run.returncode == 0 and pages >= max(slides, 1):
                 break
-        else:
+            if again:
+                continue
             raise OutputError(
                 f"{path}: {browser} printed {pages} pages of {slides}: {run.stderr.strip()[-300:]}."
                 " Open the deck with ?print-pdf in a browser, and print it there."

@@ -101,13 +101,13 @@ from moe_viz.view.chart import Chart
 moe = mv.load("8x7m", device="cpu")
 
 
-def dense(name, width):
+def one_expert(name, width):
     config = replace(moe.config, name=name, experts=1, experts_per_token=1, expert_size=width)
     return initialise(Mixtral(config), seed=0)
 
 
 F, k, E = moe.config.expert_size, moe.config.experts_per_token, moe.config.experts
-models = {"8x7m": moe, "dense 10M": dense("10M", k * F), "dense 24M": dense("24M", E * F)}
+models = {"8x7m": moe, "dense 10M": one_expert("10M", k * F), "dense 24M": one_expert("24M", E * F)}
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 books = {name: mv.ledger(model.config) for name, model in models.items()}
@@ -271,7 +271,7 @@ def fetched(n):
 
 assert fetched(1) == mixtral.active
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 batches = [1, 2, 4, 8, 16, 32, 64]
 gigabytes = {  # of bfloat16: two bytes a number
     "Llama 2 70B": [2 * LLAMA_2_70B / 1e9 for _ in batches],
@@ -293,9 +293,9 @@ said += ", ".join(f"{2 * fetched(n) / 1e9:.0f} GB at {n}" for n in (1, 4, 16, 64
 Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", said, data)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · "Six times faster than Llama 2 70B"
+# ## 7 · Six times faster than Llama 2 70B?
 #
-# That is what the announcement said. The paper gives no tokens per second, so nobody can check it
+# So the announcement. The paper gives no tokens per second, so nobody can check it
 # from the publications. What can be checked is what the parameters give.
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -366,7 +366,7 @@ mv.chart(cache)
 lru, anyone = (cache.where(policy=policy, size=4) for policy in ("LRU", "random"))
 rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "throw out any": anyone["hit"]}
 control = mv.analysis.expert_cache(twin).where(policy="LRU", size=4)
-rates["untrained twin, LRU"], rates["four of eight"] = control["hit"], lru["uniform"]
+rates["untrained twin, LRU"], rates["four fixed experts"] = control["hit"], lru["uniform"]
 print(f"{'room for 4 of 8':24}" + "".join(f"  layer {layer}" for layer in trace.layers))
 for name, hits in rates.items():
     print(f"{name:24}" + "".join(f"{hit:9.0%}" for hit in hits))
@@ -420,11 +420,12 @@ assert min(mean[1:]) > 50
 # %% slideshow={"slide_type": "skip"}
 evaluation = json.loads((embedded_folder() / "evaluation.json").read_text(encoding="utf-8"))
 curves = evaluation["twins"]
-seen = [tokens / 1e6 for tokens in curves["mixture"]["tokens"]]
-bits = {name: np.array(curve["bits_per_byte"]) for name, curve in curves.items()}
+mixture, dense = curves["mixture"], curves["dense twin"]  # as many active parameters
+bits = {"mixture": np.array(mixture["bits_per_byte"]), "dense": np.array(dense["bits_per_byte"])}
+seen = [tokens / 1e6 for tokens in mixture["tokens"]]
 columns = {"million tokens": np.array(seen), **bits}
 data = Finding("two trainings", "8x7m's recipe", "bits per byte, mean over nine domains", columns)
-assert curves["mixture"]["active"] / curves["dense twin"]["active"] < 1.002
+assert mixture["active"] / dense["active"] < 1.002
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Two trainings
@@ -440,8 +441,8 @@ ends = ", ".join(f"{name} {y[-1]:.2f}" for name, y in bits.items())
 Chart(figure, "Two trainings", "8x7m's recipe, one run each", f"At the end: {ends}.", data)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"]
-less = bits["dense twin"] - bits["mixture"]
-kinds, dense_kinds = (curves[name]["domains"] for name in ("mixture", "dense twin"))
+less = bits["dense"] - bits["mixture"]
+kinds, dense_kinds = mixture["domains"], dense["domains"]
 ahead = [kind for kind, x in kinds.items() if x < dense_kinds[kind]]
 behind = [kind for kind, x in kinds.items() if x > dense_kinds[kind]]
 print(f"the mixture, in bits per byte: {less[-1]:.3f} better at the end, at most {less.max():.3f}")
@@ -461,13 +462,13 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 assert round(bits["mixture"][-1], 2) == 1.81
-assert round(bits["dense twin"][-1], 2) == 1.83
-assert 0.005 < less[-1] / bits["dense twin"][-1] < 0.015
+assert round(bits["dense"][-1], 2) == 1.83
+assert 0.005 < less[-1] / bits["dense"][-1] < 0.015
 assert round(seen[-1], 1) == 6.3
-assert round(curves["mixture"]["parameters"] / curves["dense twin"]["parameters"], 1) == 2.4
+assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## In one slide: what use is it to *me*?
+# ## What use is it to *me*?
 #
 # - You serve **many people**, and have the memory: each token costs the computing of a small model.
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little

@@ -171,7 +171,7 @@ SEEDS = (0, 1, 2)
 alone = [train(seed, extra=lambda routing: 0) for seed in SEEDS]
 
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 def bands(loads):
     """Each expert's load as a band, step by step, in a panel for each layer."""
     figure = grid(go, ["layer 0", "layer 1"], 1, 2, height=400)
@@ -183,7 +183,7 @@ def bands(loads):
     return figure.update_yaxes(tickformat=".0%", range=[0, 1]).update_xaxes(title="step")
 
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 def drawn(loads, title):
     """The bands of one training, with their numbers."""
     step, layer, expert = (axis.ravel() for axis in np.indices(loads.shape))
@@ -391,7 +391,7 @@ each = np.array([(experts == e).any(-1).mean(-1) for e in range(8)])  # (8, mome
 chance = (each * each[:, -1:]).sum(0) / 2  # of independent choices with these loads
 assert (now.experts[:, ~now.special] == experts[-1]).mean() > 0.97
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 layer_of, step_of = np.tile(np.arange(6), len(steps)), np.repeat(steps, 6)
 columns = {"step": step_of, "layer": layer_of, "kept": kept.ravel(), "chance": chance.ravel()}
 data = Finding("saturation", "8x7m", "assignments, special tokens left out", columns)

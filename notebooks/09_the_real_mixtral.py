@@ -16,7 +16,7 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # The real Mixtral
 #
-# Fifteen minutes of reading; about half a minute of a laptop's CPU, 2 GB of memory, no network.
+# Fifteen minutes of reading; about fifteen seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
@@ -313,7 +313,7 @@ assert np.array_equal(later.experts, written.experts)
 #
 # **Write down two numbers:** on how many of the 12 is Mixtral ahead? And of the 7?
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 rows = [("Llama 2 70B", name, *pair) for name, pair in published.BENCHMARKS.items()]
 for name, (_, gpt, ours) in published.WITH_GPT.items():
     rows.append(("GPT-3.5", name, ours, gpt))
@@ -322,20 +322,16 @@ for code, language in {"fr": "French", "de": "German", "es": "Spanish", "it": "I
     for name, ours, theirs in zip(("Arc-c", "HellaSwag", "MMLU"), *both, strict=True):
         rows.append((language, name, ours, theirs))
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 beside, names, ours, theirs = (np.array(column) for column in zip(*rows, strict=True))
 claims = {"beside": beside, "benchmark": names, "Mixtral 8x7B": ours, "other": theirs}
 claims["ahead"] = ours > theirs
-data = Finding(
-    "benchmarks",
-    "Mixtral 8x7B",
-    "percent; MT-Bench out of 10; languages beside Llama 2 70B",
-    claims,
-)
+counted = "percent; MT-Bench out of 10; languages beside Llama 2 70B"
+data = Finding("benchmarks", "Mixtral 8x7B", counted, claims)
 parts = {name: data.where(beside=name) for name in dict.fromkeys(beside.tolist())}
 count = {name: f"{part['ahead'].sum()} of {len(part)}" for name, part in parts.items()}
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 figure, steps = go.Figure(), []
 look = {"fill": {"color": "rgba(0,0,0,0)"}, "font": {"size": 18}, "height": 24}
 for n, (name, part) in enumerate(parts.items()):
@@ -380,7 +376,7 @@ llama = parts["Llama 2 70B"]
 assert set(llama["benchmark"][~llama["ahead"]]) == {"HellaSwag", "WinoGrande", "TriviaQA"}
 assert published.WITH_GPT["MT-Bench (Instruct)"][1:] == (8.32, 8.30)
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 figure, x = go.Figure(), [mixtral.active / 1e9, published.LLAMA_2_70B / 1e9]
 below = 0  # names must not cover each other
 for name, pair in sorted(published.BENCHMARKS.items(), key=lambda row: row[1]):

@@ -135,4 +135,4 @@ def _student(mean: np.ndarray, error: np.ndarray, groups: int) -> tuple[np.ndarr
         return np.full(len(mean), np.nan), np.full(len(mean), np.nan)
     (t,) = distributions("t")
     wide = t.ppf(0.975, groups - 1) * error
-    return mean - wide, mean + wide
+    return np.maximum(mean - wide, 0), np.minimum(mean + wide, 1)  # of a share

@@ -96,6 +96,15 @@ def test_plotly_is_there_once_however_many_charts(saved, opened):
     assert opened[0].evaluate("typeof Plotly.newPlot") == "function"
 
 
+def test_keys_that_come_faster_than_drawings_are_all_counted(opened):
+    shown, _ = opened
+    drawing = plot(shown, "load")
+    for key, times, at in (("ArrowRight", 2, 2), ("ArrowLeft", 2, 0)):
+        press = "(e, key) => e.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+        drawing.evaluate(f"(e, key) => {{ {f'({press})(e, key);' * times} }}", key)
+        until(lambda at=at: drawing.evaluate("e => e.layout.sliders[0].active") == at, WAIT)
+
+
 SLIDING = ["load", "co-activation", "transitions", "margins", "expert cache"]
 
 

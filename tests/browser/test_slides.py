@@ -40,7 +40,7 @@ SMALL = """() => {
 
 @pytest.fixture(scope="module")
 def trace():
-    return mv.record(mv.load("8x7m"), [TEXT, "Guten Morgen, Welt."], labels=["en", "de"])
+    return mv.record(mv.load("8x7m"), [TEXT, *"wxyz"], labels=["en", *"wxyz"])
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def use_explorer(page, trace, sentence) -> None:
     expert = trace.experts[2, token, 0]
     said = f"In layer 2, ‘{trace.tokens[token].replace('▁', '').strip()}’ goes to expert {expert} "
     until(lambda: sentence.inner_text().startswith(said), WAIT)
-    turn(page, "ArrowUp", "3", "Escape")
+    turn(page, "ArrowUp", "3", "Escape", " ", "PageDown", "PageUp", "Home", "End", "?")
     until(lambda: sentence.inner_text().startswith("In layer 1,"), WAIT)
     for _ in range(80):
         turn(page, "Tab")

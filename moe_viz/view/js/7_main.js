@@ -108,6 +108,7 @@ function onKey(event) {
   else if (climb) set({ layer: Math.min(Math.max(state.layer + climb, 0), L - 1), hover: null });
   else if (/^[0-9]$/.test(event.key) && Number(event.key) < E) isolate(Number(event.key));
   else if (event.key === "Enter" && field !== root && field !== null) { event.stopPropagation(); return; } // a button
+  else if ([" ", "PageUp", "PageDown", "Home", "End", "?"].includes(event.key)) { event.stopPropagation(); return; } // they would turn a slide
   else if (!/^[a-zA-Z]$/.test(event.key) && event.key !== "Enter") return;
   // Whatever was typed here stays here: in JupyterLab `dd` would delete the cell.
   event.preventDefault();
