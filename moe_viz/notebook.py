@@ -51,7 +51,10 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     if wanted and code:
         nbclient = _needed("nbclient")
         runner = nbclient.NotebookClient(
-            notebook, timeout=TIMEOUT, resources={"metadata": {"path": str(path.parent)}}
+            notebook,
+            timeout=TIMEOUT,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(path.parent)}},
         )
         try:
             runner.execute()

@@ -54,10 +54,13 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 # `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
 # writes nonsense. We use it to look at how such a model decides.
 #
-# Each of its layers holds eight *experts*: feed-forward networks of equal shape, side by side. For
+# A model reads text in *tokens*: words, pieces of words, signs (and `<s>`, which opens every text).
+#
+# Each layer of `8x7m` holds eight *experts*: feed-forward networks of equal shape, side by side. For
 # each token a *router* scores all eight, the two with the highest scores run, and their outputs are
 # added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a token
-# uses only part of the parameters: the share printed above.
+# uses only part of the parameters: the share printed above. (42 % and not two eighths: not all of
+# the model is experts; notebook 01 counts.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Record
@@ -89,16 +92,19 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 #
 # Click a token, then walk with the arrow keys: ← → to other tokens, ↑ ↓ through the layers.
 #
-# - **Text**: the colour of a token is its first choice in the chosen layer; the line below it, the
-#   gates of both.
+# - **Text**: the colour of a token is its first choice (the expert with the highest score) in the
+#   chosen layer; the line below it, the gates of both.
 # - **Map**: every token (left to right) in every layer (top to bottom).
 # - **Right**: the router's opinion of all eight experts, the token's way through the layers, and
 #   how the layer's work is shared out.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Find three things: a word whose pieces go to different experts; a token whose third expert missed
-# by less than 0.1 logits (set the map to *margin*: dark is close); and, in the Python program, a
-# layer in which all line ends ⏎ have the same first choice, and one in which they have not.
+# by less than 0.1; and, in the Python program, a layer in which all line ends ⏎ have the same first
+# choice, and one in which they have not.
+#
+# (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
+# Set the map to *margin*: dark is close.)
 
 # %% slideshow={"slide_type": "slide"}
 mv.explore(trace)
@@ -119,9 +125,9 @@ assert min(ran) >= 7
 assert alone > words.sum() / 2
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: each one
-# by itself, in each layer anew. Most tokens take a way through the layers that no other token of
-# the passage takes.
+# All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: one at a
+# time, in each layer anew. (What stood before a token can matter too: notebook 03.) Most tokens
+# take a way through the layers that no other token of the passage takes.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
@@ -145,6 +151,7 @@ for layer, first in zip(program.layers, program.experts[:, line_ends, 0], strict
 # The *load* of an expert is its share of a layer's assignments (two for each token, `<s>` left
 # out). Shared out evenly, each would have one eighth. We record more text, and print the layer in
 # which English and German differ most: how much of the load would have to move to make them equal.
+# The columns are experts 0 to 7.
 
 # %% slideshow={"slide_type": "-"}
 topics = mv.prompts.passages().topics
@@ -164,7 +171,7 @@ def distance(a, b):
 apart = distance(loads["en"][0], loads["de"][0])
 layer = int(apart.argmax())
 print(f"layer {layer}: {apart[layer]:.0%} would have to move between English and German\n")
-print("expert    tokens" + "".join(f"{e:7}" for e in range(8)))
+print("text      tokens" + "".join(f"{e:7}" for e in range(8)))
 for label, (shares, tokens) in loads.items():
     print(f"{label:8}{tokens:8,}" + "".join(f"{x:7.1%}" for x in shares[layer]))
 print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
@@ -173,9 +180,8 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # The loads differ. What the table does **not** show:
 #
 # - *That experts are specialists for languages.* Different languages are different tokens, and a
-#   router that was never trained sends different tokens to different experts too. To claim more
-#   needs that comparison: it is in the model's card, and what training adds is little in the first
-#   layers and much in the last.
+#   router that was never trained sends different tokens to different experts too. To claim more,
+#   one must compare with an untrained model: notebooks 04 and 05 do.
 # - *That other texts behave like these.* These are a few passages. Exercise 2 tries others.
 # - *Anything about Mixtral.* This is 8x7m.
 

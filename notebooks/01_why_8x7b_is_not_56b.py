@@ -76,11 +76,12 @@ print(f"used   {big.active:>15,}   {big.active / 1e9:5.1f} billion, {big.active 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Where the name points
 #
-# A layer has two parts: attention, in which tokens look at each other, and a *feed-forward block*,
-# which works on each token by itself. Mistral 7B is the older model of the same shape with *one*
-# such block in each layer. Mixtral has eight: the experts.
+# A layer has two parts: attention, by which a token looks at those before it, and a *feed-forward
+# block*, which works on each token by itself. Mistral 7B is the older model of the same shape with
+# *one* such block in each layer. Mixtral has eight: the experts.
 #
-# A model in which every token uses everything is called *dense*.
+# A model in which every token uses everything is called *dense*. A mixture's *dense twin* has the
+# same shape with one expert in each layer and no router; Mixtral's is Mistral 7B.
 
 # %% slideshow={"slide_type": "-"}
 dense = big.dense_twin  # one expert in each layer, and no router
@@ -152,8 +153,8 @@ print(f"stored = {big.shared / 1e9:.1f} + 8 × {one / 1e9:.2f} = {big.total / 1e
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # "Used" is a convention. It counts both tables of the vocabulary whole, although a token reads a
-# single row of the first. In Mixtral that is 1 % of what a token uses, and nobody minds; section 8
-# meets a model where it is 21 %.
+# single row of the first. In Mixtral that is 1 % of what a token uses, and nobody minds; in the
+# small 8x7m it is 21 %:
 
 # %% slideshow={"slide_type": "skip"}
 small = mv.ledger("8x7m")
@@ -243,17 +244,18 @@ assert changed(layers=64).total > 1.9 * big.total
 assert changed(layers=64).active > 1.9 * big.active
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Experts are how a model stores more without computing more. More layers cannot do that. Whether it
-# is *better* for it is no question of arithmetic: [notebook 07](07_what_it_costs.ipynb).
+# Experts are how a model stores more without computing more. More layers cannot do that. Whether
+# the model gets *better* is no question of arithmetic: [notebook 07](07_what_it_costs.ipynb).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · Do not believe it: measure
 #
-# A file of weights begins with a list: each *tensor* (a table of numbers), its shape, and where its
-# bytes lie. We have the file of one such model here, `8x7m`, of Mixtral's architecture in small.
+# A file of weights begins with eight bytes, the length of a list, and then the list: each *tensor*
+# (a table of numbers), its shape, and where its bytes lie. We have the file of one such model here,
+# `8x7m`, of Mixtral's architecture in small.
 #
-# **Write down:** if its ledger says 24,263,936 parameters, and each takes two bytes, how large is
-# the file?
+# **Write down:** if its ledger says 24,263,936 parameters, and each takes two bytes in the file
+# (notebook 00 computed with four: float32), how large is the file?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## The list at the head of the file
@@ -293,13 +295,13 @@ assert size == 8 + length + small.bytes("bfloat16")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # To the byte, part by part. (bfloat16, `BF16` in the list, is the number format: two bytes each.)
-# Mixtral's own files are counted by the same code:
+# For Mixtral itself we can only compute, two bytes for each parameter:
 
 # %% slideshow={"slide_type": "skip"}
 print(f"Mixtral 8x7B in bfloat16: {big.bytes():,} bytes, {big.bytes() / 2**30:.2f} GiB")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# They are not on this machine. [Notebook 09](09_the_real_mixtral.ipynb) looks at them.
+# Its files are not on this machine. [Notebook 09](09_the_real_mixtral.ipynb) looks at them.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · The same puzzle, smaller
@@ -329,7 +331,7 @@ assert small.total / (8 * small.dense_twin) < 0.5 < 0.8 < big.total / (8 * big.d
 # ## 9 · And not eight models
 #
 # An *expert* is one feed-forward block of one layer. Layer 0 has eight, layer 1 has eight others.
-# They share numbers, 0 to 7, and nothing else.
+# They have the labels 0 to 7 in common, and nothing else.
 #
 # **Write down:** if it were eight models, and two of them answered each token, there would be 28
 # ways for a token to go. How many are there?
@@ -371,7 +373,8 @@ print(
 larger = mv.ledger("mixtral-8x22b")
 print(f"stored {larger.total / 1e9:.1f}, used {larger.active / 1e9:.1f} billion")
 print(f"its dense twin would have {larger.dense_twin / 1e9:.1f} billion: that is the 22")
-print(f"8 × 22 = 176 again counts seven times what is shared, {larger.shared / 1e9:.1f} billion")
+print("8 × 22 = 176 again counts what is shared seven times too often,", end=" ")
+print(f"{larger.shared / 1e9:.1f} billion")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** "Use one expert instead of two, then it is a 7B model." What would a token use

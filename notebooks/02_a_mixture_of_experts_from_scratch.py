@@ -16,13 +16,13 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # A mixture of experts, from scratch
 #
-# For people who write software. Fifteen minutes of reading; a few seconds of a laptop's CPU, 2 GB
-# of memory, no network.
+# For people who write software. Twenty-five minutes of reading; a few seconds of a laptop's CPU,
+# 2 GB of memory, no network.
 #
 # After it you can
 #
 # - write a mixture-of-experts layer in plain Python, and in torch;
-# - read the one that this library runs Mixtral with;
+# - recognise the same steps in the layer that this library runs Mixtral with;
 # - say what an expert is, in code, and what it is not.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -84,7 +84,8 @@ assert dispatch((2, 1), compass, workers)[1] == [1, 0]
 assert dispatch((-3, 0.1), compass, workers)[1][0] == 4
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# A weak request, the last one, gets nearly equal gates: its scores hardly differ.
+# (2, 1) gets 0.53, a little nearer to 1: at 27 degrees it points nearer to the north-east (45) than
+# to the east (0). A weak request, the last one, gets nearly equal gates: its scores hardly differ.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Turn the request around
@@ -147,7 +148,9 @@ Chart(figure, "Gates by the request's direction", "the dispatcher above", said, 
 # %% slideshow={"slide_type": "-"}
 gates = all_gates(2)
 jumps = abs(np.diff(gates)).max(0)  # the largest change from one degree to the next
-print("jumps at", *(f"{d + 0.5:.0f}" for d in degrees[:-1][jumps > 0.1]), "degrees")
+print("jumps at", *(f"{d + 0.5:.0f}" for d in degrees[:-1][jumps > 0.1]), "degrees", end=" ")
+print("(and at 0, where the picture begins and ends)")
+assert abs(gates[:, 0] - gates[:, -1]).max() > 0.1
 assert ((all_gates(8) > 0) == (gates > 0)).all()
 assert (all_gates(8).max(0) >= gates.max(0) - 1e-9).all()
 
@@ -186,9 +189,10 @@ class Expert(nn.Module):
 
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# This form is called SwiGLU: one half of the wide layer opens and closes the other. It is what
-# Mixtral uses, and most models of its time; for the mixture it does not matter what is in an
-# expert.
+# This form is called SwiGLU: one half of the wide layer opens and closes the other (`silu(z)` is z
+# times a number between 0 and 1 that grows with z: almost 0 for very negative z, almost z for
+# large z). It is what Mixtral uses, and most models of its time; for the mixture it does not matter
+# what is in an expert.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The mixture
@@ -220,9 +224,9 @@ class Mixture(nn.Module):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Is it right?
 #
-# Compare it with what somebody else wrote, on the same weights. `8x7m` is a small model of exactly
-# Mixtral's architecture. We copy the weights of its layer 0 into our mixture: if the shapes or
-# names were others, this would fail.
+# Compare it with the layer this library uses, on the same weights. `8x7m` is a small model of
+# exactly Mixtral's architecture. We copy the weights of its layer 0 into our mixture: if the shapes
+# or names were others, this would fail.
 #
 # **Write down:** will the results be equal to the last bit?
 
@@ -230,7 +234,7 @@ class Mixture(nn.Module):
 # ## The comparison
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
-from moe_viz.routing import TokenIndex
+from moe_viz.routing import TokenIndex  # says which tokens these are, for hooks: section 5
 
 model = mv.load("8x7m")
 theirs, c = model.layers[0].moe, model.config
@@ -286,7 +290,8 @@ print(getsource(moe.Router))
 # %% [markdown] slideshow={"slide_type": "-"}
 # One matrix, E rows of D numbers. `functional.linear` is the dispatcher's product with each
 # address. It is computed in float32 even if the model is not, since a close decision may fall
-# either way with the last bits.
+# either way with the last bits. (0.2 % is for the router's product alone; notebook 04 rounds
+# everything else.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The expert
@@ -324,6 +329,9 @@ print(getsource(moe.MoELayer.forward))
 # %% [markdown] slideshow={"slide_type": "skip"}
 # And `run_experts`, in `moe_viz/model/dispatch.py`, does what our loop does. It sorts the choices
 # by expert once, instead of looking for each expert's tokens eight times.
+#
+# You need not follow every line: the result is that of our loop, only faster. Experts that a hook
+# turned off have number −1.
 
 # %% slideshow={"slide_type": "skip"}
 print(getsource(sending.run_experts))
@@ -374,8 +382,7 @@ print(f"without the division the gates sum to {largest.sum(-1).mean():.2f} on av
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · So what is an expert?
 #
-# **Write down:** Mixtral 8x7B has 32 layers. How many experts has it? And which share of a layer's
-# parameters is one of them?
+# **Write down:** in Mixtral 8x7B, which share of a layer's parameters is one expert?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## One layer of Mixtral 8x7B
@@ -441,6 +448,9 @@ assert (with_two, with_one) == (8, 0)
 mine.k = 2
 
 # %% [markdown] slideshow={"slide_type": "skip"}
+# With two, all eight rows learn: two for each token; the batch holds many tokens, and together they
+# reach all eight.
+#
 # With one expert the gate is 1 whatever the score, and this router would learn nothing. A model
 # with k = 1 must take its gate from elsewhere, from the softmax over all scores for instance.
 
@@ -473,8 +483,8 @@ with torch.inference_mode():
 print(f"{both.sum()} of {len(x)} tokens: what expert 0 alone would give. The gates sum to 1.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Let k be 8 of 8. What are the gates then, and what is left of the two advantages,
-# less to compute and less to store? (A new `Mixture` will do; its weights are random.)
+# **Exercise 2.** Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
+# anything ever saved in storing? (A new `Mixture` will do; its weights are random.)
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.

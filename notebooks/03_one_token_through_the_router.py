@@ -157,9 +157,9 @@ print(f"{big.router / big.layer:.4%} of its layer")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · How close was it?
 #
-# The *margin* is the second-best score minus the third: by how much the *runner-up* missed. It
-# tells how easily something else (another number format, another word before) could have changed
-# the pair.
+# The *margin* is the second-best score minus the third: by how much the third, here called the
+# *runner-up*, missed. It tells how easily something else (another number format, another word
+# before) could have changed the pair.
 #
 # **Write down:** in how many of the six layers did the runner-up miss by less than 0.1?
 
@@ -263,9 +263,11 @@ assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 #
 # Take every token that occurs at least ten times in 32 English passages: mostly short words and
 # signs. In each layer, what share of its occurrences has the token's commonest first choice? The
-# chart shows the mean over tokens, and two comparisons:
+# chart shows the mean over tokens (it calls it the favourite; the bar is a 95 % interval, the
+# uncertainty from having only 32 passages), and two comparisons:
 #
-# - *shuffled*: the choices of each passage dealt out among its tokens;
+# - *shuffled*: the choices of each passage dealt out at random among its tokens: what a token would
+#   show if only the passage's totals counted;
 # - the untrained twin.
 #
 # **Write down:** who holds a token more firmly to one expert, the trained model or the twin?
@@ -275,7 +277,7 @@ english = mv.prompts.passages().select("en")
 passages = mv.record(model, english)
 found = mv.analysis.vocabulary(passages)
 control = mv.analysis.vocabulary(mv.record(twin, english))
-print(f"{found['types'][0]} tokens, {found['occurrences'][0]:,} occurrences")
+print(f"{found['types'][0]} different tokens, {found['occurrences'][0]:,} occurrences")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The trained model and its twin
@@ -286,11 +288,12 @@ mv.chart(found, control)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What the chart says
 #
-# - In the first layers a token goes to one expert nearly always: far more than shuffled. **The
+# - In layers 0 and 1 a token goes to one expert nearly always: far more than shuffled. **The
 #   untrained twin does the same.** It is no sign of learning. The same token arrives as nearly the
 #   same numbers.
 # - In layers 2 and 3 the trained model is *less* firm than its twin: there the choice depends more
-#   on what came before.
+#   on what came before. (For the six `key`s of section 7 layer 2 looked the other way round: that
+#   is what an anecdote is worth.)
 # - In the last layer the share is high, and no higher than shuffled: most tokens of these passages
 #   have one first choice there, whatever they are.
 
@@ -315,7 +318,8 @@ assert share > 0.75
 # ## 9 · What is the decision for?
 #
 # A language model predicts each token from those before it. A token's *loss* says how badly it was
-# predicted (in nats; more is worse).
+# predicted (in nats: minus the natural logarithm of the probability it had been given; more is
+# worse).
 #
 # We take layer 0's first choice away, at `key` only. The runner-up comes in, and the gates follow;
 # all other decisions are left to the routers.
@@ -354,7 +358,7 @@ assert change[t + 1 :].min() < -0.01
 # - In each layer: eight scores, the two best, a softmax over these two.
 # - A score is a row of numbers times the token's hidden state.
 # - The token and what stands before it decide; what follows cannot.
-# - That one token mostly goes one way is true of an untrained model too.
+# - In layers 0 and 1 a token nearly always goes one way; so it does in an untrained model.
 # - The decision at a token helps to compute the next one.
 
 # %% [markdown] slideshow={"slide_type": "skip"}

@@ -23,7 +23,7 @@
 # - tell a difference in tokens from a difference in routing;
 # - say what follows about Mixtral from a small model: nothing.
 #
-# A quarter of an hour of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
+# Twenty-five minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
 # network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -78,7 +78,8 @@ trace, control
 # ## 3 · Load: Figures 7 and 9 of the paper
 #
 # The *load* of an expert is its share of a layer's assignments, two for each token. Even routing
-# gives every expert 1/8, the dashed line.
+# gives every expert 1/8, the dashed line. No expert can have more than 1/2, since a token's two
+# differ.
 #
 # **Write down:** in which layers will English, German and code differ most: the first, the middle,
 # the last?
@@ -130,10 +131,11 @@ assert busiest["first choice"]["low"] > 0.7
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · A small p is not enough
 #
-# How far apart are the five languages? The *Jensen-Shannon divergence* of two loads (of first
+# How far apart are the five languages, in the mean over all pairs of them? The *Jensen-Shannon divergence* of two loads (of first
 # choices) is 0 bits where they are alike and 1 where they share no expert. Counts alone give a
 # little more than 0. So we deal the labels out among the documents anew, 999 times: the *null*.
-# The p-value says how often that reaches what was seen.
+# The p-value says how often that reaches what was seen, corrected for looking at six layers: 0.006
+# is the smallest it can be. `null` is the mean of the 999.
 #
 # **Write down yes or no:** will random weights route five languages apart by more than chance, p <
 # 0.05?
@@ -227,8 +229,9 @@ print("* p < 0.05, corrected for looking at six layers")
 # are no less far apart than all tokens together. Full stops part one layer earlier. Under random
 # weights no such thing happens in the last layer.
 #
-# So in its last layer 8x7m routes by the language of what came before, not only by the token. That
-# is a finding about 8x7m, and the strongest in this notebook.
+# So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
+# token alone does not decide. Whether it is the language as such or the words just before, this
+# does not show. It is the strongest finding about 8x7m in this notebook.
 
 # %% slideshow={"slide_type": "skip"}
 commas, stops = [next(v for k, v in shared.items() if k.startswith(n)) for n in ("comma", "full")]
@@ -296,7 +299,7 @@ by_chance = information(spoken, dealt[document])
 told = {name: information(spoken, what) for name, what in questions.items()}
 twin = {f"{name}, twin": information(untrained, what) for name, what in questions.items()}
 print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
-for name, bits in {**told, "topics dealt anew": by_chance, **twin}.items():
+for name, bits in {**told, "topics dealt once": by_chance, **twin}.items():
     print(f"{name:20}" + "".join(f"{x:7.3f}  " for x in bits))
 assert (told["topic"] < 0.06).all()
 assert (told["kind"][:4] > told["language"][:4]).all()
@@ -309,9 +312,10 @@ assert max(bits.max() for bits in twin.values()) < 0.15
 # two. In the last two layers language comes first, and under random weights never.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# So on the paper's own question, topic within a language, 8x7m agrees with what was published of
-# Mixtral: no obvious specialisation. What sets it apart is language, and that Figure 7 of the
-# paper does not ask. `code` differs from prose in its tokens and its syntax as well as in its
+# So on topic, over all languages at once, 8x7m agrees with what was published of Mixtral: no
+# obvious specialisation. (Topics within English: exercise 1. Topics were dealt anew only once: the
+# row has no interval.) What sets 8x7m apart is language, and that Figure 7 of the paper does not
+# ask. `code` differs from prose in its tokens and its syntax as well as in its
 # subject: with it alone, "syntax or domain?" cannot be answered.
 
 # %% slideshow={"slide_type": "skip"}
@@ -358,8 +362,12 @@ for label in ("en", "code"):
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # English repeats its first choice in most tokens of the last layer. But one expert takes most of
-# them anyway: the same load in random order gives nearly as much. Order adds more in code, whose
-# neighbours are more alike. Compared with 12.5 % alone, both would look like the same discovery.
+# them anyway: the same load in random order gives nearly as much. Order adds more in code. Compared
+# with 12.5 % alone, both would look like the same discovery.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# *same load*: what the shares alone give; *shuffled*: the same tokens of each text in random
+# order.
 
 # %% slideshow={"slide_type": "skip"}
 final = repeated.where(layer=5, what="first choice")
@@ -410,9 +418,10 @@ assert (early["divergence"] < early["within"] + 0.15).all()
 assert (late["divergence"] > 5 * late["within"]).all()
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# In the first layers of 8x7m the same passage in another language is no further away than another
-# passage in the same language. In the last two it is much further. Under random weights both are
-# equally far in every layer.
+# In the first layers of 8x7m the same passage in another language is hardly further away than
+# another passage in the same language. From layer 3 on it is further, in the last two much
+# further. Under random weights both are about equally far in every layer. (All rows: the mean of
+# four languages.)
 
 # %% slideshow={"slide_type": "skip"}
 means = {
@@ -477,10 +486,10 @@ assert favourite["share"][5] < favourite_control["share"][5] - 0.15
 # ## What to take home
 #
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
-#   p against chance is nothing: random weights have it too.
+#   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all share. What is left is about context.
 # - 8x7m routes by language in its last layers, not by topic. Whether Mixtral does, these
-#   recordings cannot say. Notebook 09 records the real one.
+#   recordings cannot say. Notebook 09 shows how to record the real one.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
@@ -517,6 +526,7 @@ for name, network in (("8x7m", model), ("untrained", mv.untrained_twin(model))):
         "p",
         part["p"],
     )
+# No: no p below 0.05, trained or not.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** Figure 8 of the paper shows indentation going to the same experts. Does it in
@@ -533,6 +543,8 @@ for name, recorded in (("8x7m", trace), ("untrained", control)):
         first = each.experts[:, ~each.special, 0]
         share = [np.bincount(row, minlength=8).max() / len(row) for row in first]
         print(f"{name:10} {what:11}" + "".join(f"{x:7.0%}" for x in share))
+# Line ends do share an expert, and in layers 1 to 5 of the untrained twin still more so: it is the
+# token, not training.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 3.** Repeat section 5 for English and code instead of five languages. Signs and digits

@@ -180,16 +180,16 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # %% [markdown] slideshow={"slide_type": "-"}
 # - Against *dense 24M*, which needs the same memory, the mixture is faster: it computes less.
 # - Against *dense 10M*, which computes as much, it has no advantage.
-# - In the middle, with 16 tokens, it loses on both sides, though each token computes as little as
-#   ever.
+# - In the middle, with 16 tokens, its advantage over the one is smallest and its price beside the
+#   other greatest, though each token computes as little as ever.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Your numbers differ from anybody else's. The order should not: the cell checks it. Twice the time
-# is not twice the operations: many small products have a price of their own, which a few large ones
-# have not.
+# Your numbers differ from anybody else's. Which is faster should not: the cell checks it. Time does
+# not follow operations alone: many small products take longer than a few large ones with as many
+# operations.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 5 · Why the middle is worst
+# ## 5 · One reason why the middle is worst
 #
 # With few tokens, a machine spends its time on fetching weights from memory rather than on
 # multiplying: each weight is fetched, and used for a few tokens. Then what counts is how many
@@ -247,10 +247,12 @@ assert near[-1] < 6.3
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # Sixteen tokens of different texts need nearly all of a layer's 8 experts. All must be fetched, and
-# each serves some four tokens, where a dense model's weights serve sixteen.
+# each serves some four tokens, where a dense model's weights serve sixteen. (Small products, of
+# section 4, are another reason; these timings do not tell them apart.)
 #
 # *Neighbours in one text* need fewer in 8x7m's last layer, not in its first. In its untrained twin
-# (same architecture, random weights) they do not; that column and the third are means over layers.
+# (same architecture, random weights) they do not; the other columns are
+# means over layers.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # For teachers: 8x7m separates kinds of text far more cleanly than the paper found for Mixtral
@@ -377,12 +379,13 @@ assert control["hit"].max() < 0.55
 # - **First layers:** no better than four fixed experts.
 # - **Last layers:** far better. Little of it comes from the *order* of tokens, since shuffled ones
 #   do nearly as well: one text uses few of these experts.
-# - **The rule** matters little: throwing out any expert at all is not far behind.
+# - **The rule** matters less: throwing out any expert at all is not far behind the least recently
+#   used one (LRU); the one used least often (LFU, in the chart) does best.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Why LRU is even a little *below* one half in the first layers: a token's two experts differ. When
 # the second is asked for, the first has just taken one of the four places, so three are left for
-# the other seven: 3/7 instead of 4/8, or 46 % for both together.
+# the other seven: 3/7 instead of 4/8, or 46 % for both together (not the 46 % below).
 
 # %% slideshow={"slide_type": "skip"}
 assert abs((4 / 8 + 3 / 7) / 2 - 0.464) < 0.001
@@ -454,7 +457,7 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 # ## Honestly
 #
 # - The mixture ends ahead, 1.81 against 1.83: by about 1 %, for 2.4 times the memory. It is ahead
-#   at 16 of 17 looks, and at the end behind in none of nine kinds of text.
+#   at 16 of 17 looks (of the same two runs), and at the end behind in none of nine kinds of text.
 # - **That is a small gain**, and one run each: another seed might well move both ends by as much.
 #   After so few tokens there may be little yet to fill the additional parameters with.
 # - Whether large mixtures gain more cannot be seen here. What was published about Mixtral beside
@@ -470,7 +473,8 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What use is it to *me*?
 #
-# - You serve **many people**, and have the memory: each token costs the computing of a small model.
+# - You serve **so many** that arithmetic decides, and have the memory: each token costs the
+#   computing of a small model. With some sixteen in a step most of that is gone.
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
 #   as with a dense model of 12.9B.
 # - It does **not fit**: experts have to be brought for nearly every token, and each is a wait. A

@@ -233,8 +233,8 @@ assert loads[:, 1].min(axis=1).mean() < 0.03
 assert first[:, 1].max() < 0.3
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# In layer 1 one expert is among the chosen two of most tokens: near the 50 % that are the most
-# it can have. The idlest has next to nothing to do. This is the beginning of what is called
+# In layer 1 one expert is among the chosen two of most tokens: not far from the 50 % that are the
+# most it can have. The idlest has next to nothing to do. This is the beginning of what is called
 # *collapse*. In layer 0 the work remains more evenly spread, here.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -284,8 +284,8 @@ print("even:", 8 * (even * even).sum().item(), " all to two:", 8 * (collapsed**2
 assert 8 * (collapsed**2).sum() == 4
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# $f$ is counted, and counting has no gradient. The gradient comes through $P$: it lowers the
-# probability of each expert, and the more, the busier that expert is.
+# $f$ is counted, and counting has no gradient. The gradient comes through $P$: it pushes
+# each probability down, the harder the busier the expert; since they sum to 1, idle ones go up.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same three trainings, balanced
@@ -313,12 +313,13 @@ print(f"{'loss, nats a byte':28}" + "".join(f"{x:7.2f}" for x in np.ravel(nats))
 assert (after[1][:, 1].max(axis=1) + 0.05 < after[0][:, 1].max(axis=1)).all()
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# - **Layer 1** is much nearer to even; its idlest expert has work. Layer 0 had less to gain.
-# - **The loss** is about the same: the differences are hundredths of what was learnt. In so short a
-#   training of so small a model, experts that do nothing are hardly missed.
+# - **Layer 1** is much nearer to even, though one run's idlest expert has hardly any work yet.
+#   Layer 0 had less to gain.
+# - **The loss** (on the texts being trained on) is about the same. In so short a training of so
+#   small a model, experts that do nothing are hardly missed.
 #
-# So this shows that balancing *balances*. That more experts at work make a better model would take
-# a larger model, and more text, to show.
+# So this shows that balancing *balances*, if not every expert at once. That more experts at work
+# make a better model would take a larger model, and more text, to show.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 learnt = np.mean([losses[0] for _, losses in alone]) - nats[0].mean()

@@ -21,7 +21,7 @@
 # After it you can
 #
 # - say what your machine can do with Mixtral 8x7B, and which command does it;
-# - record texts of your own, and talk to Instruct in its own form;
+# - record texts of your own, and write a conversation in Instruct's own form;
 # - say what fewer bits do to routing;
 # - read the announcement's benchmark claims, and say which of them hold.
 
@@ -140,7 +140,8 @@ assert np.array_equal(*(t.router_logits for t in passed))
 # mv.load("mistralai/Mixtral-8x7B-v0.1")      # from the Hub, without a folder
 # ```
 #
-# - **174 GiB** of memory: exact, resident. **87 GiB**: in bfloat16. **Some 25 GiB**: a Q4_K file.
+# - **174 GiB** of memory: exact, resident. **87 GiB**: in bfloat16. **Some 25 GiB**, and
+#   room for the context: a Q4_K file.
 # - **Less, but disk for 87 GiB**: exact all the same, streamed. One reading serves all texts.
 # - **Neither** (Colab): streamed from the Hub; each recording reads 90 GB over the network.
 
@@ -303,7 +304,7 @@ assert np.array_equal(later.experts, written.experts)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # With the same arithmetic, that is. A server that computes in fewer bits decides some close calls
-# otherwise, as section 5 shows.
+# otherwise, as section 5 shows for 8x7m.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · What was claimed
@@ -366,7 +367,8 @@ assert list(count.values()) == ["9 of 12", "5 of 7", *["3 of 3"] * 4]
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # - **Beats Llama 2 70B on most**: holds, on 9 of 12; not on HellaSwag, WinoGrande and TriviaQA.
-# - **Matches or beats GPT-3.5 on most**: holds, on 5 of 7; MT-Bench is 8.30 against 8.32.
+# - **Matches or beats GPT-3.5 on most**: as counted, on 5 of 7; MT-Bench, 8.30 against 8.32, is as
+#   good as equal.
 # - **French, German, Spanish, Italian**: ahead of Llama 2 70B on all three benchmarks in all four.
 #
 # These tables have no intervals: a difference of one point may be nothing.

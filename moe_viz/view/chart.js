@@ -95,12 +95,12 @@ async function moeVizChart(id, palette) {
     const steps = layout.sliders?.[0].steps ?? [];
     if (steps.length) { // plotly's slider knows the pointer only
       plot.tabIndex = 0;
-      plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys change the layer.");
+      plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys move the slider.");
       host.querySelector(".moe-viz-status").setAttribute("role", "status");
       const step = async (move) => {
         const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
         await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
-        say("layer " + steps[next].label);
+        say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + steps[next].label);
       };
       let last = Promise.resolve(); // keys come faster than drawings
       plot.addEventListener("keydown", (event) => {
