@@ -56,11 +56,11 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 #
 # A model reads text in *tokens*: words, pieces of words, signs (and `<s>`, which opens every text).
 #
-# Each layer of `8x7m` holds eight *experts*: feed-forward networks of equal shape, side by side. For
-# each token a *router* scores all eight, the two with the highest scores run, and their outputs are
-# added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a token
-# uses only part of the parameters: the share printed above. (42 % and not two eighths: not all of
-# the model is experts; notebook 01 counts.)
+# Each layer of `8x7m` holds eight *experts*: feed-forward networks of equal shape, side by side.
+# For each token a *router* scores all eight, the two with the highest scores run, and their outputs
+# are added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a
+# token uses only part of the parameters: the share printed above. (42 % and not two eighths: not
+# all of the model is experts; notebook 01 counts.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Record

@@ -157,9 +157,8 @@ print(f"{big.router / big.layer:.4%} of its layer")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · How close was it?
 #
-# The *margin* is the second-best score minus the third: by how much the third, here called the
-# *runner-up*, missed. It tells how easily something else (another number format, another word
-# before) could have changed the pair.
+# The *margin* is the second-best score minus the third: by how much the third, the *runner-up*,
+# missed. It tells how easily another number format, or word before, could have changed the pair.
 #
 # **Write down:** in how many of the six layers did the runner-up miss by less than 0.1?
 

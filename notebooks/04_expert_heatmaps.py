@@ -262,6 +262,10 @@ rough = mv.record(mv.load("8x7m", dtype="bfloat16"), prompts)
 found = mv.compare(trace, rough)
 found
 
+# %% [markdown] slideshow={"slide_type": "skip"}
+# *Sets*: both experts the same. *Overlap*: how many of the two are shared, on average; *chance*:
+# the same for unrelated choices.
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## float32 and bfloat16: dark is where they part
 
@@ -283,9 +287,6 @@ assert found.identical.min() > 0.97
 assert np.nanmax(found.margin_changed / found.margin) < 0.5
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# (In the table above: *sets*: both experts the same. *Overlap*: how many of the two are shared, on
-# average; *chance*: the same for unrelated choices.)
-#
 # About one in a hundred, and those that were close. A difference between two recordings is
 # therefore no news by itself: look at the margin first, and say in which arithmetic it was
 # recorded. The title of every picture does.

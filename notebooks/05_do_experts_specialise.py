@@ -131,14 +131,18 @@ assert busiest["first choice"]["low"] > 0.7
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · A small p is not enough
 #
-# How far apart are the five languages, in the mean over all pairs of them? The *Jensen-Shannon divergence* of two loads (of first
+# How far apart are the five languages? The *Jensen-Shannon divergence* of two loads (of first
 # choices) is 0 bits where they are alike and 1 where they share no expert. Counts alone give a
 # little more than 0. So we deal the labels out among the documents anew, 999 times: the *null*.
-# The p-value says how often that reaches what was seen, corrected for looking at six layers: 0.006
-# is the smallest it can be. `null` is the mean of the 999.
+# The p-value says how often that reaches what was seen.
 #
 # **Write down yes or no:** will random weights route five languages apart by more than chance, p <
 # 0.05?
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# With more than two labels, the divergence is the mean over all pairs of labels (in bits; at most
+# 1). p is corrected for looking at six layers: 0.006 is the smallest it can be. `null` is the mean
+# of the 999.
 
 # %% slideshow={"slide_type": "skip"}
 languages = ["en", "fr", "de", "es", "it"]
