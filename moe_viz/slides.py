@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -166,7 +167,7 @@ def _headed(piece: Piece) -> Piece:
     """Where no slide types are given: a heading begins a slide."""
     begins = piece.kind == "markdown" and re.match(r"#{1,2} ", piece.text)
     slide = "slide" if begins else ""
-    return Piece(piece.kind, piece.source, piece.outputs, piece.tags, slide, piece.text)
+    return replace(piece, slide=slide)
 
 
 def _stack(stack: list[list[Piece]]) -> str:

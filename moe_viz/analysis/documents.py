@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..prompts import curated
 from ..trace import Trace
+from .finding import FEW
 
 #: Tokens that are looked at together, which bounds memory.
 BLOCK = 262_144
@@ -93,8 +94,12 @@ class Documents:
 
         So no resample is without a label that has few documents.
         """
-        held = [frozenset(self.labels[self.units == unit].tolist()) for unit in self.units]
-        return np.array([list(dict.fromkeys(held)).index(labels) for labels in held])
+        held: dict[int, set[int]] = {}
+        for unit, label in zip(self.units.tolist(), self.labels.tolist(), strict=True):
+            held.setdefault(unit, set()).add(label)
+        numbers: dict[frozenset[int], int] = {}
+        number = {u: numbers.setdefault(frozenset(h), len(numbers)) for u, h in held.items()}
+        return np.array([number[unit] for unit in self.units.tolist()])
 
     def members(self, label: int) -> np.ndarray:
         """Numbers of the documents with this label that hold a counted token."""
@@ -151,8 +156,6 @@ class Documents:
 
     def few(self, documents: int) -> tuple[str, ...]:
         """What must be said beside a result from so few documents."""
-        from .finding import FEW
-
         if documents >= FEW:
             return ()
         return (f"Few documents ({documents}, fewer than {FEW}): take intervals with care.",)
