@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .analysis.documents import Documents
-from .analysis.finding import Finding
+from .analysis.finding import Finding, columns_of
 from .analysis.statistics import (
     REPEATS,
     corrected,
@@ -216,7 +216,7 @@ def _summed(
         raise InputError("No token of these texts has one before it: there is no loss to compare.")
     names = ("intervention", "layer", "expert", "label", "loss", "change", "low", "high", "p",
              "tokens", "documents")  # fmt: skip
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = columns_of(names, rows)
     few = docs.few(int(columns["documents"].min()))
     title = docs.trace.provenance.title
     return Finding("effects of interventions", title, "tokens after the first", columns, few)

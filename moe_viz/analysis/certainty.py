@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
-from .finding import Finding
+from .finding import Finding, columns_of
 from .repetition import shuffled_within
 from .statistics import entropy, holm, interval, ratio, resamples, sign_flips
 
@@ -73,7 +73,7 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
         "tokens",
         "documents",
     )
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows_, strict=True), strict=True)}
+    columns = columns_of(names, rows_)
     few = docs.few(min(columns["documents"]))
     return Finding("certainty", docs.trace.provenance.title, "tokens of the label", columns, few)
 

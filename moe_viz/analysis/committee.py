@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
-from .finding import Finding
+from .finding import Finding, columns_of
 from .statistics import dealt, distributions, exceedance, holm, interval, resamples, shares
 
 HALF, PERMUTATIONS = 0.5, 999
@@ -49,7 +49,7 @@ def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
                  " ".join(map(str, order)), share[chosen].sum(), len(members))
             )  # fmt: skip
     names = ("label", "layer", "size", "low", "high", "uniform", "experts", "mass", "documents")
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = columns_of(names, rows)
     columns["experts"] = columns["experts"].astype(object)
     few = docs.few(min(columns["documents"]))
     return Finding("standing committee", docs.trace.provenance.title, "gates", columns, few)
@@ -110,7 +110,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
         "p",
         "documents",
     )
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = columns_of(names, rows)
     title = docs.trace.provenance.title
     few = docs.few(docs.independent)
     return Finding("committee overlap", title, "members of either committee", columns, few)

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
-from .finding import Finding
+from .finding import Finding, columns_of
 from .statistics import (
     dealt,
     entropy,
@@ -135,7 +135,7 @@ def language_divergence(trace: Trace | Documents, reference: str = "en", seed: i
             "Documents(trace, topics=[…])."
         )
     names = ("layer", "label", "divergence", "low", "high", "within", "p", "documents")
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = columns_of(names, rows)
     title, few = docs.trace.provenance.title, docs.few(int(columns["documents"].min()))
     return Finding(f"language divergence from {reference}", title, "passages", columns, few)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,16 @@ class Finding:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def columns_of(names: Sequence[str], rows: Sequence[tuple]) -> dict[str, np.ndarray]:
+    """Rows as columns of these names.
+
+    >>> columns_of(("layer", "share"), [(0, 0.5), (1, 0.25)])["share"]
+    array([0.5 , 0.25])
+    """
+    parts = zip(*rows, strict=True)
+    return {name: np.array(part) for name, part in zip(names, parts, strict=True)}
 
 
 def _said(value: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..trace import Trace
 from .documents import BLOCK, Documents
-from .finding import Finding
+from .finding import Finding, columns_of
 from .statistics import holm, interval, ratio, resamples, shares, sign_flips
 
 WHAT = ("first choice", "first or second choice")
@@ -71,7 +71,7 @@ def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
             ]  # fmt: skip
     names = ("label", "layer", "what", "share", "low", "high", "uniform", "matched", "shuffled",
              "p", "pairs", "documents")  # fmt: skip
-    columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = columns_of(names, rows)
     few = docs.few(min(columns["documents"]))
     title = docs.trace.provenance.title
     return Finding("repetition", title, "neighbouring tokens of one document", columns, few)
