@@ -198,6 +198,8 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
     path = lab.home / "nb" / "live.ipynb"
     nbformat.write(notebook, path)
     with lab.open(browser, "live.ipynb", "Light", wait_for=".jp-CodeCell") as (page, noise):
+        # JupyterLab drops what is run before its kernel answers: no output, and no word of it.
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         page.locator(".jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
         box = page.locator("textarea[placeholder^='Type a text']")
