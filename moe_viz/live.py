@@ -15,7 +15,7 @@ from .errors import InputError, MissingDependencyError, MoeVizError
 from .model import Mixtral
 from .record import record
 from .routing import Routing
-from .view import Explorer
+from .view import Explorer, check_scale
 
 #: Prompts that are kept for comparison.
 KEPT = 12
@@ -31,7 +31,8 @@ class LivePrompt:
     `history` are the texts that were run, oldest first; `picture` shows all of them.
     """
 
-    def __init__(self, model: Mixtral) -> None:
+    def __init__(self, model: Mixtral, scale: float = 1.0) -> None:
+        check_scale(scale)
         if model.tokenizer is None:
             raise InputError("This model has no tokenizer, so nothing typed here could be read.")
         try:
@@ -42,7 +43,7 @@ class LivePrompt:
                 f"The live prompt box needs the package {error.name}: pip install "
                 "'moe-viz[lab]'. A recording is shown without it: explore(record(model, text))."
             ) from error
-        self.model, self.history = model, list[str]()
+        self.model, self.scale, self.history = model, scale, list[str]()
         self.picture: Explorer | None = None
         self._display, self._html = display, HTML
         self._cancel = threading.Event()
@@ -104,7 +105,7 @@ class LivePrompt:
             with self.model.router_hooks(self._watch):
                 trace = record(self.model, texts, labels=[str(n + 1) for n in range(len(texts))])
             self.history = texts
-            self.picture = Explorer(trace, prompt=len(texts) - 1)
+            self.picture = Explorer(trace, prompt=len(texts) - 1, scale=self.scale)
             self._show(self.picture)
             self.past.options = ["earlier prompts", *reversed(texts)]
             tokens = trace.prompts[-1].stop - trace.prompts[-1].start

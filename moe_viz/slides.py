@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,9 +24,22 @@ from pathlib import Path
 from .errors import InputError, MissingDependencyError, OutputError
 from .files import atomic_path
 from .notebook import Piece, code_style, pieces, read_notebook, title_of, without_plotly
+from .view.chart import page
+from .view.document import CHARTS, document, write
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
 WIDTH, HEIGHT = 1280, 720
+DECK = f"""Reveal.initialize({{
+  width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
+  transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
+}});
+// What lies on other slides is out of reach of Tab, as it is out of sight.
+const reach = () => document.querySelectorAll(".slides section:not(.stack)").forEach((slide) => {{
+  slide.inert = slide !== Reveal.getCurrentSlide() && !Reveal.isPrintView();
+}});
+Reveal.on("ready", reach);
+Reveal.on("slidechanged", reach);
+"""
 #: Chromium now and then prints an empty page, before it has read the deck.
 TRIES = 4
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -56,49 +68,23 @@ def save_slides(
         f"<script>{_safe(_reveal(name))}</script>"
         for name in ("dist/reveal.js", "plugin/notes/notes.js")
     )
-    # The deck's ground is light, whatever the system's: `data-jp-theme-light` tells the pictures.
-    # The window of speaker notes shows the deck itself, in frames; nothing else may be framed.
-    html = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; \
-frame-src 'self' file:">
-<link rel="icon" href="data:,">
-<title>{escape(" · ".join(titles))}</title>
-<style>{style}</style>
-</head>
-<body data-jp-theme-light="true">
+    # The deck's ground is light, whatever the system's: said the way JupyterLab says it, which
+    # pictures listen to. Only the deck itself is framed, by the window of speaker notes.
+    body = f"""<script>document.body.dataset.jpThemeLight = "true";</script>
 {plotly}{scripts}
 <div class="reveal"><div class="slides">
 {body}
 </div></div>
 <script>
-Reveal.initialize({{
-  width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
-  transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
-}});
-// What lies on other slides is out of reach of Tab, as it is out of sight.
-const reach = () => document.querySelectorAll(".slides section:not(.stack)").forEach((slide) => {{
-  slide.inert = slide !== Reveal.getCurrentSlide() && !Reveal.isPrintView();
-}});
-Reveal.on("ready", reach);
-Reveal.on("slidechanged", reach);
-</script>
-</body>
-</html>
-"""
-    return _write(path, html)
+{DECK}</script>"""
+    policy = CHARTS | {"frame-src": "'self' file:"}
+    return write(path, document(" · ".join(titles), style, body, policy))
 
 
 def save_notebook_page(
     notebooks: Sequence[str | Path], path: str | Path, execute: bool | None = None
 ) -> Path:
     """Write notebooks as one page to read, which needs no network; see `save_slides`."""
-    from .view.chart import page
-
     if not notebooks:
         raise InputError("There is no notebook to make a page of: name at least one.")
     parts, titles = [], []
@@ -108,7 +94,7 @@ def save_notebook_page(
         parts += [_read(piece) for piece in pieces(notebook)]
     body, plotly = without_plotly("\n".join(parts))
     style = f"<style>{code_style()}\n{_own('notebook.css')}</style>"
-    return _write(path, page(" · ".join(titles), style + plotly + body))
+    return write(path, page(" · ".join(titles), style + plotly + body))
 
 
 def save_pdf(deck: str | Path, path: str | Path) -> Path:
@@ -232,9 +218,3 @@ def _own(name: str) -> str:
 def _safe(script: str) -> str:
     """A script that cannot end the element it stands in."""
     return script.replace("</script", "<\\/script")
-
-
-def _write(path: str | Path, html: str) -> Path:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(html.encode("utf-8", "replace"))
-    return Path(path)

@@ -16,8 +16,8 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # A mixture of experts, from scratch
 #
-# For people who write software. Twenty-five minutes of reading; a few seconds of a laptop's CPU,
-# 2 GB of memory, no network.
+# For people who write software. A quarter of an hour of reading, more if you type along; a few
+# seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
@@ -86,73 +86,6 @@ assert dispatch((-3, 0.1), compass, workers)[1][0] == 4
 # %% [markdown] slideshow={"slide_type": "-"}
 # (2, 1) gets 0.53, a little nearer to 1: at 27 degrees it points nearer to the north-east (45) than
 # to the east (0). A weak request, the last one, gets nearly equal gates: its scores hardly differ.
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Turn the request around
-#
-# A request turns slowly from the east (0 degrees) to the north (90) and on around the compass.
-#
-# **Write down:** do the gates change smoothly, or in jumps? And if the request is longer, but in
-# the same direction: do other workers get it?
-
-# %% slideshow={"slide_type": "skip"}
-import numpy as np
-
-degrees = np.arange(0.5, 360)  # not the whole ones: at 0, 45, 90 … two workers are second
-
-
-def all_gates(length):
-    """The gate of each worker at each angle, 0 where it is not chosen: (8, 360)."""
-    gates = np.zeros((8, len(degrees)))
-    for n, angle in enumerate(np.radians(degrees)):
-        request = (length * np.cos(angle), length * np.sin(angle))
-        _, chosen, gates[chosen, n] = dispatch(request, compass, workers)
-    return gates
-
-
-# %% slideshow={"slide_type": "skip"}
-import plotly.graph_objects as go
-
-from moe_viz.view.palette import expert_colour
-
-lengths, figure = [0.5, 1, 2, 4, 8], go.Figure()
-for e, row in enumerate(all_gates(2)):
-    look = {"stackgroup": "all", "line": {"width": 0}, "fillcolor": expert_colour(e)}
-    figure.add_scatter(x=degrees, y=row, name=f"worker {e}", **look)
-ways = [all_gates(n).tolist() for n in lengths]
-steps = [{"label": str(n), "method": "restyle"} for n in lengths]
-steps = [step | {"args": [{"y": way}]} for step, way in zip(steps, ways, strict=True)]
-slider = {"steps": steps, "active": 2, "currentvalue": {"prefix": "length "}, "pad": {"t": 56}}
-figure = figure.update_layout(sliders=[slider], xaxis_dtick=45, yaxis_title="gates", height=420)
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Who gets it
-
-# %% slideshow={"slide_type": "-"}
-import moe_viz as mv
-from moe_viz.view.chart import Chart
-
-figure = figure.update_layout(margin={"t": 24, "r": 16, "b": 16, "l": 56}, yaxis_range=[0, 1])
-columns = {"degrees": degrees} | {f"worker {e}": row for e, row in enumerate(all_gates(2))}
-table = mv.analysis.Finding("gates", "the dispatcher above", "requests of length 2", columns)
-said = "At every angle two workers share the answer, at all lengths the same two."
-Chart(figure, "Gates by the request's direction", "the dispatcher above", said, table)
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Smooth, and in jumps
-#
-# - Where two workers change places as first and second, both gates pass through one half: smooth.
-# - Where the *second* changes, the newcomer has its whole gate at once: a jump.
-# - Length changes the gates and not the choice. The longer the request, the more the first takes.
-
-# %% slideshow={"slide_type": "-"}
-gates = all_gates(2)
-jumps = abs(np.diff(gates)).max(0)  # the largest change from one degree to the next
-print("jumps at", *(f"{d + 0.5:.0f}" for d in degrees[:-1][jumps > 0.1]), "degrees", end=" ")
-print("(and at 0, where the picture begins and ends)")
-assert abs(gates[:, 0] - gates[:, -1]).max() > 0.1
-assert ((all_gates(8) > 0) == (gates > 0)).all()
-assert (all_gates(8).max(0) >= gates.max(0) - 1e-9).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Not the load balancer you know
@@ -234,6 +167,9 @@ class Mixture(nn.Module):
 # ## The comparison
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
+import numpy as np
+
+import moe_viz as mv
 from moe_viz.routing import TokenIndex  # says which tokens these are, for hooks: section 5
 
 model = mv.load("8x7m")
@@ -427,33 +363,6 @@ assert out.shape == x[:1].shape
 ours, other = (model.layers[n].moe.experts[3].w1.weight for n in (0, 1))
 assert not torch.allclose(ours, other)
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# One thing that is easily missed: the gates are also how a router learns. *Choosing* has no slope;
-# a slightly higher score changes nothing until it changes everything. *Weighing* has one. The error
-# reaches the router through the gates of the experts that ran:
-
-
-# %% slideshow={"slide_type": "skip"}
-def rows_with_slope(k):
-    """How many of the router's eight rows would learn something from x."""
-    mine.k = k
-    mine.zero_grad()
-    mine(x).square().sum().backward()
-    return int((mine.router.weight.grad.abs().amax(1) > 1e-6).sum())
-
-
-with_two, with_one = rows_with_slope(2), rows_with_slope(1)
-print(f"rows of the router with a slope: {with_two} of 8 with k = 2, {with_one} with k = 1")
-assert (with_two, with_one) == (8, 0)
-mine.k = 2
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# With two, all eight rows learn: two for each token; the batch holds many tokens, and together they
-# reach all eight.
-#
-# With one expert the gate is 1 whatever the score, and this router would learn nothing. A model
-# with k = 1 must take its gate from elsewhere, from the softmax over all scores for instance.
-
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take along
 #
@@ -468,7 +377,36 @@ mine.k = 2
 #
 # Solutions are folded away below each exercise: try first, then click the three dots.
 #
-# **Exercise 1.** Let two experts be twins: copy the weights of expert 0 to expert 1 in `mine`. What
+# **Exercise 1.** Turn the request of section 1 slowly around the compass, once with length 2 and
+# once with length 8. Do the gates change smoothly, or in jumps? Do others get the longer request?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+def all_gates(length):
+    """The gate of each worker at each angle, 0 where it is not chosen: (8, 360)."""
+    gates = np.zeros((8, 360))
+    for n in range(360):
+        angle = np.radians(n + 0.5)  # at whole ones, such as 45, two workers may be second
+        request = (length * np.cos(angle), length * np.sin(angle))
+        _, chosen, gates[chosen, n] = dispatch(request, compass, workers)
+    return gates
+
+
+short, long = all_gates(2), all_gates(8)
+jumps = abs(np.diff(short)).max(0) > 0.1  # from one degree to the next
+print("jumps at", *np.flatnonzero(jumps) + 1, "degrees, and at 0")
+print("Where first and second change places both gates pass through one half: smooth. Where the")
+print("second changes, the newcomer has its whole gate at once: a jump. A longer request goes to")
+print("the same two workers; the first takes more of it.")
+assert ((long > 0) == (short > 0)).all()
+assert (long.max(0) >= short.max(0) - 1e-9).all()
+assert jumps.sum() == 7  # the eighth is at 0, where the circle begins and ends
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 2.** Let two experts be twins: copy the weights of expert 0 to expert 1 in `mine`. What
 # does the layer give for a token that goes to just these two? Say it before you compute it.
 
 # %% slideshow={"slide_type": "skip"}
@@ -483,7 +421,7 @@ with torch.inference_mode():
 print(f"{both.sum()} of {len(x)} tokens: what expert 0 alone would give. The gates sum to 1.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
+# **Exercise 3.** Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
 # anything ever saved in storing? (A new `Mixture` will do; its weights are random.)
 
 # %% slideshow={"slide_type": "skip"}
@@ -499,7 +437,7 @@ print("The gates are the softmax over all scores. Every expert runs for every to
 print("saved in computing. There never was less to store: all eight are always there.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Count the parameters of `mine`, and check them with the ledger of `8x7m`. What of
+# **Exercise 4.** Count the parameters of `mine`, and check them with the ledger of `8x7m`. What of
 # the layer is missing?
 
 # %% slideshow={"slide_type": "skip"}

@@ -140,7 +140,8 @@ assert len({last[label] for label in ("de", "es", "it")}) == 1
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # To see two passages at once, set *Compare with* to `de`, or to `all of python`: its text and map
-# stand below, the load of both on the right, and a click over there changes sides.
+# stand below, the load of both on the right, and a click over there changes sides. A picture opens
+# that way with `mv.explore(trace, prompt=1, beside=2)`, or `beside="python"`.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One token, `version`, in the last layer
@@ -192,27 +193,15 @@ assert alike(trace)[5] < 0.4
 # | entropy | how undecided is the router? 0: all on one, 1: all eight equal |
 # | probability of one expert | how much is this expert wanted, chosen or not? |
 #
-# Light is much, dark is little. The next three pictures show gate, margin and entropy of the
-# English passage. **Before you look:** will the router be surer in the first layers, or in the
-# last?
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## The gate of the first choice
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
-mv.explore(trace, mode="gate")
+# Light is much, dark is little. The next picture shows the margins of the English passage; the
+# menu *Colour of the map* has the others. **Before you look:** will the router be surer in the
+# first layers, or in the last?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The margin: dark is close
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace, mode="margin")
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## The entropy: light is undecided
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
-mv.explore(trace, mode="entropy")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Counted

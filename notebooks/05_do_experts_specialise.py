@@ -23,7 +23,7 @@
 # - tell a difference in tokens from a difference in routing;
 # - say what follows about Mixtral from a small model: nothing.
 #
-# Twenty-five minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
+# A quarter of an hour of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
 # network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -382,60 +382,7 @@ assert last["code"]["share"] - last["code"]["shuffled"] > 0.08
 assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · Parallel passages, and other models
-#
-# For the *same* passage in two languages, how far apart are the routers' mean probabilities, as a
-# share of what would be possible? The baseline is honest: two *different* passages of *one*
-# language.
-#
-# Published for Qwen3, Phi-3.5, GPT-OSS and OLMoE, not for Mixtral (arXiv 2510.04694): apart in
-# early and in late layers, together in the middle.
-#
-# **Write down:** will 8x7m, with six layers, show that shape?
-
-# %% slideshow={"slide_type": "skip"}
-apart = analysis.language_divergence(spoken)
-apart_control = analysis.language_divergence(untrained)
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## The same passage in another language
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
-picture = mv.chart(apart, control=apart_control)
-picture.figure.update_layout(height=480)
-picture
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Only the late half of it
-
-# %% slideshow={"slide_type": "-"}
-print(" " * 38 + "".join(f"layer {n}  " for n in trace.layers))
-for name, each in (("8x7m", apart), ("untrained", apart_control)):
-    for column, words in (
-        ("divergence", "same passage, from English"),
-        ("within", "other passage"),
-    ):
-        mean = each[column].reshape(-1, 6).mean(axis=0)
-        print(f"{name:11}{words:27}" + "".join(f"{x:7.2f}  " for x in mean))
-early, late = apart.where(layer=[0, 1]), apart.where(layer=[4, 5])
-assert (early["divergence"] < early["within"] + 0.15).all()
-assert (late["divergence"] > 5 * late["within"]).all()
-
-# %% [markdown] slideshow={"slide_type": "-"}
-# In the first layers of 8x7m the same passage in another language is hardly further away than
-# another passage in the same language. From layer 3 on it is further, in the last two much
-# further. Under random weights both are about equally far in every layer. (All rows: the mean of
-# four languages.)
-
-# %% slideshow={"slide_type": "skip"}
-means = {
-    column: apart_control[column].reshape(-1, 6).mean(axis=0) for column in ("divergence", "within")
-}
-assert abs(means["divergence"] - means["within"]).max() < 0.06
-assert abs(early["divergence"].mean() - early["within"].mean()) < 0.06
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## 9 · What may be said
+# ## 8 · What may be said
 #
 # | | 8x7m (measured here) | Mixtral (published) |
 # | --- | --- | --- |
@@ -467,24 +414,6 @@ assert 0.3 < share < 0.6
 # %% [markdown] slideshow={"slide_type": "-"}
 # Few pieces, but many tokens. And commas part in the last layer nevertheless (section 5): there,
 # different tokens cannot be the whole reason.
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# One more way to ask how much a token decides by itself. Of all occurrences of a piece, how many
-# go to its favourite expert? `shuffled` is what the counts give by themselves.
-
-# %% slideshow={"slide_type": "skip"}
-favourite, favourite_control = analysis.vocabulary(spoken), analysis.vocabulary(untrained)
-print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
-for name, values in (("8x7m", favourite["share"]), ("  shuffled", favourite["shuffled"]),
-                     ("untrained twin", favourite_control["share"])):  # fmt: skip
-    print(f"{name:20}" + "".join(f"{x:7.1%}  " for x in values))
-print(f"{favourite['types'][0]} pieces that occur at least 10 times")
-assert favourite["share"][0] > 0.9
-assert favourite["share"][5] < favourite_control["share"][5] - 0.15
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# In layer 0 nearly all, and with random weights no less: there a router sees the token and what
-# attention adds to it. Towards the last layer training made the token itself count for *less*.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take home
@@ -563,6 +492,28 @@ for name, part in divergences(trace.select(label=["en", "code"])).items():
     print(f"{name:24}" + "".join(f"{x:7.3f}" for x in part["divergence"]), part["p"].round(3))
 # Commas and full stops alone: there the mixture is one sign in both. (In code a full stop is mostly
 # something else than the end of a sentence.)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# **Exercise 4.** For the *same* passage in two languages, how far apart are the routers' mean
+# probabilities, as a share of what would be possible? Published for Qwen3, Phi-3.5, GPT-OSS and
+# OLMoE, not for Mixtral (arXiv 2510.04694): apart in early and in late layers, together in the
+# middle. Draw `analysis.language_divergence` of 8x7m and of its twin. Does it have that shape, with
+# its six layers?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+apart, twins = analysis.language_divergence(spoken), analysis.language_divergence(untrained)
+early, late = apart.where(layer=[0, 1]), apart.where(layer=[4, 5])
+assert (early["divergence"] < early["within"] + 0.15).all()
+assert (late["divergence"] > 5 * late["within"]).all()
+same, other = (twins[column].reshape(-1, 6).mean(axis=0) for column in ("divergence", "within"))
+assert abs(same - other).max() < 0.06
+print("Only the late half of it. In the first layers the same passage in another language is")
+print("hardly further away than another passage in the same language (`within`); in the last")
+print("two, much further. Under random weights both are about equally far in every layer.")
+mv.chart(apart, control=twins)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # All of this and more for recordings of your own, on one page: `mv.report(trace, control)`, or

@@ -123,7 +123,9 @@ passages = mv.prompts.passages()
 texts = passages.select(["en", "fr"], passages.topics[:4])
 texts += mv.prompts.code().select("python", ["gcd", "primes", "stack", "word_count"])
 by_k = mv.effects(model, texts, {f"k = {k}": {"top_k": k} for k in range(1, 9)})
-print({row["label"]: round(row["loss"], 2) for row in by_k.where(intervention="k = 2").rows()})
+for k in (1, 2, 8):
+    rows = by_k.where(intervention=f"k = {k}").rows()
+    print(f"k = {k}: " + ", ".join(f"{row['label']} {row['loss']:.2f}" for row in rows), "nats")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Loss against k

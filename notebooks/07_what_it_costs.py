@@ -500,7 +500,8 @@ for memory in (24, 80, 141):
             f"{memory:4} GiB, {dtype:9}",
             "does not fit" if left < 0 else f"{left // 4:.0f} contexts",
         )
-print("Activations and the software itself need room too: the true number is smaller.")
+print("24 GiB are too little for all three, 80 do for one byte a number, 141 for bfloat16 too.")
+print("Activations and the software itself need room as well: the true numbers are smaller.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** What would Mixtral be with one expert for a token, or with four? Change
@@ -517,6 +518,8 @@ for k in (1, 2, 4, 8):
         f"k = {k}: {book.total / 1e9:.1f}B stored, {book.active / 1e9:5.1f}B used, 4 tokens touch "
         f"{8 * (1 - (1 - k / 8) ** 4):.1f} experts of a layer"
     )
+print("What is stored stays the same. More experts for a token cost computing and, with few tokens")
+print("in a step, fetching. With k = 8 nothing is left of the mixture's advantage.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 3.** Offload. A token of Mixtral needs 2 experts in each of 32 layers. Suppose that
@@ -530,6 +533,7 @@ for k in (1, 2, 4, 8):
 for name, bits_each in (("bfloat16", 16), ("4.5 bits", 4.5)):
     needed = 32 * 2 * mixtral.expert * bits_each / 8
     print(f"{name}: {needed / 1e9:.1f} GB of experts a token, {needed / 2 / 16e9:.2f} s of waiting")
+print("So from waiting alone, at most one and a half tokens a second, and five.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 4.** Measure a step of 4 tokens and one of 64 in the way of section 4. Where is 8x7m's
@@ -546,7 +550,8 @@ for n in (4, 64):
             times[name].append(milliseconds(model, [1] * n))
     middle = {name: median(t[1:]) for name, t in times.items()}
     print(f"{n:3} tokens: dense 24M / 8x7m {middle['dense 24M'] / middle['8x7m']:.1f}")
-print("beside", {n: round(x, 1) for n, x in gain.items()})
+print("section 4:", ", ".join(f"{x:.1f} with {n}" for n, x in gain.items()))
+print("Smallest somewhere in the middle: where each expert is needed, and by few tokens.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # [Previous: turn an expert off](06_turn_an_expert_off.ipynb) ·

@@ -171,7 +171,7 @@ SEEDS = (0, 1, 2)
 alone = [train(seed, extra=lambda routing: 0) for seed in SEEDS]
 
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 def bands(loads):
     """Each expert's load as a band, step by step, in a panel for each layer."""
     figure = grid(go, ["layer 0", "layer 1"], 1, 2, height=400)
@@ -183,7 +183,7 @@ def bands(loads):
     return figure.update_yaxes(tickformat=".0%", range=[0, 1]).update_xaxes(title="step")
 
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 def drawn(loads, title):
     """The bands of one training, with their numbers."""
     step, layer, expert = (axis.ravel() for axis in np.indices(loads.shape))
@@ -424,8 +424,8 @@ assert abs(kept[0, -1] - chance[0, -1]) < 0.05
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What the curves say
 #
-# - After a twentieth of the training about **half** of all assignments are as in the end: twice
-#   what independent choices would give.
+# - **Half early, the rest never quite.** After a twentieth of the training about half of all
+#   assignments are as in the end: twice what independent choices would give.
 # - They change to the last: 4 to 15 % of them, by layer, between steps 4,096 and 5,108.
 # - **Layer 0** begins far above chance, with 62 % at step 0, before anything was learnt. Much of
 #   its final routing is its random beginning. The last layer begins at chance.
@@ -457,11 +457,12 @@ assert most[-1, -1] < 0.22
 # Your answer.
 
 # %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
-print(f"weight 0:     {end(alone)[0, 1].max():.1%}")
-print(f"weight 0.01:  {end(balanced)[0, 1].max():.1%}")
+print(f"weight 0      {end(alone)[0, 1].max():.1%}")
+print(f"weight 0.01   {end(balanced)[0, 1].max():.1%}")
 for weight in (0.001, 0.1):
     run = train(0, lambda routing, weight=weight: weight * balance(routing))
-    print(f"weight {weight}: {end([run])[0, 1].max():.1%}, loss {run[1][-20:].mean():.2f}")
+    print(f"weight {weight:<6} {end([run])[0, 1].max():.1%}, loss {run[1][-20:].mean():.2f}")
+print("The larger the weight, the nearer to even (12.5 %).")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** With *one* expert for each token, `replace(config, experts_per_token=1)`, repeat
@@ -493,6 +494,8 @@ for name, part in (("all", trace), ("English", trace.select(label="en"))):
     chosen = torch.from_numpy(part.experts[-1][~part.special].astype(np.int64))
     f, P = functional.one_hot(chosen, 8).float().mean((0, 1)), logits.softmax(-1).mean(0)
     print(f"{name:8} {8 * (f * P).sum():.2f}   (even: 1, all to the same two: at most 4)")
+print("Over the mix nearly 1, as it was trained to be. English alone is far from even, and nothing")
+print("in the loss objects: it was never asked of English alone.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # [Previous: what it costs](07_what_it_costs.ipynb) ·

@@ -88,7 +88,27 @@ assert round(mixtral.bytes("bfloat16") / 2**30, 2) == 86.99
 # `moe-viz inspect FILE` says what is inside.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 2 · Ask the doctor
+# ## 2 · Where can the weights lie?
+#
+# | placement | weights lie | it can |
+# |---|---|---|
+# | *resident* | all in the memory that computes: GPU, or CPU | record, generate |
+# | *offload* | in the host's memory; experts come to the GPU when named | record, generate |
+# | *stream* | on disk, or on the Hub; each layer passes through once for all texts | record |
+#
+# `placement="auto"` takes the first that fits. The recording is the same in each; here is 8x7m,
+# resident and streamed:
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+passed = [
+    mv.record(mv.load("8x7m", device="cpu", placement=placement), "Once for all texts.")
+    for placement in ("resident", "stream")
+]
+print("router logits bit for bit the same:", np.array_equal(*(t.router_logits for t in passed)))
+assert np.array_equal(*(t.router_logits for t in passed))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Ask the doctor
 #
 # `moe-viz doctor SOURCE` looks at the headers of a checkpoint, times an expert of its size on this
 # machine, and says which *placement* is to be had and about how long it takes. For 8x7m:
@@ -109,31 +129,11 @@ assert placements[0].fits
 # ```
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Where can the weights lie?
-#
-# | placement | weights lie | it can |
-# |---|---|---|
-# | *resident* | all in the memory that computes: GPU, or CPU | record, generate |
-# | *offload* | in the host's memory; experts come to the GPU when named | record, generate |
-# | *stream* | on disk, or on the Hub; each layer passes through once for all texts | record |
-#
-# `placement="auto"` takes the first that fits. The recording is the same in each; here is 8x7m,
-# resident and streamed:
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
-passed = [
-    mv.record(mv.load("8x7m", device="cpu", placement=placement), "Once for all texts.")
-    for placement in ("resident", "stream")
-]
-print("router logits bit for bit the same:", np.array_equal(*(t.router_logits for t in passed)))
-assert np.array_equal(*(t.router_logits for t in passed))
-
-# %% [markdown] slideshow={"slide_type": "slide"}
 # ## From a machine to a command (not run here)
 #
 # ```python
 # folder, gguf = "Mixtral-8x7B-v0.1", "mixtral-8x7b-v0.1.Q4_K_M.gguf"
-# mv.load(folder)                             # float32 arithmetic: exact
+# mv.load(folder)                             # float32 arithmetic on the stored weights: exact
 # mv.load(folder, dtype="bfloat16")           # half the memory; "float16" on Colab's T4
 # mv.load(folder, device="cuda:0,cuda:1")     # layers spread over two GPUs
 # mv.load(gguf)                               # stays packed in memory
@@ -426,7 +426,9 @@ assert len(published.BOLD) == 5
 # %% [markdown] slideshow={"slide_type": "-"}
 # - **Never compare across tables**: on GSM8K two tables differ by 16 points for one and the same
 #   model. They were not measured alike.
-# - **BOLD**: the figure's caption says "lower std". That holds for two of five groups.
+# - **BBQ** asks questions that a prejudice would answer wrongly. **BOLD** lets the model go on with
+#   openings about groups of people, and looks at the tone. The figure's caption says "lower std":
+#   that holds for two of five groups.
 # - **TruthfulQA**: reported, not confirmed. The numbers were reported at the time; in the copies of
 #   the announcement that could be read for this course they are absent.
 
@@ -451,6 +453,7 @@ for name, kind in BLOCK_TYPES.items():
     print(
         f"{name:8}{size:6.1f} + {cache:.0f} GiB:", "fits" if size + cache < 24 else "does not fit"
     )
+print("Only what has fewer than four bits a number.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** Round 8x7m to 3 bits and to 6 bits instead of 4, and compare. In `rounded`, 4 bits
@@ -469,6 +472,7 @@ for width in (3, 6):
             weights.data = ((blocks / scale).round() * scale).reshape(weights.shape)
     same = mv.compare(exact, mv.record(other, prompts)).identical.mean()
     print(f"{width} bits: the same pair in {same:.1%}")
+print("With every bit more the levels lie twice as close, and fewer decisions turn.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 3.** In `published.WITH_GPT`, how often is Mixtral ahead of *Llama 2 70B*, and is that
@@ -482,6 +486,8 @@ for name, (llama, _, ours_) in published.WITH_GPT.items():
     there = published.BENCHMARKS.get(name.replace("ARC-C", "Arc-c"))
     table_2 = "not there" if there is None else ("ahead" if there[0] > there[1] else "behind")
     print(f"{name:22} Table 3: {'ahead' if ours_ > llama else 'behind':8} Table 2: {table_2}")
+print("Of the seven it is ahead on all but HellaSwag and WinoGrande, and Table 2 says the same")
+print("where it has the benchmark.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # [Previous: training a router](08_training_a_router.ipynb) ·

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from importlib.resources import files
 from numbers import Real
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_path
 from ..trace import Trace
 from . import palette
+from .document import document, write
 from .fallback import fallback
 from .pack import NOTEBOOK, fitting, pack
 
@@ -45,6 +44,7 @@ class Explorer:
     mode: str = "first"
     other: Trace | None = None  # another run of the same tokens
     scale: float = 1.0  # of all type
+    beside: int | str | None = None  # a prompt, or a label, that this one is compared with
 
     def __post_init__(self) -> None:
         if not isinstance(self.trace, Trace):
@@ -58,11 +58,13 @@ class Explorer:
             shown = self.trace.prompts[self.prompt]
             _within("token", self.token, range(shown.stop - shown.start))
         _within("mode", self.mode, MODES)
-        if not (isinstance(self.scale, Real) and SCALES[0] <= self.scale <= SCALES[1]):
-            raise InputError(
-                f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
-                f"found {self.scale!r}."
-            )
+        check_scale(self.scale)
+        if isinstance(self.beside, str):
+            own = self.trace.prompts[self.prompt].label
+            _within("beside", self.beside, [x for x in self.trace.labels if x != own])
+        elif self.beside is not None:
+            others = [n for n in range(len(self.trace.prompts)) if n != self.prompt]
+            _within("beside", self.beside, others)
         if self.other is not None:
             _check_same_tokens(self.trace, self.other)
         elif self.mode == "agreement":
@@ -81,14 +83,17 @@ class Explorer:
         """The picture as an HTML fragment: a fallback, the data, and the script that draws it."""
         limit = float("inf") if page else NOTEBOOK
         row = self.trace.layers.index(self.layer)
-        trace, prompt = fitting(self.trace, self.prompt, limit)
-        left_out = len(self.trace.prompts) - len(trace.prompts)
-        start = trace.prompts[prompt].start
+        wanted = [self.prompt, *([self.beside] if isinstance(self.beside, int) else [])]
+        kept = fitting(self.trace, wanted, limit)
+        left_out = len(self.trace.prompts) - len(kept)
+        trace = self.trace.select(prompt=kept) if left_out else self.trace
+        start = trace.prompts[kept.index(self.prompt)].start
         state = {
-            "prompt": prompt,
+            "prompt": kept.index(self.prompt),
             "layer": row,
             "token": None if self.token is None else start + self.token,
             "mode": self.mode,
+            "beside": self._beside(trace, kept),
             "page": page,
             "scale": float(self.scale),
         }
@@ -104,6 +109,12 @@ class Explorer:
             f"{_js(palette.for_script())});</script>\n"
         )
 
+    def _beside(self, shown: Trace, kept: list[int]) -> str:
+        """What stands beside, as the script names it; nothing where that does not fit."""
+        if self.beside in shown.labels:
+            return f"label {shown.labels.index(str(self.beside))}"
+        return f"prompt {kept.index(self.beside)}" if self.beside in kept else ""
+
 
 @overload
 def explore(
@@ -113,11 +124,12 @@ def explore(
     token: int | None = None,
     mode: str = "first",
     scale: float = 1.0,
+    beside: int | str | None = None,
 ) -> Explorer: ...
 
 
 @overload
-def explore(trace: Mixtral) -> LivePrompt: ...
+def explore(trace: Mixtral, *, scale: float = 1.0) -> LivePrompt: ...
 
 
 def explore(
@@ -127,25 +139,27 @@ def explore(
     token: int | None = None,
     mode: str = "first",
     scale: float = 1.0,
+    beside: int | str | None = None,
 ) -> Explorer | LivePrompt:
     """An interactive picture of a trace, opened at a prompt, layer and token.
 
     `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
     model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
     its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, of two traces of
-    the same tokens, their `agreement`. Two prompts, or two labels, are compared in the picture.
-    `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room.
+    the same tokens, their `agreement`.
+    `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
+    prompt, or another label, to compare this one with; it can be changed in the picture.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
-    typed there.
+    typed there; of the other arguments it takes `scale`.
 
     Raises `InputError` for what the trace does not have, and for two traces of different tokens.
     """
     if hasattr(trace, "router_hooks"):
         from ..live import LivePrompt
 
-        return LivePrompt(trace)  # type: ignore[arg-type]
-    return _explorer(trace, prompt, layer, token, mode, scale)
+        return LivePrompt(trace, scale)  # type: ignore[arg-type]
+    return _explorer(trace, prompt, layer, token, mode, scale, beside)
 
 
 def _explorer(
@@ -155,12 +169,14 @@ def _explorer(
     token: int | None = None,
     mode: str = "first",
     scale: float = 1.0,
+    beside: int | str | None = None,
 ) -> Explorer:
     two = isinstance(trace, list | tuple) and len(trace) == 2
     first: Any = trace[0] if two else trace
     other = trace[1] if two else None
     top = first.layers[0] if isinstance(first, Trace) else 0
-    return Explorer(first, prompt, top if layer is None else layer, token, mode, other, scale)
+    layer = top if layer is None else layer
+    return Explorer(first, prompt, layer, token, mode, other, scale, beside)
 
 
 def save_page(
@@ -171,46 +187,34 @@ def save_page(
 ) -> Path:
     """Write the picture as one HTML file that needs no network and no kernel.
 
-    `opening` is what `explore` takes: prompt, layer, token, mode, scale. The address of the opened
-    page says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can be
-    linked to, and larger with `&scale=2`. Raises `OutputError` where the file cannot be written;
+    `opening` is what `explore` takes: prompt, layer, token, mode, scale, beside. The address of the
+    opened page says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can
+    be linked to, and larger with `&scale=2`. Raises `OutputError` where the file cannot be written;
     what stood there before is kept then.
     """
-    page = page_of(trace, title, **opening)
-    path = Path(path)
-    with atomic_path(path) as temporary:
-        # A title may hold what is no Unicode, from a folder's name for instance: drawn as "?".
-        temporary.write_bytes(page.encode("utf-8", "replace"))
-    return path
+    return write(path, page_of(trace, title, **opening))
 
 
 def page_of(trace: Trace | Sequence[Trace], title: str | None = None, **opening: Any) -> str:
     """The picture as a whole page; see `save_page`."""
     explorer = _explorer(trace, **opening)
     room = round(1600 * max(1, explorer.scale))  # larger type takes a wider window
-    heading = escape(title or f"How {explorer.trace.provenance.model} routes each token")
-    # The policy makes "offline" a property of the page: nothing can be fetched from anywhere.
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>{heading}</title>
-<style>
-html {{ color-scheme: light dark; background: light-dark({palette.LIGHT.ground}, \
-{palette.DARK.ground}); }}
-body {{ margin: 0 auto; padding: 16px; max-width: {room}px; box-sizing: border-box; }}
-</style>
-</head>
-<body>
-<main>
-{explorer.to_html(page=True)}</main>
-</body>
-</html>
-"""
+    heading = title or f"How {explorer.trace.provenance.model} routes each token"
+    style = (
+        "html { color-scheme: light dark; background: "
+        f"light-dark({palette.LIGHT.ground}, {palette.DARK.ground}); }}\n"
+        f"body {{ margin: 0 auto; padding: 16px; max-width: {room}px; box-sizing: border-box; }}"
+    )
+    return document(heading, style, f"<main>\n{explorer.to_html(page=True)}</main>")
+
+
+def check_scale(scale: Any) -> None:
+    """Raise `InputError` for what type cannot be multiplied with."""
+    if not (isinstance(scale, Real) and SCALES[0] <= scale <= SCALES[1]):
+        raise InputError(
+            f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
+            f"found {scale!r}."
+        )
 
 
 def _within(name: str, found: Any, allowed: Any) -> None:

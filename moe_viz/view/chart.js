@@ -1,120 +1,109 @@
 // Draws one chart of plotly where its description stands, and follows theme and size.
-// In: the element's id, the themes, and beside the element its figure and, packed, plotly itself.
-async function moeVizChart(id, palette) {
-  "use strict";
-  const host = document.getElementById(id);
-  const chart = JSON.parse(document.getElementById(id + "-data").textContent);
-  if (!host || host.dataset.drawn) return;
-  host.dataset.drawn = "yes";
-  const say = (text) => { host.querySelector(".moe-viz-status").textContent = text; };
+// In: `id` of its element, beside which stand its figure and, packed, plotly itself; `palette`, the themes.
+const host = document.getElementById(id);
+const chart = JSON.parse(document.getElementById(id + "-data").textContent);
+if (!host || host.dataset.drawn) return;
+host.dataset.drawn = "yes";
+const say = (text) => { host.querySelector(".moe-viz-status").textContent = text; };
 
-  const isDark = () => {
-    const jupyter = document.body.getAttribute("data-jp-theme-light");
-    if (jupyter !== null) return jupyter === "false";
-    if (document.body.classList.contains("vscode-dark")) return true;
-    if (document.body.classList.contains("vscode-light")) return false;
-    return matchMedia("(prefers-color-scheme: dark)").matches;
-  };
-  // Type that the last row of a lecture room can read, where this is a slide.
-  const size = host.closest(".reveal") ? 18 : 13;
-  const themed = () => (isDark() ? palette.dark : palette.light);
-  const template = () => {
-    const t = themed(), axis = { automargin: true, title: { standoff: 8 }, gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
-    const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
-    return { layout: {
-      paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, uniformtext: { minsize: size, mode: "hide" }, xaxis: axis, yaxis: axis,
-      sliderdefaults: { ...box, activebgcolor: t.muted, tickcolor: t.line }, updatemenudefaults: box,
-      hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
-    } };
-  };
-  const paint = () => {
-    const t = themed();
-    Object.assign(host.style, { color: t.ink, background: t.ground, borderColor: t.line });
-    host.style.colorScheme = isDark() ? "dark" : "light";
-  };
+// Type that the last row of a lecture room can read, where this is a slide.
+const size = host.closest(".reveal") ? 18 : 13;
+const themed = () => (isDark() ? palette.dark : palette.light);
+const template = () => {
+  const t = themed(), axis = { automargin: true, title: { standoff: 8 }, gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
+  const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
+  return { layout: {
+    paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, uniformtext: { minsize: size, mode: "hide" }, xaxis: axis, yaxis: axis,
+    sliderdefaults: { ...box, activebgcolor: t.muted, tickcolor: t.line }, updatemenudefaults: box,
+    hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
+  } };
+};
+const paint = () => {
+  const t = themed();
+  Object.assign(host.style, { color: t.ink, background: t.ground, borderColor: t.line });
+  host.style.colorScheme = isDark() ? "dark" : "light";
+};
 
-  // Plotly is there once in a page; what comes first brings it, and the others wait for that.
-  async function plotly() {
-    if (window.Plotly) return window.Plotly;
-    window.moeVizPlotly ??= unpacked();
-    return window.moeVizPlotly;
+// Plotly is there once in a page; what comes first brings it, and the others wait for that.
+async function plotly() {
+  if (window.Plotly) return window.Plotly;
+  window.moeVizPlotly ??= unpacked();
+  return window.moeVizPlotly;
+}
+async function unpacked() {
+  const packed = document.querySelector("script.moe-viz-plotly");
+  if (!packed) throw new Error("the drawing library is not in this page");
+  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const code = await new Response(stream).text();
+  // As a function, so that a module loader that the page may have (require.js) is left alone.
+  const module = { exports: {} };
+  new Function("module", "exports", "define", "self", code)(module, module.exports, undefined, window);
+  window.Plotly = module.exports.newPlot ? module.exports : window.Plotly;
+  return window.Plotly;
+}
+
+const buttons = host.querySelector(".moe-viz-buttons");
+const download = (kind) => {
+  if (kind !== "csv") {
+    const { width, height } = plot.getBoundingClientRect();
+    return Plotly.downloadImage(plot, { format: kind, filename: chart.name, width: plot.offsetWidth || width, height: plot.offsetHeight || height, scale: kind === "png" ? 2 : 1 });
   }
-  async function unpacked() {
-    const packed = document.querySelector("script.moe-viz-plotly");
-    if (!packed) throw new Error("the drawing library is not in this page");
-    const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const code = await new Response(stream).text();
-    // As a function, so that a module loader that the page may have (require.js) is left alone.
-    const module = { exports: {} };
-    new Function("module", "exports", "define", "self", code)(module, module.exports, undefined, window);
-    window.Plotly = module.exports.newPlot ? module.exports : window.Plotly;
-    return window.Plotly;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([chart.csv], { type: "text/csv" }));
+  link.download = chart.name + ".csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+};
+const plot = host.querySelector(".moe-viz-plot");
+paint();
+try {
+  const Plotly = await plotly();
+  // A figure on a hidden slide has no width yet: it is drawn when it is first seen.
+  if (!plot.offsetWidth) await new Promise((seen) => {
+    const watch = new ResizeObserver(() => { if (plot.offsetWidth) { watch.disconnect(); seen(); } });
+    watch.observe(plot);
+  });
+  // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
+  const layout = { ...chart.figure.layout, template: template(), autosize: true, height: plot.offsetHeight };
+  if (layout.legend?.y < 0) layout.legend.y *= chart.figure.layout.height / layout.height; // as many pixels below
+  await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);
+  new ResizeObserver(() => { if (plot.offsetWidth) Plotly.Plots.resize(plot); }).observe(plot);
+  let dark = isDark();
+  const retheme = () => { if (isDark() === dark) return; dark = !dark; paint(); Plotly.relayout(plot, { template: template() }); };
+  onThemeChange(retheme);
+  for (const kind of ["png", "svg", "csv"]) {
+    const button = document.createElement("button");
+    button.textContent = kind.toUpperCase();
+    button.type = "button";
+    button.title = "Save as " + kind.toUpperCase();
+    button.addEventListener("click", () => download(kind));
+    buttons.append(button);
   }
-
-  const buttons = host.querySelector(".moe-viz-buttons");
-  const download = (kind) => {
-    if (kind !== "csv") {
-      const { width, height } = plot.getBoundingClientRect();
-      return Plotly.downloadImage(plot, { format: kind, filename: chart.name, width: plot.offsetWidth || width, height: plot.offsetHeight || height, scale: kind === "png" ? 2 : 1 });
-    }
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([chart.csv], { type: "text/csv" }));
-    link.download = chart.name + ".csv";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
-  const plot = host.querySelector(".moe-viz-plot");
-  paint();
-  try {
-    const Plotly = await plotly();
-    // A figure on a hidden slide has no width yet: it is drawn when it is first seen.
-    if (!plot.offsetWidth) await new Promise((seen) => {
-      const watch = new ResizeObserver(() => { if (plot.offsetWidth) { watch.disconnect(); seen(); } });
-      watch.observe(plot);
+  const steps = layout.sliders?.[0].steps ?? [];
+  if (steps.length) { // plotly's slider knows the pointer only
+    plot.tabIndex = 0;
+    plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys move the slider.");
+    host.querySelector(".moe-viz-status").setAttribute("role", "status");
+    const step = async (move) => {
+      const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
+      await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
+      say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + steps[next].label);
+    };
+    let last = Promise.resolve(); // keys come faster than drawings
+    plot.addEventListener("keydown", (event) => {
+      const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      last = last.then(() => step(move));
     });
-    // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
-    const layout = { ...chart.figure.layout, template: template(), autosize: true, height: plot.offsetHeight };
-    if (layout.legend?.y < 0) layout.legend.y *= chart.figure.layout.height / layout.height; // as many pixels below
-    await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);
-    new ResizeObserver(() => { if (plot.offsetWidth) Plotly.Plots.resize(plot); }).observe(plot);
-    let dark = isDark();
-    const retheme = () => { if (isDark() === dark) return; dark = !dark; paint(); Plotly.relayout(plot, { template: template() }); };
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme);
-    new MutationObserver(retheme).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
-    for (const kind of ["png", "svg", "csv"]) {
-      const button = document.createElement("button");
-      button.textContent = kind.toUpperCase();
-      button.type = "button";
-      button.title = "Save as " + kind.toUpperCase();
-      button.addEventListener("click", () => download(kind));
-      buttons.append(button);
-    }
-    const steps = layout.sliders?.[0].steps ?? [];
-    if (steps.length) { // plotly's slider knows the pointer only
-      plot.tabIndex = 0;
-      plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys move the slider.");
-      host.querySelector(".moe-viz-status").setAttribute("role", "status");
-      const step = async (move) => {
-        const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
-        await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
-        say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + steps[next].label);
-      };
-      let last = Promise.resolve(); // keys come faster than drawings
-      plot.addEventListener("keydown", (event) => {
-        const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-        if (!move) return;
-        event.preventDefault();
-        last = last.then(() => step(move));
-      });
-    }
-    // Keys meant for a chart's slider or table turn no slide and change no cell.
-    host.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });
-    host.dataset.ready = "yes";
-  } catch (error) {
-    plot.style.height = "auto";
-    say("The chart cannot be drawn here (" + error.message + "). Its data are in the table below.");
   }
+  // Keys meant for a chart's slider or table turn no slide and change no cell.
+  host.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });
+  host.dataset.ready = "yes";
+} catch (error) {
+  plot.style.height = "auto";
+  say("The chart cannot be drawn here (" + error.message + "). Its data are in the table below.");
 }

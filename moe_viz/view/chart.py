@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.finding import Finding
 from ..errors import MissingDependencyError
-from ..files import atomic_path
 from . import palette
+from .document import CHARTS, document, write
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -86,38 +86,18 @@ class Chart:
 
     def save(self, path: str | Path) -> Path:
         """Write the chart as one page that needs no network; whole or not at all."""
-        path = Path(path)
-        with atomic_path(path) as temporary:
-            temporary.write_text(page(self.title, self.to_html()), encoding="utf-8")
-        return path
+        return write(path, page(self.title, self.to_html()))
 
 
 def page(title: str, body: str) -> str:
-    """A whole page around a body of charts and text; nothing in it can be fetched from anywhere."""
-    light, dark = palette.LIGHT, palette.DARK
-    # 'unsafe-eval': plotly arrives packed, and is unpacked and run in the page.
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{(files(__name__.rpartition(".")[0]) / "page.css").read_text(encoding="utf-8")}
-:root {{ --ground: {light.ground}; --ink: {light.ink}; --line: {light.line}; \
---muted: {light.muted}; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ground: {dark.ground}; --ink: {dark.ink}; \
---line: {dark.line}; --muted: {dark.muted}; }} }}
-</style>
-</head>
-<body>
-<main>
-{body}</main>
-</body>
-</html>
-"""
+    """A whole page around a body of charts and text."""
+    light, dark = (
+        f":root {{ --ground: {theme.ground}; --ink: {theme.ink}; --line: {theme.line}; "
+        f"--muted: {theme.muted}; }}"
+        for theme in (palette.LIGHT, palette.DARK)
+    )
+    style = f"{_own('page.css')}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
+    return document(title, style, f"<main>\n{body}</main>", CHARTS)
 
 
 @cache
@@ -147,4 +127,11 @@ def graph_objects() -> Any:
 
 @cache
 def _script() -> str:
-    return (files(__name__.rpartition(".")[0]) / "chart.js").read_text(encoding="utf-8")
+    return (
+        "async function moeVizChart(id, palette) {\n"
+        f'"use strict";\n{_own("js/0_theme.js")}{_own("chart.js")}}}'
+    )
+
+
+def _own(name: str) -> str:
+    return (files(__name__.rpartition(".")[0]) / name).read_text(encoding="utf-8")

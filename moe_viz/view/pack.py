@@ -29,22 +29,21 @@ def precision(trace: Trace, limit: float) -> str:
     return next((how for how in ("half", "byte") if _size(trace, how) <= limit), "none")
 
 
-def fitting(trace: Trace, prompt: int, limit: float) -> tuple[Trace, int]:
-    """As many prompts as fit into so many bytes at the least precision, and the number of one now.
+def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
+    """Numbers of as many prompts as fit into so many bytes at the least precision.
 
-    That one is among them, whatever its size; the others follow in their order.
+    The first of the wanted ones is among them, whatever its size; the other wanted ones come next,
+    and then the rest in their order.
     """
     if _size(trace, "none") <= limit:
-        return trace, prompt
-    tokens = limit / _size(trace, "none") * len(trace)
-    kept, left = [prompt], tokens - (trace.prompts[prompt].stop - trace.prompts[prompt].start)
-    for number, other in enumerate(trace.prompts):
-        left -= other.stop - other.start if number != prompt else 0
-        if left < 0:
+        return list(range(len(trace.prompts)))
+    kept, left = list[int](), limit / _size(trace, "none") * len(trace)
+    for number in dict.fromkeys([*wanted, *range(len(trace.prompts))]):
+        left -= trace.prompts[number].stop - trace.prompts[number].start
+        if kept and left < 0:
             break
-        if number != prompt:
-            kept.append(number)
-    return trace.select(prompt=kept), sorted(kept).index(prompt)
+        kept.append(number)
+    return sorted(kept)
 
 
 def _size(trace: Trace, how: str) -> float:

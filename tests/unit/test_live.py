@@ -35,6 +35,14 @@ def test_what_is_run_is_recorded_and_shown(live):
     assert live.model.hooks == ()
 
 
+def test_the_picture_has_the_scale_that_was_asked_for():
+    live = mv.explore(mv.load("8x7m"), scale=1.5)
+    run(live, "Good morning.")
+    assert live.picture.scale == 1.5
+    with pytest.raises(InputError, match=r"from 0\.5 to 3, found 9"):
+        mv.explore(mv.load("8x7m"), scale=9)
+
+
 def test_prompts_are_kept_once_each_up_to_a_number(live):
     for n in range(KEPT + 2):
         run(live, f"Text {n}")

@@ -31,11 +31,3 @@ const strength = (g) => {
   const x = K > 1 ? (g - 1 / K) / (1 - 1 / K) : 1;
   return theme.faintest + (theme.strongest - theme.faintest) * Math.min(Math.max(x || 0, 0), 1);
 };
-
-function isDark() {
-  const jupyter = document.body.getAttribute("data-jp-theme-light");
-  if (jupyter !== null) return jupyter === "false";
-  if (document.body.classList.contains("vscode-dark")) return true;
-  if (document.body.classList.contains("vscode-light")) return false;
-  return matchMedia("(prefers-color-scheme: dark)").matches;
-}

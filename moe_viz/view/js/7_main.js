@@ -183,5 +183,4 @@ drawNow();
 if (state.page) addEventListener("hashchange", () => { if (location.hash !== addressed) { readAddress(); measure(); openPrompt(state.prompt, state.token); } });
 new ResizeObserver(() => { measure(); draw(); }).observe(map.stack); // also when a slide that was hidden is shown
 addEventListener("beforeprint", () => { drawNow(); text.paintAll(); besideText.paintAll(); }); // paper shows all at once
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+onThemeChange(draw);

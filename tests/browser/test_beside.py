@@ -1,0 +1,43 @@
+"""`beside=` opens the picture with another prompt, or another label, to compare with."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import moe_viz as mv
+from moe_viz.errors import InputError
+from tests.browser.test_page import CODE, PASSAGE
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("beside", "name"), [(2, "fr"), ("fr", "all of fr")])
+def test_a_picture_opens_with_another_prompt_or_label_beside_it(browser, tmp_path, beside, name):
+    trace = mv.record(mv.load("8x7m"), [PASSAGE, CODE, "Bonjour."], labels=["en", "code", "fr"])
+    file = mv.save_page(trace, tmp_path / "page.html", beside=beside)
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator(".sentence").wait_for()
+    chosen = page.locator("select[aria-label='Compare with'] option:checked")
+    assert chosen.inner_text().startswith(name)
+    assert page.get_by_text(f", beside {name}").is_visible()  # the loads say it too
+    assert page.locator(".beside .text").count() == (name == "fr")
+    page.close()
+    for wrong in (0, 3, "en", "de"):  # itself, or not there
+        with pytest.raises(InputError, match="beside must be one of"):
+            mv.explore(trace, beside=wrong)
+
+
+def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
+    texts = [f"{PASSAGE} {n}" for n in range(6)]
+    trace = mv.record(mv.load("8x7m"), texts)
+    monkeypatch.setattr("moe_viz.view.NOTEBOOK", 1.04e5)
+    html = mv.explore(trace, prompt=4, beside=5).to_html()
+    data = json.loads(re.search(r"-data\">(.*?)</script>", html, re.DOTALL).group(1))
+    shown = [text for _, text, *_ in data["prompts"]]
+    assert 2 <= len(shown) < 6
+    assert shown[data["state"]["prompt"]] == texts[4]
+    assert shown[int(data["state"]["beside"].removeprefix("prompt "))] == texts[5]
