@@ -50,7 +50,9 @@ size = mv.ledger(model.config)
 print(f"{model.provenance.title}: {size.total:,} parameters")
 print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one token")
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What is in it
+#
 # `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
 # writes nonsense. We use it to look at how such a model decides.
 #
@@ -90,7 +92,8 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · See
 #
-# Click a token, then walk with the arrow keys: ← → to other tokens, ↑ ↓ through the layers.
+# `mv.explore(trace)` draws the picture below. Click a token, then walk with the arrow keys: ← → to
+# other tokens, ↑ ↓ through the layers.
 #
 # - **Text**: the colour of a token is its first choice (the expert with the highest score) in the
 #   chosen layer; the line below it, the gates of both.
@@ -98,15 +101,20 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 # - **Right**: the router's opinion of all eight experts, the token's way through the layers, and
 #   how the layer's work is shared out.
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
-# Find three things: a word whose pieces go to different experts; a token whose third expert missed
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Find three things
+#
+# A word whose pieces go to different experts; a token whose third expert missed
 # by less than 0.1; and, in the Python program, a layer in which all line ends ⏎ have the same first
 # choice, and one in which they have not.
 #
 # (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
 # Set the map to *margin*: dark is close.)
 
-# %% slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Four texts, six layers
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -124,16 +132,16 @@ print(f"tokens whose way through all layers no other token takes: {alone} of {wo
 assert min(ran) >= 7
 assert alone > words.sum() / 2
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "-"}
 # All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: one at a
 # time, in each layer anew. (What stood before a token can matter too: notebook 03.) Most tokens
 # take a way through the layers that no other token of the passage takes.
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What there was to find
+#
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
 # the colour, is only a place within its layer.
-#
-# What there was to find, counted:
 
 # %% slideshow={"slide_type": "-"}
 program = trace.select(label="python")
@@ -176,8 +184,10 @@ for label, (shares, tokens) in loads.items():
     print(f"{label:8}{tokens:8,}" + "".join(f"{x:7.1%}" for x in shares[layer]))
 print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
-# The loads differ. What the table does **not** show:
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What the table does not show
+#
+# The loads differ. It does **not** show:
 #
 # - *That experts are specialists for languages.* Different languages are different tokens, and a
 #   router that was never trained sends different tokens to different experts too. To claim more,
@@ -186,6 +196,14 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # - *Anything about Mixtral.* This is 8x7m.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - A router decides about each token, in each layer anew: two of its eight experts run.
+# - All experts of a layer work on one passage, some more than others.
+# - An expert's number is a place within its layer, and means nothing in the next.
+# - Loads that differ are not yet specialists: they need something to be compared with.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
 # Solutions are folded away below each exercise: try first, then click the three dots.
@@ -204,7 +222,7 @@ for other in ("de", "python"):
         f"en and {other}: layers 0 … {len(apart) - 1}: {shown}; smallest in layer {apart.argmin()}"
     )
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 2.** Take the busiest expert of each language in the table of section 6. Is it the
 # busiest on texts that the table has not seen? Record the passages of six other topics.
 
@@ -221,7 +239,7 @@ for label in unseen.labels:
         f"now the busiest is expert {now.argmax()}"
     )
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
 # `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.
 #

@@ -167,8 +167,6 @@ class Mixture(nn.Module):
 # ## The comparison
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
-import numpy as np
-
 import moe_viz as mv
 from moe_viz.routing import TokenIndex  # says which tokens these are, for hooks: section 5
 
@@ -324,6 +322,8 @@ print(f"without the division the gates sum to {largest.sum(-1).mean():.2f} on av
 # ## One layer of Mixtral 8x7B
 
 # %% slideshow={"slide_type": "-"}
+import numpy as np
+
 big = mv.ledger("mixtral-8x7b")
 parts = {"attention": big.attention, "router": big.router, "two norms": big.norms}
 parts |= {"one expert": big.expert, "eight experts": 8 * big.expert, "the layer": big.layer}

@@ -118,14 +118,15 @@ assert changed[3:].min() > 0
 # `mv.effects` measures interventions on texts: here four English and four French passages, and
 # four Python programs.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "fragment"} tags=["show_code"]
 passages = mv.prompts.passages()
 texts = passages.select(["en", "fr"], passages.topics[:4])
 texts += mv.prompts.code().select("python", ["gcd", "primes", "stack", "word_count"])
 by_k = mv.effects(model, texts, {f"k = {k}": {"top_k": k} for k in range(1, 9)})
 for k in (1, 2, 8):
     rows = by_k.where(intervention=f"k = {k}").rows()
-    print(f"k = {k}: " + ", ".join(f"{row['label']} {row['loss']:.2f}" for row in rows), "nats")
+    losses = ", ".join(f"{row['label']} {row['loss'] + row['change']:.2f}" for row in rows)
+    print(f"k = {k}: {losses} nats")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Loss against k

@@ -533,7 +533,7 @@ print("in a step, fetching. With k = 8 nothing is left of the mixture's advantag
 for name, bits_each in (("bfloat16", 16), ("4.5 bits", 4.5)):
     needed = 32 * 2 * mixtral.expert * bits_each / 8
     print(f"{name}: {needed / 1e9:.1f} GB of experts a token, {needed / 2 / 16e9:.2f} s of waiting")
-print("So from waiting alone, at most one and a half tokens a second, and five.")
+print("So the waiting alone allows about one and a half tokens a second, and about five.")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # **Exercise 4.** Measure a step of 4 tokens and one of 64 in the way of section 4. Where is 8x7m's

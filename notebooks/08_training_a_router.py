@@ -445,6 +445,14 @@ assert most[-1, -1] < 0.22
 # And 8x7m's last layer took the way that section 3 showed, for a while: at step 16 one expert had
 # almost a third of these texts' work, at the end a fifth. It was balanced from the first step on.
 
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - Nobody tells a router what is right: it hears of it through the gates of the experts that ran.
+# - Left alone it may collapse. A small loss prevents that, and asks for nothing but balance.
+# - Even over the mix is not even over each kind of text.
+# - Much of the routing is settled early, and some of it before anything was learnt.
+
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #

@@ -271,10 +271,10 @@ assert same[0] > same[1] > 0.97 > 0.96 > same[2] > 0.8
 # decision in ten. What changes are close calls: a decision's *margin* is how far the third expert's
 # score was below the second's. (*By chance*: independent choices with the same loads.)
 
-# %% [markdown] slideshow={"slide_type": "skip"}
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Where float32 and 4 bits agree
 
-# %% slideshow={"slide_type": "slide"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore([exact, runs["4 bits"]], prompt=0, layer=1, mode="agreement")
 
 # %% [markdown] slideshow={"slide_type": "skip"}

@@ -78,7 +78,7 @@ if (hasLogits) Object.assign(QUANTITIES, {
   expert: { name: "probability of one expert", ends: ["0", "1"], at: (l, t) => probabilities(l, t)[state.watched] },
 });
 if (others) QUANTITIES.agreement = {
-  name: `agreement with ${data.other}`, ends: ["none of the k", "all"], at: (l, t) => {
+  name: `agreement with ${data.other}`, short: "agreement", ends: ["none of the k", "all"], at: (l, t) => {
     let both = 0, all = 0;
     for (let s = 0; s < K; s++) {
       const e = others[(l * T + t) * K + s];

@@ -67,7 +67,7 @@ function paintLegend() {
     return b;
   });
   const q = QUANTITIES[state.mode];
-  const scale = q ? [h("span", { class: "muted scale" }, `Map: ${q.name}, ${q.ends[0]} `, gradient(palette.cividis), ` ${q.ends[1]}`)] : [];
+  const scale = q ? [h("span", { class: "muted scale" }, `Map: ${q.short ?? q.name}, ${q.ends[0]} `, gradient(palette.cividis), ` ${q.ends[1]}`)] : [];
   legend.replaceChildren(h("span", {}, "Experts of this layer:"), ...swatches, h("span", { class: "muted" }, "token: its first expert, stronger for a larger gate (its weight); line below: all its gates"), ...scale);
 }
 function gradient(colours) {
