@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import moe_viz as mv
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))
 
+import aligned
 import card
 import languages
 import probe
@@ -302,3 +306,65 @@ def test_what_follows_from_the_context_remains_at_equal_mix():
     found = languages.on_shared_tokens(sample, pieces, [0, 1])
     for what in ("all tokens", "shared tokens", "equal mix"):
         assert found[what][0] == pytest.approx(1)
+
+
+def compiled(strings: dict[str, str]) -> bytes:
+    """A message catalogue as gettext's manual describes the file: two tables, then the strings."""
+    head = "Content-Type: text/plain; charset=UTF-8\n"
+    pairs = [(k.encode(), v.encode()) for k, v in sorted({"": head, **strings}.items())]
+    tables, data, at = ([], []), b"", 28 + 16 * len(pairs)
+    for pair in pairs:
+        for table, string in zip(tables, pair, strict=True):
+            table.append((len(string), at + len(data)))
+            data += string + b"\0"
+    n = len(pairs)
+    header = struct.pack("<7I", 0x950412DE, 0, n, 28, 28 + 8 * n, 0, 0)
+    return header + b"".join(struct.pack("<2I", *row) for t in tables for row in t) + data
+
+
+def test_strings_of_catalogues_are_aligned_by_their_originals():
+    one, two = "The first sentence has more than forty characters.", "No: this one is not there."
+    short, same = "Too short", "This sentence stays in all languages as it was, on purpose."
+    long = "A <b>second</b> sentence, and it has an &accelerator as well."
+    tables = [{one: f"{x} {one}", long: f"{x} zwei {long}", short: x, same: same} for x in "abcd"]
+    tables[2][two] = "c " + two
+    found = aligned.strings([compiled(table) for table in tables])
+    plain = "A second sentence, and it has an accelerator as well."
+    assert sorted(found) == sorted(
+        [(one, *(f"{x} {one}" for x in "abcd")), (plain, *(f"{x} zwei {plain}" for x in "abcd"))]
+    )
+
+
+def test_neighbours_make_a_passage_and_what_is_left_over_makes_none():
+    pieces = [(f"{n}" * 150, "fr", "de", "es", "it") for n in range(7)]
+    found = aligned.joined(pieces)
+    assert [p["en"] for p in found] == [
+        "\n\n".join(f"{n}" * 150 for n in three) for three in ((0, 1, 2), (3, 4, 5))
+    ]
+    assert found[0]["de"] == "de\n\nde\n\nde"
+
+
+def test_only_files_held_out_in_all_languages_are_aligned(tmp_path):
+    """A page of two paragraphs that all have, one that Italian trains on, and a catalogue."""
+    text = {x: f"{x} one {'word ' * 50}\n\n{x} two {'word ' * 50}" for x in aligned.LANGUAGES}
+    sentence = "A sentence of a program that says quite a lot, more than forty characters; " * 6
+    for x in aligned.LANGUAGES:
+        held = ["page.html", *(["other.html"] if x != "it" else [])]
+        rows = [{"file": f"help/{x}/{name}", "text": "cut"} for name in held]
+        source = x if x != "en" else "de"  # English stands in the German catalogue
+        rows.append({"file": f"game/{source}/LC_MESSAGES/game.mo", "text": "cut"})
+        clean = [{"file": f"help/{x}/{n}.html", "text": text[x]} for n in ("page", "other")]
+        for path, documents in (("corpus/{}/held_out", rows), ("clean/{}/help", clean)):
+            file = tmp_path / (path.format(x) + ".jsonl")
+            file.parent.mkdir(parents=True)
+            file.write_text("".join(json.dumps(row) + "\n" for row in documents))
+    (tmp_path / "extract").mkdir()
+    with zipfile.ZipFile(tmp_path / "extract" / "deb.game.zip", "w") as files:
+        for x in aligned.LANGUAGES[1:]:
+            files.writestr(f"{x}/LC_MESSAGES/game.mo", compiled({sentence: f"{x} {sentence}"}))
+    found = dict(aligned.passages(tmp_path))
+    assert set(found) == {"help/*/page.html", "game/*/LC_MESSAGES/game.mo"}
+    assert found["help/*/page.html"] == text
+    game = found["game/*/LC_MESSAGES/game.mo"]
+    assert game["en"] == sentence.strip()
+    assert game["it"] == f"it {sentence}".strip()

@@ -122,18 +122,23 @@ def routers(result: dict[str, Any]) -> str:
 
 
 def languages(result: dict[str, Any]) -> str:
-    rows = []
-    for name, found in result["languages"].items():
-        rows.append(numbers(f"{name}, mean", found["mean"]))
-        bounds = zip(found["low"], found["high"], strict=True)
-        rows.append(["… 95 % interval", *("–".join(map(number, b)) for b in bounds)])
-        rows += [numbers(f"… {x}", found[x]) for x in ("fr", "de", "es", "it")]
-    found = result["languages"]["trained"]
+    tables = []
+    for key, of in (("languages", "curated"), ("aligned", "held-out")):
+        rows = []
+        for name, found in result[key].items():
+            rows.append(numbers(f"{name}, mean", found["mean"]))
+            bounds = zip(found["low"], found["high"], strict=True)
+            rows.append(["… 95 % interval", *("–".join(map(number, b)) for b in bounds)])
+            rows += [numbers(f"… {x}", found[x]) for x in ("fr", "de", "es", "it")]
+        found = result[key]["trained"]
+        head = ["layer", *range(len(found["mean"]))]
+        tables.append(f"{found['passages']} {of} passages:\n\n{table(head, rows)}")
     return (
-        f"**Languages on parallel passages** ({found['passages']} curated passages in five "
-        "languages; divergence of each language's mean router probabilities from English's, as a "
-        "share of what would be possible, arXiv 2510.04694; interval over passages).\n\n"
-        + table(["layer", *range(len(found["mean"]))], rows)
+        "**Languages on parallel passages**, in five languages: divergence of each language's mean "
+        "router probabilities from English's, as a share of what would be possible, arXiv "
+        "2510.04694; interval over passages. The curated ones are this project's own; the held-out "
+        "ones come from message catalogues and handbooks (`aligned.py`), most from one game.\n\n"
+        + "\n\n".join(tables)
     )
 
 

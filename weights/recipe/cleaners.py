@@ -122,7 +122,8 @@ def man(data: bytes) -> str:
     return tidy(page_text(_decode(data)))
 
 
-def _catalogue(data: bytes) -> list[tuple[str, str]]:
+def catalogue(data: bytes) -> list[tuple[str, str]]:
+    """The originals and translations of a compiled message catalogue."""
     # gettext offers look-up only; its table of all strings is private but has been there since 2.0
     strings = vars(gettext.GNUTranslations(io.BytesIO(data)))["_catalog"]
     return [
@@ -130,26 +131,30 @@ def _catalogue(data: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def _readable(strings: list[str]) -> str:
-    """Strings of 40 characters and more, as paragraphs; mark-up and accelerators removed."""
-    kept = []
-    for s in strings:
-        s = re.sub(r"</?[a-zA-Z][^<>]*>", "", s).replace("&&", "\0")
-        s = re.sub(r"&(?=\w)|(?<!\w)_(?=[^\W_])", "", s).replace("\0", "&")
-        s = re.sub(r"^[\w: -]{1,40}\^", "", s)  # a context such as "female^", for translators only
-        if len(s) >= 40 and " " in s:
-            kept.append(s.strip())
-    return tidy("\n\n".join(kept))
+def readable(string: str) -> str:
+    """A string without mark-up and accelerators, or nothing where it has fewer than 40 characters.
+
+    >>> readable("<b>_Open</b> the file that was closed by somebody &else")
+    'Open the file that was closed by somebody else'
+    """
+    s = re.sub(r"</?[a-zA-Z][^<>]*>", "", string).replace("&&", "\0")
+    s = re.sub(r"&(?=\w)|(?<!\w)_(?=[^\W_])", "", s).replace("\0", "&")
+    s = re.sub(r"^[\w: -]{1,40}\^", "", s)  # a context such as "female^", for translators only
+    return s.strip() if len(s) >= 40 and " " in s else ""
+
+
+def _paragraphs(strings: list[str]) -> str:
+    return tidy("\n\n".join(filter(None, map(readable, strings))))
 
 
 def messages(data: bytes) -> str:
     """The translations of a compiled message catalogue that differ from the original."""
-    return _readable([v for k, v in _catalogue(data) if v != k])
+    return _paragraphs([v for k, v in catalogue(data) if v != k])
 
 
 def messages_source(data: bytes) -> str:
     """The English originals of a compiled message catalogue."""
-    return _readable([k for k, _ in _catalogue(data)])
+    return _paragraphs([k for k, _ in catalogue(data)])
 
 
 def novels(data: bytes) -> str:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aligned
 import card
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from languages import on_shared_tokens, parallel
 from probe import accuracy
 from routing_tests import Sample, divergence, halves, information, permutation_null, shares
 from sentencepiece import SentencePieceProcessor
-from sources import DOMAINS
+from sources import DOMAINS, LANGUAGES
 from trainer import Settings, first_step, twin_of
 from windows import balanced, bits_per_byte, interval, nats, texts
 
@@ -160,8 +161,10 @@ def evaluate(weights: Path, work: Path) -> dict[str, Any]:
     few = [i for d in DOMAINS for i in np.flatnonzero(np.array(labels) == d)[:PERMUTED_DOCUMENTS]]
     result["permuted_routers"] = permuted_loss(model, [ids[i] for i in few])
     result["load"] = load(held_out[0])
-    rng = np.random.default_rng(0)
-    result["languages"] = {n: parallel(m, rng) for n, m in zip(names, models, strict=False)}
+    for key, parallels in parallel_passages(work).items():
+        rng = np.random.default_rng(0)
+        both = zip(names, models, strict=False)
+        result[key] = {n: parallel(m, parallels, rng) for n, m in both}
     spelling = SentencePieceProcessor(model_file=str(weights / "tokenizer.model"))
     pieces = [spelling.id_to_piece(i) for i in range(spelling.vocab_size())]
     among = {"five languages": DOMAINS[:5], "nine domains": DOMAINS}
@@ -174,6 +177,15 @@ def evaluate(weights: Path, work: Path) -> dict[str, Any]:
         for what, domains in among.items()
     }
     return result
+
+
+def parallel_passages(work: Path) -> dict[str, dict[str, list[str]]]:
+    """Texts that say the same in five languages: this project's own, and held-out translations."""
+    own, others = mv.prompts.passages(), [passage for _, passage in aligned.passages(work)]
+    return {
+        "languages": {x: own.select(label=x).texts for x in LANGUAGES},
+        "aligned": {x: [passage[x] for passage in others] for x in LANGUAGES},
+    }
 
 
 def rounded(value: Any) -> Any:

@@ -20,16 +20,23 @@ def size(text: str) -> int:
     return len(text.encode())
 
 
+def any_language(file: str) -> str:
+    """The name that a file and its translations share.
+
+    >>> any_language("gimp-help-de/usr/share/gimp/2.0/help/de/tool.html")
+    'gimp-help/usr/share/gimp/2.0/help/*/tool.html'
+    """
+    name = re.sub(r"(?<=[/.])(?:C|(?:en|fr|de|es|it)(?:-[A-Za-z]{2})?)(?=[/.])", "*", file)
+    return re.sub(r"^([\w.-]+?)-(?:en|fr|de|es|it)(?:-us|-dev)?/", r"\1/", name)
+
+
 def hash_of(document: dict) -> str:
     """The key that orders files; a file and its translations share it.
 
     So a manual page held out in German is held out in French as well: no leak through parallel
-    text, and held-out passages that are aligned across languages.
+    text, and held-out passages that are aligned across languages (`aligned.py`).
     """
-    name = re.sub(
-        r"(?<=[/.])(?:C|(?:en|fr|de|es|it)(?:-[A-Za-z]{2})?)(?=[/.])", "*", document["file"]
-    )
-    name = re.sub(r"^([\w.-]+?)-(?:en|fr|de|es|it)(?:-us|-dev)?/", r"\1/", name)
+    name = any_language(document["file"])
     return hashlib.blake2b(f"{document['source']}:{name}".encode(), digest_size=8).hexdigest()
 
 

@@ -10,6 +10,7 @@ NumPy only.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,23 +39,20 @@ def language_divergence(english: np.ndarray, other: np.ndarray) -> np.ndarray:
     return jensen_shannon(english, other) / room
 
 
-def parallel(model: Any, rng: np.random.Generator) -> dict[str, Any]:
-    """The divergence of each language from English on the project's own parallel passages.
+def parallel(
+    model: Any, passages: Mapping[str, Sequence[str]], rng: np.random.Generator
+) -> dict[str, Any]:
+    """The divergence of each language from English on passages that say the same in all of them.
 
     Averaged over passages; the interval is a bootstrap over them.
     """
-    passages = mv.prompts.curated()
-    found: dict[str, Any] = {}
-    own = mean_probabilities(mv.record(model, passages.select(label="en")))
-    every = []
-    for language in LANGUAGES:
-        theirs = mean_probabilities(mv.record(model, passages.select(label=language)))
-        every.append(language_divergence(own, theirs))
-        found[language] = every[-1].mean(0)
-    mean = np.mean(every, axis=0)  # (P, L), over languages
+    q = {x: mean_probabilities(mv.record(model, texts)) for x, texts in passages.items()}
+    found = {x: language_divergence(q["en"], q[x]) for x in LANGUAGES}
+    mean = np.mean(list(found.values()), axis=0)  # (P, L), over languages
     draws = mean[rng.integers(0, len(mean), (BOOTSTRAP, len(mean)))].mean(1)
     low, high = np.percentile(draws, (2.5, 97.5), axis=0)
-    return {**found, "mean": mean.mean(0), "low": low, "high": high, "passages": len(mean)}
+    each = {x: rows.mean(0) for x, rows in found.items()}
+    return {**each, "mean": mean.mean(0), "low": low, "high": high, "passages": len(mean)}
 
 
 def is_shared(piece: str) -> bool:
