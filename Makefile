@@ -33,7 +33,7 @@ demo: $(VENV)/.run  ## record five languages and code with 8x7m, and write out/r
 	$(BIN)/moe-viz demo
 
 lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
-	cd notebooks && ../$(BIN)/jupyter lab 00_start_here.ipynb
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 chromium:
 	@sh tools/chromium.sh

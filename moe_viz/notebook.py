@@ -172,7 +172,7 @@ def _output(output: Any) -> str:
         return "<p class=note>A prompt box lives here while the notebook runs.</p>"
     for kind in ("text/html", "image/svg+xml"):
         if kind in data:
-            return f"<div class=output>{data[kind]}</div>"
+            return f"<div class=output>{data[kind]}</div>" if data[kind] else ""
     if "image/png" in data:
         alt = escape(str(data.get("text/plain", "figure")))
         return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">'

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 
@@ -26,11 +29,10 @@ def progress_bar(what: str, total: int, done: int = 0, unit: str = "", hidden: b
     """A bar from tqdm, for a `with` block, shown after two seconds; `unit` "B" counts bytes."""
     if hidden:
         return NO_BAR
-    # Plain text, in notebooks too: a bar of widgets would stay in the saved notebook, where it is
-    # an error message without a kernel, and would make every export ask a CDN for scripts.
     from tqdm import tqdm
 
-    return tqdm(
+    notebook = _in_notebook()
+    return (_replaced_text() if notebook else tqdm)(
         desc=what,
         total=total,
         initial=done,
@@ -39,4 +41,37 @@ def progress_bar(what: str, total: int, done: int = 0, unit: str = "", hidden: b
         unit=unit or "it",
         unit_scale=bool(unit),
         unit_divisor=1000,
+        ncols=80 if notebook else None,
+        file=io.StringIO() if notebook else None,
     )
+
+
+def _in_notebook() -> bool:
+    """Whether there is a kernel, whose outputs can be replaced."""
+    if "IPython" not in sys.modules:
+        return False
+    return getattr(sys.modules["IPython"].get_ipython(), "kernel", None) is not None
+
+
+@cache
+def _replaced_text() -> type:
+    """A bar that is one output of its cell, replaced as work goes on, and nothing in the end.
+
+    Text on stderr would leave a red band behind, like an error. A bar of widgets would stay in the
+    saved notebook, broken without a kernel, and make every export ask a CDN for scripts.
+    """
+    from IPython.display import display
+    from tqdm import tqdm
+
+    class Replaced(tqdm):
+        _output: Any = None
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            text = str(self) if msg is None else msg
+            if self._output is None and text:
+                self._output = display({"text/plain": text}, raw=True, display_id=True)
+            elif self._output is not None:
+                shown = {"text/plain": text} if text else {"text/html": "", "text/plain": ""}
+                self._output.update(shown, raw=True)
+
+    return Replaced

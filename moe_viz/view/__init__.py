@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -210,7 +209,7 @@ def page_of(trace: Trace | Sequence[Trace], title: str | None = None, **opening:
 
 def check_scale(scale: Any) -> None:
     """Raise `InputError` for what type cannot be multiplied with."""
-    if not (isinstance(scale, Real) and SCALES[0] <= scale <= SCALES[1]):
+    if not (isinstance(scale, int | float) and SCALES[0] <= scale <= SCALES[1]):
         raise InputError(
             f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
             f"found {scale!r}."

@@ -14,7 +14,7 @@ const template = () => {
   const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
   return { layout: {
     paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, uniformtext: { minsize: size, mode: "hide" }, xaxis: axis, yaxis: axis,
-    sliderdefaults: { ...box, activebgcolor: t.muted, tickcolor: t.line }, updatemenudefaults: box,
+    sliderdefaults: { ...box, bgcolor: t.muted, bordercolor: t.muted, activebgcolor: t.ink, tickcolor: t.muted }, updatemenudefaults: box,
     hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
   } };
 };
@@ -44,11 +44,14 @@ async function unpacked() {
 }
 
 const buttons = host.querySelector(".moe-viz-buttons");
+// A picture that leaves the page takes along what the page says above it: what is drawn, of which model.
+const picture = (format) => {
+  const above = 36, layout = { ...plot.layout, height: plot.layout.height + above, margin: { ...plot.layout.margin, t: (plot.layout.margin?.t ?? 16) + above } };
+  layout.title = { text: `<b>${chart.title}</b>`, font: { size: 16 }, x: 0.01, xanchor: "left", y: 1, yanchor: "top", yref: "container", pad: { t: 12 } };
+  return Plotly.downloadImage({ data: plot.data, layout }, { format, filename: chart.name, width: plot.offsetWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
+};
 const download = (kind) => {
-  if (kind !== "csv") {
-    const { width, height } = plot.getBoundingClientRect();
-    return Plotly.downloadImage(plot, { format: kind, filename: chart.name, width: plot.offsetWidth || width, height: plot.offsetHeight || height, scale: kind === "png" ? 2 : 1 });
-  }
+  if (kind !== "csv") return picture(kind);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([chart.csv], { type: "text/csv" }));
   link.download = chart.name + ".csv";
@@ -70,10 +73,15 @@ try {
   await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);
-  new ResizeObserver(() => { if (plot.offsetWidth) Plotly.Plots.resize(plot); }).observe(plot);
   let dark = isDark();
-  const retheme = () => { if (isDark() === dark) return; dark = !dark; paint(); Plotly.relayout(plot, { template: template() }); };
+  const retheme = () => {
+    paint();
+    if (!plot.offsetWidth || isDark() === dark) return; // out of sight: when it is seen again
+    dark = !dark;
+    Plotly.relayout(plot, { template: template() });
+  };
   onThemeChange(retheme);
+  new ResizeObserver(() => { if (plot.offsetWidth) { retheme(); Plotly.Plots.resize(plot); } }).observe(plot);
   for (const kind of ["png", "svg", "csv"]) {
     const button = document.createElement("button");
     button.textContent = kind.toUpperCase();
@@ -85,6 +93,8 @@ try {
   const steps = layout.sliders?.[0].steps ?? [];
   if (steps.length) { // plotly's slider knows the pointer only
     plot.tabIndex = 0;
+    // Plotly keeps presses to itself; after one in the chart, keys are meant for it.
+    plot.addEventListener("pointerdown", () => plot.focus({ preventScroll: true }), true);
     plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys move the slider.");
     host.querySelector(".moe-viz-status").setAttribute("role", "status");
     const step = async (move) => {

@@ -39,9 +39,10 @@ def by_layer(
         if control is not None:
             heads = [found.title.partition(" · ")[0]] * whats + ["control"] * whats
             names = [f"{h}: {n}" if n else h for h, n in zip(heads, names, strict=True)]
-        rows = 1 if control is None else 2
-        figure = grid(go, names, rows, whats, height=120 + 290 * rows)
-        for n in range(len(panels) - whats, len(panels)):
+        # Side by side while there is room: what is to be compared is seen at one glance.
+        rows, columns = (1, len(panels)) if len(panels) <= 2 else (2 if control else 1, whats)
+        figure = grid(go, names, rows, columns, height=120 + 290 * rows)
+        for n in range(len(panels) - columns, len(panels)):
             figure.layout[f"xaxis{n + 1}"].title = "layer"
         for n, (part, what) in enumerate(panels):
             shown = part if what is None else part.where(**{split: what})  # type: ignore[dict-item]
@@ -88,7 +89,7 @@ def _lines(
     axes = {"xaxis": f"x{panel + 1}", "yaxis": f"y{panel + 1}"}
     for n, label in enumerate(labels):
         part = shown if label is None else shown.where(label=label)
-        name = "all" if label is None else str(label)
+        name = "measured" if label is None else str(label)
         error = {"type": "data", "array": np.nan_to_num(part["high"] - part[value]).tolist(),
                  "arrayminus": np.nan_to_num(part[value] - part["low"]).tolist(),
                  "thickness": 1.2, "width": 2}  # fmt: skip
@@ -104,6 +105,7 @@ def _lines(
         means = [float(np.mean(shown.where(layer=layer)[column])) for layer in layers]
         if not np.isfinite(means).any():
             continue
+        name += f", mean of {len(labels)}" if len(labels) > 1 else ""
         figure.add_scatter(
             x=layers, y=means, name=name, mode="lines", legendgroup=name, showlegend=panel == 0,
             line={"color": BASELINE, "dash": dash, "width": 2},

@@ -76,9 +76,9 @@ class Lab:
         page = context.new_page()
         try:
             page.goto(f"{self.url}/lab/tree/{name}?token={self.token}&reset")
-            shown = page.locator(wait_for).first
-            shown.wait_for(state="attached")
-            shown.scroll_into_view_if_needed()
+            page.locator(wait_for).first.wait_for(state="attached")
+            # In one go: JupyterLab replaces cells while it opens a notebook.
+            page.evaluate("e => document.querySelector(e)?.scrollIntoView()", wait_for)
             yield page, noise
         finally:
             context.close()  # before JupyterLab saves what a test did to the notebook

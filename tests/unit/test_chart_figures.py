@@ -93,13 +93,14 @@ def test_lines_of_every_label_and_baseline_in_every_panel(found, controls, kind,
         labels = dict.fromkeys(part["label"].tolist()) if "label" in part.columns else ["all"]
         own = [part.where(label=x) if "label" in part.columns else part for x in labels]
         for line, label, rows in zip(lines, labels, own, strict=False):
-            assert line.name == label
+            assert line.name == (label if "label" in part.columns else "measured")
             same(line.x, rows["layer"])
             same(line.y, rows[value])
             intervals(line.error_y, rows, value)
         for line, name in zip(lines[len(own) :], baselines, strict=True):
+            assert line.name.endswith(f", mean of {len(own)}") == (len(own) > 1)
             same(line.y, [np.mean(part.where(layer=layer)[name]) for layer in line.x])
-    # One panel above the other is on the same axes: what was trained and what was not compare.
+    # What is beside, or above, the other is on the same axes: trained and untrained compare.
     whats = len(expected) // len(tables)
     for n in range(whats):
         axes = [chart.figure.layout[f"yaxis{1 + n + whats * m}"] for m in range(len(tables))]

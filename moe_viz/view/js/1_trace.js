@@ -63,22 +63,35 @@ function ranking(layer, t) {
   return Array.from({ length: E }, (_, e) => e).sort((a, b) => logit(layer, t, b) - logit(layer, t, a) || a - b);
 }
 
+// How far the last of the chosen is before the next, in logits.
+function margin(layer, t) {
+  if (K === E) return Infinity;
+  const row = ranking(layer, t);
+  return logit(layer, t, row[K - 1]) - logit(layer, t, row[K]);
+}
+// The margin that 19 of 20 decisions stay below, rounded up: beyond it, colours say "clear" and no more.
+let wide = 0;
+function widest() {
+  if (wide) return wide;
+  const step = Math.max(1, Math.floor((L * T) / 20000)), some = [];
+  for (let n = 0; n < L * T; n += step) some.push(margin(Math.floor(n / T), n % T));
+  const most = some.filter(Number.isFinite).sort((a, b) => a - b), at = most[Math.floor(0.95 * most.length)] || 1;
+  wide = [0.5, 1, 1.5, 2, 3, 5, 10, 20, 50].find((x) => x >= at) ?? 100;
+  return wide;
+}
+
 // What a map can show instead of the first choice: from 0 to 1, for the scale of colours.
 const QUANTITIES = {
   gate: { name: "gate of the first choice", ends: [percent(1 / K), "100 %"], at: (l, t) => (gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1) },
 };
 if (hasLogits) Object.assign(QUANTITIES, {
-  margin: { name: "margin to the runner-up, logits", ends: ["0", "3 or more"], at: (l, t) => {
-    if (K === E) return 1;
-    const row = ranking(l, t); // the k-th logit less the next
-    return (logit(l, t, row[K - 1]) - logit(l, t, row[K])) / 3;
-  } },
+  margin: { name: "margin to the runner-up, logits", get ends() { return ["0", `${widest()} or more`]; }, at: (l, t) => margin(l, t) / widest() },
   entropy: { name: "entropy ÷ log E", ends: ["0", "1"], at: (l, t) =>
     -probabilities(l, t).reduce((s, p) => s + (p > 0 ? p * Math.log(p) : 0), 0) / Math.log(E) },
   expert: { name: "probability of one expert", ends: ["0", "1"], at: (l, t) => probabilities(l, t)[state.watched] },
 });
 if (others) QUANTITIES.agreement = {
-  name: `agreement with ${data.other}`, short: "agreement", ends: ["none of the k", "all"], at: (l, t) => {
+  name: `agreement with ${data.other}`, short: "agreement", ends: ["no expert shared", K === 2 ? "both" : "all"], at: (l, t) => {
     let both = 0, all = 0;
     for (let s = 0; s < K; s++) {
       const e = others[(l * T + t) * K + s];

@@ -33,9 +33,15 @@ function parallels(number) {
   const { topic } = prompts[number];
   return topic ? prompts.flatMap((q, n) => (q.topic === topic ? [[label(q), n]] : [])) : [];
 }
+// The token of another prompt that is the same piece as the one looked at: its first occurrence.
+function alikeIn(number) {
+  const { start, stop } = prompts[number];
+  for (let t = start; t < stop; t++) if (!isSpecial(t) && piece(t) === piece(state.token)) return t;
+  return null;
+}
 function offerComparisons(number) {
   const same = parallels(number), group = (title, pairs) => (pairs.length ? [h("optgroup", { label: title }, ...options(pairs))] : []);
-  const buttons = same.map(([l, n]) => h("button", { "aria-pressed": String(n === number), onclick: () => openPrompt(n) }, l));
+  const buttons = same.map(([l, n]) => h("button", { "aria-pressed": String(n === number), onclick: () => openPrompt(n, alikeIn(n)) }, l));
   alike.replaceChildren(...(same.length > 1 ? [h("span", { class: "muted", title: "The same passage in other languages, or the same algorithm in other programming languages" }, "Parallel: "), ...buttons] : []));
   besideSelect.replaceChildren(...options([["", "nothing"]]),
     ...group("Parallel", same.filter(([, n]) => n !== number).map(([l, n]) => [`prompt ${n}`, l])),
@@ -73,7 +79,8 @@ function paintBeside() {
 
 // Tokens that the query's occurrences in the text reach into.
 function matches(query) {
-  const wanted = Array.from(query.toLowerCase()), found = new Set(), p = current();
+  // The signs that stand for spaces, tabs and line ends find these.
+  const wanted = Array.from(query.toLowerCase(), (c) => ({ "␣": " ", "⏎": "\n", "⇥": "\t" })[c] ?? c), found = new Set(), p = current();
   if (!wanted.length || !p) return found;
   const characters = Array.from(p.text, (c) => c.toLowerCase()), covered = new Uint8Array(characters.length + 1);
   for (let i = 0; i + wanted.length <= characters.length; i++) {
@@ -100,7 +107,8 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.key === "Tab") return;
   const field = shadow.activeElement, typing = field === searchBox, inField = typing || /^(SELECT|INPUT)$/.test(field?.tagName ?? "");
   const p = current(), move = { ArrowLeft: -1, ArrowRight: 1 }[event.key], climb = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-  if (event.key === "Escape") { searchBox.value = ""; search(""); set({ isolate: null, hover: null }); root.focus({ preventScroll: true }); }
+  if (event.key === "Escape" && !inField && state.isolate === null && !state.query) field?.blur(); // nothing to undo: keys are for the page again
+  else if (event.key === "Escape") { searchBox.value = ""; search(""); set({ isolate: null, hover: null }); root.focus({ preventScroll: true }); }
   else if (typing && event.key === "Enter") nextHit();
   else if (inField) { event.stopPropagation(); return; }
   else if (event.key === "/") searchBox.focus();
