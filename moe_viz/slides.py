@@ -178,7 +178,9 @@ def _slide(slide: list[Piece]) -> str:
 def _shown(piece: Piece) -> str:
     """A cell on its slide."""
     if piece.slide == "notes":
-        return f'<aside class="notes">{piece.source}</aside>'
+        # Folded in a notebook, where students read too; open before the one who speaks.
+        notes = re.sub(r"</?details>\s*|<summary>.*?</summary>\s*", "", piece.source)
+        return f'<aside class="notes">{notes}</aside>'
     html = piece.source
     if piece.kind == "code":
         code = "" if "hide_code" in piece.tags else piece.source

@@ -206,15 +206,41 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** In which layer are the loads of English and German most alike? And English and
+# In which layer are the loads of English and German most alike? And English and
 # Python? Use `distance`.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Take the busiest expert of each language in the table of section 6. Is it the
+# busiest on texts that the table has not seen? Record the passages of six other topics.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
+# `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.
+#
+# [Next: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [all notebooks](README.md)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for other in ("de", "python"):
     apart = distance(loads["en"][0], loads[other][0])
     shown = "  ".join(f"{x:.0%}" for x in apart)
@@ -222,14 +248,10 @@ for other in ("de", "python"):
         f"en and {other}: layers 0 … {len(apart) - 1}: {shown}; smallest in layer {apart.argmin()}"
     )
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Take the busiest expert of each language in the table of section 6. Is it the
-# busiest on texts that the table has not seen? Record the passages of six other topics.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 unseen = mv.record(model, mv.prompts.passages().select(["en", "fr", "de"], topics[6:12]))
 for label in unseen.labels:
     before, now = loads[label][0][layer], load_shares(unseen.select(label=label))[0][layer]
@@ -238,9 +260,3 @@ for label in unseen.labels:
         f"{label}, layer {layer}: expert {first} had {before[first]:.1%}, now {now[first]:.1%}; "
         f"now the busiest is expert {now.argmax()}"
     )
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
-# `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.
-#
-# [Next: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [all notebooks](README.md)

@@ -36,9 +36,13 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: collect the guesses of section 1 on the board, and leave them there. 56, 14 and 7
+# <details><summary>For teachers</summary>
+#
+# Collect the guesses of section 1 on the board, and leave them there. 56, 14 and 7
 # are the usual ones; each is the answer to another question, and by section 5 the class can say to
 # which.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Guess
@@ -218,8 +222,12 @@ columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(nam
 accounts = mv.analysis.Finding("sizes", "shapes like Mixtral's", "billions of parameters", columns)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: with k at 8 both bars are equal. That is a dense model again: all experts work on
+# <details><summary>For teachers</summary>
+#
+# With k at 8 both bars are equal. That is a dense model again: all experts work on
 # every token, and the router only weighs them.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Move the sliders
@@ -234,7 +242,7 @@ Chart(figure, "Billions of parameters", "arithmetic on Mixtral 8x7B's shape", sa
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same, as assertions
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "-"} tags=["show_code", "hide_code"] jupyter={"source_hidden": true}
 assert changed(experts=16).total > 1.9 * big.total
 assert changed(experts=16).active - big.active == routers  # eight more rows for each router
 assert changed(experts_per_token=4).total == big.total
@@ -323,7 +331,7 @@ for books in (big, small):
 # The larger the shared part, the less "eight times" is true. In the small model the two tables of
 # the vocabulary alone, which no mixture multiplies, are more than half of the dense twin.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert 2 * small.config.vocab_size * small.config.hidden_size > small.dense_twin / 2
 assert small.total / (8 * small.dense_twin) < 0.5 < 0.8 < big.total / (8 * big.dense_twin)
 
@@ -361,29 +369,58 @@ print(
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** There is a Mixtral 8x22B. Guess what it stores and what a token uses, then ask
+# There is a Mixtral 8x22B. Guess what it stores and what a token uses, then ask
 # `mv.ledger("mixtral-8x22b")`. What does its 22 stand for?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# "Use one expert instead of two, then it is a 7B model." What would a token use
+# with k = 1? What would be stored? Which half of the sentence is right?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Cut every expert in half: 16 experts of half the width (`expert_size`), four of
+# them for each token. What changes in the ledger? And in the number of ways through one layer?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: start here](00_start_here.ipynb) · [Next: a mixture of experts, from
+# scratch](02_a_mixture_of_experts_from_scratch.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 larger = mv.ledger("mixtral-8x22b")
 print(f"stored {larger.total / 1e9:.1f}, used {larger.active / 1e9:.1f} billion")
 print(f"its dense twin would have {larger.dense_twin / 1e9:.1f} billion: that is the 22")
 print("8 × 22 = 176 again counts what is shared seven times too often,", end=" ")
 print(f"{larger.shared / 1e9:.1f} billion")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** "Use one expert instead of two, then it is a 7B model." What would a token use
-# with k = 1? What would be stored? Which half of the sentence is right?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 single = mv.ledger(replace(big.config, experts_per_token=1))
 assert single.active == dense + routers
 assert single.total == big.total
@@ -395,14 +432,10 @@ print(
 )
 print("after it was trained with two, is another matter: notebook 06 tries it on 8x7m.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Cut every expert in half: 16 experts of half the width (`expert_size`), four of
-# them for each token. What changes in the ledger? And in the number of ways through one layer?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 halves = mv.ledger(
     replace(big.config, experts=16, experts_per_token=4, expert_size=big.config.expert_size // 2)
 )
@@ -411,7 +444,3 @@ print(
     f"eight more rows in each router. Choices in a layer: {math.comb(16, 4):,} instead of {pairs}"
 )
 assert halves.total - big.total == halves.active - big.active == routers
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: start here](00_start_here.ipynb) · [Next: a mixture of experts, from
-# scratch](02_a_mixture_of_experts_from_scratch.ipynb)

@@ -36,9 +36,13 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: this is live coding. Type sections 1 and 2 yourself, and let the class say what
+# <details><summary>For teachers</summary>
+#
+# This is live coding. Type sections 1 and 2 yourself, and let the class say what
 # comes next; the rest can be run. Who knows no torch can stop after section 1, and go on at section
 # 6.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · A load balancer that reads the request
@@ -375,16 +379,59 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Turn the request of section 1 slowly around the compass, once with length 2 and
+# Turn the request of section 1 slowly around the compass, once with length 2 and
 # once with length 8. Do the gates change smoothly, or in jumps? Do others get the longer request?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Let two experts be twins: copy the weights of expert 0 to expert 1 in `mine`. What
+# does the layer give for a token that goes to just these two? Say it before you compute it.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
+# anything ever saved in storing? (A new `Mixture` will do; its weights are random.)
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 4
+#
+# Count the parameters of `mine`, and check them with the ledger of `8x7m`. What of
+# the layer is missing?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [Next: one token through the
+# router](03_one_token_through_the_router.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 def all_gates(length):
     """The gate of each worker at each angle, 0 where it is not chosen: (8, 360)."""
     gates = np.zeros((8, 360))
@@ -405,14 +452,10 @@ assert ((long > 0) == (short > 0)).all()
 assert (long.max(0) >= short.max(0) - 1e-9).all()
 assert jumps.sum() == 7  # the eighth is at 0, where the circle begins and ends
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Let two experts be twins: copy the weights of expert 0 to expert 1 in `mine`. What
-# does the layer give for a token that goes to just these two? Say it before you compute it.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 mine.experts[1].load_state_dict(mine.experts[0].state_dict())
 with torch.inference_mode():
     chosen = mine.router(x).topk(2).indices
@@ -420,14 +463,10 @@ with torch.inference_mode():
     torch.testing.assert_close(mine(x)[both], mine.experts[0](x[both]), atol=1e-5, rtol=1e-4)
 print(f"{both.sum()} of {len(x)} tokens: what expert 0 alone would give. The gates sum to 1.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
-# anything ever saved in storing? (A new `Mixture` will do; its weights are random.)
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 every = Mixture(c.hidden_size, c.expert_size, E=8, k=8)
 with torch.inference_mode():
     gates = every.router(x).softmax(-1)  # over all: nothing is left out
@@ -436,19 +475,11 @@ with torch.inference_mode():
 print("The gates are the softmax over all scores. Every expert runs for every token: nothing is")
 print("saved in computing. There never was less to store: all eight are always there.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 4.** Count the parameters of `mine`, and check them with the ledger of `8x7m`. What of
-# the layer is missing?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 4
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 count, small = sum(p.numel() for p in mine.parameters()), mv.ledger("8x7m")
 assert count == small.router + 8 * small.expert
 assert small.layer - count == small.attention + small.norms
 print(f"{count:,} of the layer's {small.layer:,}: attention and the two norms are missing")
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [Next: one token through the
-# router](03_one_token_through_the_router.ipynb)

@@ -37,8 +37,12 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: let the class do section 3 on paper. Two scores, one difference, one gate: after
+# <details><summary>For teachers</summary>
+#
+# Let the class do section 3 on paper. Two scores, one difference, one gate: after
 # that nobody thinks that a router reads texts.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · One sentence, one token
@@ -116,8 +120,12 @@ print(f"layer 0: a = {a:.2f}, b = {b:.2f}, a − b = {a - b:.2f}, gate {by_hand[
 print(f"the same as the model's, for {by_hand.size} decisions")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: a difference of 0 gives a gate of one half, of 1 about 0.73, of 2 about 0.88. The
+# <details><summary>For teachers</summary>
+#
+# A difference of 0 gives a gate of one half, of 1 about 0.73, of 2 about 0.88. The
 # larger gate is never below one half.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · Where do the scores come from?
@@ -363,16 +371,50 @@ assert change[t + 1 :].min() < -0.01
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Which decision of the whole sentence was the closest? Name token, layer, the
+# Which decision of the whole sentence was the closest? Name token, layer, the
 # expert that just got in and the one that just did not. (`trace.margins` is layers × tokens; leave
 # out `<s>`.)
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# By how much must the best score beat the second for a gate of 0.9? Solve it on
+# paper, then count how many decisions of this sentence are that clear. (`difference`, of section
+# 3.)
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# The Python line of section 7 has a second `key`, inside `print(key)`. Is it the
+# same token? Does it go the same way? Record the line, and look before you explain.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: a mixture of experts, from scratch](02_a_mixture_of_experts_from_scratch.ipynb) ·
+# [Next: expert heatmaps](04_expert_heatmaps.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 margins = np.where(trace.special, np.inf, trace.margins)
 layer, n = np.unravel_index(margins.argmin(), margins.shape)
 second, third = np.argsort(-trace.router_logits[layer, n])[1:3]
@@ -380,28 +422,19 @@ print(f"token {n} ({trace.tokens[n]}), layer {layer}: expert {second} got in, ex
 print(f"not, and the margin was {margins[layer, n]:.4f}")
 assert second == trace.experts[layer, n, 1]
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** By how much must the best score beat the second for a gate of 0.9? Solve it on
-# paper, then count how many decisions of this sentence are that clear. (`difference`, of section
-# 3.)
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 needed = np.log(0.9 / 0.1)  # 1 / (1 + e^−d) = 0.9, so e^−d = 0.1 / 0.9
 clear = (difference >= needed)[:, ~trace.special]
 print(f"ln 9 = {needed:.2f}: {clear.sum()} of {clear.size} decisions")
 assert (clear == (trace.gates[:, ~trace.special, 0] >= 0.9)).all()
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** The Python line of section 7 has a second `key`, inside `print(key)`. Is it the
-# same token? Does it go the same way? Record the line, and look before you explain.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 code = mv.record(model, sentences[4])
 for n, piece in enumerate(code.tokens):
     if "key" in piece:
@@ -409,7 +442,3 @@ for n, piece in enumerate(code.tokens):
         print(f"token {n}, {piece!r}, id {code.token_ids[n]}: {pairs}")
 print("With the space and without it are two tokens, with two entries in the vocabulary: to the")
 print("model, at its input, they are as different as two words.")
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: a mixture of experts, from scratch](02_a_mixture_of_experts_from_scratch.ipynb) ·
-# [Next: expert heatmaps](04_expert_heatmaps.ipynb)

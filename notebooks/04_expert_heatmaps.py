@@ -36,9 +36,13 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: in the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
+# <details><summary>For teachers</summary>
+#
+# In the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
 # leave one expert, / finds a token, Esc shows all again. Tab goes on to the buttons and menus; Esc
 # and then Shift+Tab leave the picture, and the arrow keys turn slides again.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · One passage in five languages, and a program
@@ -118,7 +122,7 @@ print("\nwhich expert it is in layer 5:", last)
 # some by syntax (published, arXiv 2401.04088). Notebook 05 asks why the small model differs, and
 # how much of it is language at all.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert (shares["fr"] > 0.5).sum() == 1
 assert (shares["en"] > 0.5).tolist() == [False] * 4 + [True] * 2
 assert max(shares["es"].max(), shares["python"].max()) < 0.5
@@ -363,16 +367,56 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** One subject in three programming languages and HTML: record
+# One subject in three programming languages and HTML: record
 # `mv.prompts.code().parallel("gcd")`, and use `commonest`. Is there a layer in which more than
 # half of a program has one colour? Look at it with `mv.explore`.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Find the closest decision of the whole recording: which token, in which passage
+# and layer, and which two experts were nearly equal? Does bfloat16 decide otherwise?
+# `trace.margins` is (layers, tokens).
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Are the *weights* of equal number more alike than others? Put each expert's
+# weights in one row, and compute the cosine between all experts of layer 0 and all of layer 1. An
+# expert is `model.layers[0].moe.experts[3]`, with the matrices `.w1.weight`, `.w2.weight`,
+# `.w3.weight`.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# Texts of your own: `mv.explore(mv.record(model, ["…", "…"], labels=["a", "b"]))`, and *Compare
+# with* in the picture; or `mv.explore(model)`, a box to type into.
+#
+# [Previous: one token through the router](03_one_token_through_the_router.ipynb) · [Next: do
+# experts specialise?](05_do_experts_specialise.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 programs = mv.record(model, mv.prompts.code().parallel("gcd"))
 for label in programs.labels:
     which, share = commonest(programs, label)
@@ -384,15 +428,10 @@ print("Only the C program, in the last layer, and only just. Python and JavaScri
 print("there; HTML does in no layer.")
 mv.explore(programs, layer=5)
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Find the closest decision of the whole recording: which token, in which passage
-# and layer, and which two experts were nearly equal? Does bfloat16 decide otherwise?
-# `trace.margins` is (layers, tokens).
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 margins = np.where(trace.special, np.inf, trace.margins)
 n, t = np.unravel_index(margins.argmin(), margins.shape)
 second, third = np.argsort(-trace.router_logits[n, t])[1:3]
@@ -401,17 +440,12 @@ print(f"layer {n}, {trace.tokens[t]!r} in {where}: second {second}, third {third
       f"{margins[n, t]:.6f} logits apart")  # fmt: skip
 print("float32:", trace.experts[n, t], " bfloat16:", rough.experts[n, t])
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Are the *weights* of equal number more alike than others? Put each expert's
-# weights in one row, and compute the cosine between all experts of layer 0 and all of layer 1. An
-# expert is `model.layers[0].moe.experts[3]`, with the matrices `.w1.weight`, `.w2.weight`,
-# `.w3.weight`.
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 def rows(n):
     weights = [
         np.concatenate([w.weight.numpy().ravel() for w in (e.w1, e.w2, e.w3)])
@@ -424,10 +458,3 @@ cosine = rows(0) @ rows(1).T
 print(f"same number: {np.diag(cosine).mean():.4f}")
 print(f"all pairs: {cosine.min():.4f} … {cosine.max():.4f}")
 assert abs(cosine).max() < 0.05  # 1 would be the same network, up to its size
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# Texts of your own: `mv.explore(mv.record(model, ["…", "…"], labels=["a", "b"]))`, and *Compare
-# with* in the picture; or `mv.explore(model)`, a box to type into.
-#
-# [Previous: one token through the router](03_one_token_through_the_router.ipynb) · [Next: do
-# experts specialise?](05_do_experts_specialise.ipynb)

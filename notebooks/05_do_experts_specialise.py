@@ -70,9 +70,13 @@ control = mv.record(mv.untrained_twin(model), texts)
 trace, control
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: the two recordings are most of the computing, about ten seconds. The three rules of
+# <details><summary>For teachers</summary>
+#
+# The two recordings are most of the computing, about ten seconds. The three rules of
 # the whole notebook: a baseline (what would chance give?), an interval over documents (what would
 # other texts give?), a control (what would it be without training?).
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Load: Figures 7 and 9 of the paper
@@ -322,7 +326,7 @@ assert max(bits.max() for bits in twin.values()) < 0.15
 # ask. `code` differs from prose in its tokens and its syntax as well as in its
 # subject: with it alone, "syntax or domain?" cannot be answered.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert (told["kind"][:2] < 1.5 * twin["kind, twin"][:2]).all()
 assert (by_chance > 0.25 * told["topic"]).all()
 assert (twin["kind, twin"] > twin["language, twin"]).all()
@@ -427,16 +431,66 @@ assert 0.3 < share < 0.6
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** English alone: are technical passages (`bug_report`, `software_install`,
+# English alone: are technical passages (`bug_report`, `software_install`,
 # `physics`, `manual`, `astronomy`, `mixture_of_experts`) routed apart from six others? Record them
 # with labels of your own, and use `label_divergence`. What do its p-values and the control say?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Figure 8 of the paper shows indentation going to the same experts. Does it in
+# 8x7m? For the line ends (`⏎`) of all code, find the share of the commonest first choice in each
+# layer, beside the same of all tokens of code, and of the untrained twin.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Repeat section 5 for English and code instead of five languages. Signs and digits
+# occur in both, but are they the same mixture of signs? Which row of your table is free of that
+# objection?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 4
+#
+# For the *same* passage in two languages, how far apart are the routers' mean
+# probabilities, as a share of what would be possible? Published for Qwen3, Phi-3.5, GPT-OSS and
+# OLMoE, not for Mixtral (arXiv 2510.04694): apart in early and in late layers, together in the
+# middle. Draw `analysis.language_divergence` of 8x7m and of its twin. Does it have that shape, with
+# its six layers?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# All of this and more for recordings of your own, on one page: `mv.report(trace, control)`, or
+# `moe-viz report` on the command line.
+#
+# [Previous: expert heatmaps](04_expert_heatmaps.ipynb) · [Next: turn an expert
+# off](06_turn_an_expert_off.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 technical = [
     "bug_report",
     "software_install",
@@ -461,15 +515,10 @@ for name, network in (("8x7m", model), ("untrained", mv.untrained_twin(model))):
     )
 # No: no p below 0.05, trained or not.
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Figure 8 of the paper shows indentation going to the same experts. Does it in
-# 8x7m? For the line ends (`⏎`) of all code, find the share of the commonest first choice in each
-# layer, beside the same of all tokens of code, and of the untrained twin.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for name, recorded in (("8x7m", trace), ("untrained", control)):
     part = recorded.select(label="code")
     for what, each in (("all tokens", part), ("line ends", only(part, lambda piece: piece == "⏎"))):
@@ -479,31 +528,19 @@ for name, recorded in (("8x7m", trace), ("untrained", control)):
 # Line ends do share an expert, and in layers 1 to 5 of the untrained twin still more so: it is the
 # token, not training.
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Repeat section 5 for English and code instead of five languages. Signs and digits
-# occur in both, but are they the same mixture of signs? Which row of your table is free of that
-# objection?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for name, part in divergences(trace.select(label=["en", "code"])).items():
     print(f"{name:24}" + "".join(f"{x:7.3f}" for x in part["divergence"]), part["p"].round(3))
 # Commas and full stops alone: there the mixture is one sign in both. (In code a full stop is mostly
 # something else than the end of a sentence.)
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 4.** For the *same* passage in two languages, how far apart are the routers' mean
-# probabilities, as a share of what would be possible? Published for Qwen3, Phi-3.5, GPT-OSS and
-# OLMoE, not for Mixtral (arXiv 2510.04694): apart in early and in late layers, together in the
-# middle. Draw `analysis.language_divergence` of 8x7m and of its twin. Does it have that shape, with
-# its six layers?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 4
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 apart, twins = analysis.language_divergence(spoken), analysis.language_divergence(untrained)
 early, late = apart.where(layer=[0, 1]), apart.where(layer=[4, 5])
 assert (early["divergence"] < early["within"] + 0.15).all()
@@ -514,10 +551,3 @@ print("Only the late half of it. In the first layers the same passage in another
 print("hardly further away than another passage in the same language (`within`); in the last")
 print("two, much further. Under random weights both are about equally far in every layer.")
 mv.chart(apart, control=twins)
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# All of this and more for recordings of your own, on one page: `mv.report(trace, control)`, or
-# `moe-viz report` on the command line.
-#
-# [Previous: expert heatmaps](04_expert_heatmaps.ipynb) · [Next: turn an expert
-# off](06_turn_an_expert_off.ipynb)

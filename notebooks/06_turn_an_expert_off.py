@@ -131,7 +131,7 @@ for k in (1, 2, 8):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Loss against k
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure = go.Figure()
 for label in ("en", "fr", "python"):
     part = by_k.where(label=label)
@@ -196,8 +196,12 @@ assert gates["change"].max() < 0.3
 assert abs(control["change"]).max() < 0.1
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: let the class vote on "random experts" before the numbers. Many expect little ("the
+# <details><summary>For teachers</summary>
+#
+# Let the class vote on "random experts" before the numbers. Many expect little ("the
 # experts are all much alike"), or that balanced routing means interchangeable experts.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · One at a time: the damage matrix
@@ -371,16 +375,53 @@ assert without_it < 6 < 7 < with_random
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Two that stand in for each other. In layer 5, which expert is the second choice
+# Two that stand in for each other. In layer 5, which expert is the second choice
 # of most English tokens? Turn it off alone, the first choice (5/4) alone, and both, on English
 # passages. Is the damage of both the sum of the two?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Let two experts change places: `swap=[(0, 1, 6)]` sends the tokens of expert 1 to
+# expert 6 of the same layer, and the other way round. Compare swapping 1 and 6 in layer 0 with the
+# same two in layer 5, on the French and Python texts of section 3. Worse than turning both off?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# In which layer does the router matter most? Let it choose at random in one layer
+# at a time: `{"random": 0, "layers": [n]}`, on the French and the Python texts.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# All 48 experts at once: `mv.effects(model, texts)`, without naming interventions, and `mv.chart`
+# of it.
+#
+# [Previous: do experts specialise?](05_do_experts_specialise.ipynb) · [Next: what it
+# costs](07_what_it_costs.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 english = passages.select("en", passages.topics[4:14])
 recorded = mv.record(model, english)
 second = int(np.bincount(recorded.experts[5, ~recorded.special, 1]).argmax())
@@ -391,15 +432,10 @@ for row in result.rows():
 first_off, second_off, both_off = result["change"]
 assert both_off > first_off + second_off
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Let two experts change places: `swap=[(0, 1, 6)]` sends the tokens of expert 1 to
-# expert 6 of the same layer, and the other way round. Compare swapping 1 and 6 in layer 0 with the
-# same two in layer 5, on the French and Python texts of section 3. Worse than turning both off?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 asked = {f"swap {n}/1 and {n}/6": {"swap": [(n, 1, 6)]} for n in (0, 5)}
 asked |= {f"off {n}/1 and {n}/6": {"ablate": [(n, 1), (n, 6)]} for n in (0, 5)}
 for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
@@ -409,23 +445,12 @@ for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
 # Layer 0: perhaps worse for Python (1.12, off 0.77), not for French (0.63, off 0.69); with four
 # texts the intervals overlap.
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** In which layer does the router matter most? Let it choose at random in one layer
-# at a time: `{"random": 0, "layers": [n]}`, on the French and the Python texts.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 asked = {f"random in layer {n}": {"random": 0, "layers": [n]} for n in range(6)}
 for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
     print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
           f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
 # Layer 0 for both, by far; then layer 5. For French that costs about as much as 5/6 alone.
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# All 48 experts at once: `mv.effects(model, texts)`, without naming interventions, and `mv.chart`
-# of it.
-#
-# [Previous: do experts specialise?](05_do_experts_specialise.ipynb) · [Next: what it
-# costs](07_what_it_costs.ipynb)

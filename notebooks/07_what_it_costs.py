@@ -37,8 +37,12 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: the middle row of the answers in section 4 surprises everybody. Let the class find
+# <details><summary>For teachers</summary>
+#
+# The middle row of the answers in section 4 surprises everybody. Let the class find
 # the reason before section 5 gives it.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Two bills
@@ -109,7 +113,7 @@ def one_expert(name, width):
 F, k, E = moe.config.expert_size, moe.config.experts_per_token, moe.config.experts
 models = {"8x7m": moe, "dense 10M": one_expert("10M", k * F), "dense 24M": one_expert("24M", E * F)}
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 books = {name: mv.ledger(model.config) for name, model in models.items()}
 flops = {name: book.flops_per_token(head=False) for name, book in books.items()}
 print(" " * 12 + "      stored   used by a token   MFLOP a token")
@@ -166,7 +170,7 @@ ms = {key: median(times[1:]) for key, times in taken.items()}  # the first one w
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · The answer, on this machine
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 gain = {n: ms["dense 24M", n] / ms["8x7m", n] for n in steps}
 price = {n: ms["8x7m", n] / ms["dense 10M", n] for n in steps}
 print(f"{'milliseconds; tokens:':21}" + "".join(f"{n:12}" for n in steps))
@@ -233,7 +237,7 @@ def strangers(n):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Formula and 8x7m
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print(f"{'':42}neighbours in one text")
 print("tokens   formula   each of another text   layer 0   layer 5   untrained")
 for n in (1, 2, 4, 8, 16):
@@ -255,8 +259,12 @@ assert near[-1] < 6.3
 # means over layers.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: 8x7m separates kinds of text far more cleanly than the paper found for Mixtral
+# <details><summary>For teachers</summary>
+#
+# 8x7m separates kinds of text far more cleanly than the paper found for Mixtral
 # (notebook 05). How few experts its last layer touches says nothing about Mixtral's.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · The same arithmetic for Mixtral
@@ -273,7 +281,7 @@ def fetched(n):
 
 assert fetched(1) == mixtral.active
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 batches = [1, 2, 4, 8, 16, 32, 64]
 gigabytes = {  # of bfloat16: two bytes a number
     "Llama 2 70B": [2 * LLAMA_2_70B / 1e9 for _ in batches],
@@ -283,7 +291,7 @@ gigabytes = {  # of bfloat16: two bytes a number
 columns = {"tokens": np.array(batches)} | {name: np.array(y) for name, y in gigabytes.items()}
 data = Finding("weights fetched", "Mixtral 8x7B", "GB in bfloat16", columns)
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure = go.Figure()
 for (name, y), dash in zip(gigabytes.items(), ("dash", "solid", "dot"), strict=True):
     figure.add_scatter(x=batches, y=y, name=name, mode="lines+markers", line={"dash": dash})
@@ -300,7 +308,7 @@ Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", sai
 # So the announcement. The paper gives no tokens per second, so nobody can check it
 # from the publications. What can be checked is what the parameters give.
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("Llama 2 70B / Mixtral 8x7B\n")
 print(f"  operations for a token            {LLAMA_2_70B / mixtral.active:6.2f}")
 for n in (1, 4, 16, 64):
@@ -325,7 +333,7 @@ assert LLAMA_2_70B / fetched(16) < 1.5
 # **Write down a number:** Mixtral's weights are 87 GiB. How much does a full context of 32,768
 # tokens add?
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
 context, each = mixtral.config.context, mixtral.cache_per_token()
 scores = mixtral.flops_per_token(attended=context) - mixtral.flops_per_token()
 print(f"one token of context: {each:,} bytes; {context:,} tokens: {context * each / 2**30:.0f} GiB")
@@ -339,7 +347,7 @@ assert 0.6 < scores / mixtral.flops_per_token() < 0.7
 # ones take more than the weights. Two things are shared out over users, then: the weights are, the
 # cache is not.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -364,7 +372,7 @@ mv.chart(cache)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What the cache is good for
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 lru, anyone = (cache.where(policy=policy, size=4) for policy in ("LRU", "random"))
 rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "throw out any": anyone["hit"]}
 control = mv.analysis.expert_cache(twin).where(policy="LRU", size=4)
@@ -387,7 +395,7 @@ assert control["hit"].max() < 0.55
 # the second is asked for, the first has just taken one of the four places, so three are left for
 # the other seven: 3/7 instead of 4/8, or 46 % for both together (not the 46 % below).
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert abs((4 / 8 + 3 / 7) / 2 - 0.464) < 0.001
 assert (rates["LRU"] - rates["LRU, shuffled tokens"]).max() < 0.1
 assert (rates["LRU"] - rates["throw out any"]).max() < 0.1
@@ -396,7 +404,7 @@ assert (rates["LRU"] - rates["throw out any"]).max() < 0.1
 # All of this is 8x7m. Of Mixtral the paper's Table 5 says how often consecutive tokens share an
 # expert:
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 mean = [np.mean([either[n] for _, either in REPETITION.values()]) for n in range(3)]
 print("Mixtral, published, mean over eight domains:", end=" ")
 print(", ".join(f"layer {layer}: {x:.0f} %" for layer, x in zip((0, 15, 31), mean, strict=True)))
@@ -433,7 +441,7 @@ assert mixture["active"] / dense["active"] < 1.002
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Two trainings
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure = go.Figure()
 for (name, y), dash in zip(bits.items(), ("solid", "dash"), strict=True):
     figure.add_scatter(x=seen, y=y, name=name, mode="lines+markers", line={"dash": dash})
@@ -443,7 +451,7 @@ figure.update_layout(height=400, margin={"t": 16, "r": 16, "b": 16, "l": 64})
 ends = ", ".join(f"{name} {y[-1]:.2f}" for name, y in bits.items())
 Chart(figure, "Two trainings", "8x7m's recipe, one run each", f"At the end: {ends}.", data)
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 less = bits["dense"] - bits["mixture"]
 kinds, dense_kinds = mixture["domains"], dense["domains"]
 ahead = [kind for kind, x in kinds.items() if x < dense_kinds[kind]]
@@ -463,7 +471,7 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 # - Whether large mixtures gain more cannot be seen here. What was published about Mixtral beside
 #   a dense model with five times as many active parameters stands in notebook 09.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(bits["mixture"][-1], 2) == 1.81
 assert round(bits["dense"][-1], 2) == 1.83
 assert 0.005 < less[-1] / bits["dense"][-1] < 0.015
@@ -483,16 +491,60 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Your machine has so many GiB of memory. In which dtype of `mv.ledger(…).bytes`
+# Your machine has so many GiB of memory. In which dtype of `mv.ledger(…).bytes`
 # does Mixtral 8x7B fit, and with how many full contexts beside it? Try 24, 80 and 141 GiB. A
 # dtype's name is "float32", "bfloat16" or "int8".
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# What would Mixtral be with one expert for a token, or with four? Change
+# `experts_per_token` with `replace(mixtral.config, …)`, and print what is stored, what a token
+# uses, and how many experts 4 tokens touch: $8\,(1 - (1 - k/8)^4)$.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Offload. A token of Mixtral needs 2 experts in each of 32 layers. Suppose that
+# half of them are there already, and that the others come over a link of 16 GB/s. How many seconds
+# does a token wait, in bfloat16? And in four and a half bits a number?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 4
+#
+# Measure a step of 4 tokens and one of 64 in the way of section 4. Where is 8x7m's
+# advantage over dense 24M smallest?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: turn an expert off](06_turn_an_expert_off.ipynb) ·
+# [Next: training a router](08_training_a_router.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for memory in (24, 80, 141):
     for dtype in ("float32", "bfloat16", "int8"):
         left = memory - mixtral.bytes(dtype) / 2**30
@@ -503,15 +555,10 @@ for memory in (24, 80, 141):
 print("24 GiB are too little for all three, 80 do for one byte a number, 141 for bfloat16 too.")
 print("Activations and the software itself need room as well: the true numbers are smaller.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** What would Mixtral be with one expert for a token, or with four? Change
-# `experts_per_token` with `replace(mixtral.config, …)`, and print what is stored, what a token
-# uses, and how many experts 4 tokens touch: $8\,(1 - (1 - k/8)^4)$.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for k in (1, 2, 4, 8):
     book = mv.ledger(replace(mixtral.config, experts_per_token=k))
     print(
@@ -521,28 +568,19 @@ for k in (1, 2, 4, 8):
 print("What is stored stays the same. More experts for a token cost computing and, with few tokens")
 print("in a step, fetching. With k = 8 nothing is left of the mixture's advantage.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Offload. A token of Mixtral needs 2 experts in each of 32 layers. Suppose that
-# half of them are there already, and that the others come over a link of 16 GB/s. How many seconds
-# does a token wait, in bfloat16? And in four and a half bits a number?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for name, bits_each in (("bfloat16", 16), ("4.5 bits", 4.5)):
     needed = 32 * 2 * mixtral.expert * bits_each / 8
     print(f"{name}: {needed / 1e9:.1f} GB of experts a token, {needed / 2 / 16e9:.2f} s of waiting")
 print("So the waiting alone allows about one and a half tokens a second, and about five.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 4.** Measure a step of 4 tokens and one of 64 in the way of section 4. Where is 8x7m's
-# advantage over dense 24M smallest?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 4
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for n in (4, 64):
     times = {name: [] for name in models}
     for _ in range(4):
@@ -552,7 +590,3 @@ for n in (4, 64):
     print(f"{n:3} tokens: dense 24M / 8x7m {middle['dense 24M'] / middle['8x7m']:.1f}")
 print("section 4:", ", ".join(f"{x:.1f} with {n}" for n, x in gain.items()))
 print("Smallest somewhere in the middle: where each expert is needed, and by few tokens.")
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: turn an expert off](06_turn_an_expert_off.ipynb) ·
-# [Next: training a router](08_training_a_router.ipynb)

@@ -37,8 +37,12 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: start the training cells of sections 3 and 5 before the lecture; they take some
+# <details><summary>For teachers</summary>
+#
+# Start the training cells of sections 3 and 5 before the lecture; they take some
 # seven seconds each.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Nobody tells a router what is right
@@ -96,7 +100,7 @@ assert len(trained) == 2
 # Nothing in this asks for eight experts. How far does it go? We train a mixture so small that
 # seconds are enough, on text that is here anyway: the Python files of this library, byte by byte.
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 files = sorted(Path(mv.__file__).parent.rglob("*.py"))
 text = torch.tensor(list("\n".join(f.read_text(encoding="utf-8") for f in files).encode()))
 book = mv.ledger(config)
@@ -220,7 +224,7 @@ def percent(values):
     return "".join(f"{x:7.1%}" for x in values)
 
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 loads, first = end(alone), np.array([loads[0] for loads, _ in alone])
 print("loads, last 20 steps, busiest expert first")
 for n, seed in np.ndindex(2, 3):
@@ -241,7 +245,7 @@ assert first[:, 1].max() < 0.3
 # So left alone, a router need not collapse, nor for ever: this is one very small model over 160
 # steps. Why its layers differ is not shown by these numbers.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -301,7 +305,7 @@ drawn(balanced[0][0], "Loads with balancing, weight 0.01")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · What it changed, and what not
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print(f"{'last 20 steps, three seeds':30}{'left alone':21}{'balanced':21}even")
 after = [end(alone), end(balanced)]
 for n in (0, 1):
@@ -321,7 +325,7 @@ assert (after[1][:, 1].max(axis=1) + 0.05 < after[0][:, 1].max(axis=1)).all()
 # So this shows that balancing *balances*, if not every expert at once. That more experts at work
 # make a better model would take a larger model, and more text, to show.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 learnt = np.mean([losses[0] for _, losses in alone]) - nats[0].mean()
 print(f"learnt in {STEPS} steps: {learnt:.2f} nats a byte; largest difference", end=" ")
 print(f"that balancing makes: {abs(nats[0] - nats[1]).max():.2f}")
@@ -353,7 +357,7 @@ def busiest(trace, labels):
     return loads.max(axis=1)
 
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
 layers = "".join(f" layer {n}" for n in trace.layers)
 print(f"{'busiest expert of':18}{layers}   untrained, layer 5")
 kinds = {"the whole mix": trace.labels, "English": ["en"], "French": ["fr"], "Python": ["python"]}
@@ -392,7 +396,7 @@ each = np.array([(experts == e).any(-1).mean(-1) for e in range(8)])  # (8, mome
 chance = (each * each[:, -1:]).sum(0) / 2  # of independent choices with these loads
 assert (now.experts[:, ~now.special] == experts[-1]).mean() > 0.97
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 layer_of, step_of = np.tile(np.arange(6), len(steps)), np.repeat(steps, 6)
 columns = {"step": step_of, "layer": layer_of, "kept": kept.ravel(), "chance": chance.ravel()}
 data = Finding("saturation", "8x7m", "assignments, special tokens left out", columns)
@@ -402,7 +406,7 @@ said += f"{kept[6].mean():.0%}; independent choices: {chance[4].mean():.0%}."
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Share of the final routing
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure, names = go.Figure(), [f"{step:,}" for step in steps]
 for n, mark in enumerate(("circle", "square", "diamond", "triangle-up", "cross", "star")):
     style = {"mode": "lines+markers", "marker": {"symbol": mark, "size": 9}}
@@ -414,7 +418,7 @@ figure.update_xaxes(title="steps of training (not to scale)", type="category")
 figure.update_yaxes(title="as in the end", tickformat=".0%", range=[0, 1.02])
 Chart(figure, "How soon routing is as in the end", "8x7m", said, data)
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("step       " + "".join(f"  layer {n}" for n in range(6)) + "   chance")
 for step, row, by_chance in zip(steps, kept, chance.mean(1), strict=True):
     print(f"{step:7,}    " + "".join(f"{x:9.0%}" for x in row) + f"{by_chance:9.0%}")
@@ -456,15 +460,49 @@ assert most[-1, -1] < 0.22
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Train seed 0 with a tenth of the balancing weight, and with ten times as much. How
+# Train seed 0 with a tenth of the balancing weight, and with ten times as much. How
 # busy is the busiest expert of layer 1 then?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# With *one* expert for each token, `replace(config, experts_per_token=1)`, repeat
+# the cell of section 1. What does the router hear, and why?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Compute the balancing loss of 8x7m's own routing in its last layer, over the whole
+# trace and over the English passages. `trace.select(label="en")` has `.router_logits` and
+# `.experts`; leave out `.special` tokens.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: what it costs](07_what_it_costs.ipynb) ·
+# [Next: the real Mixtral](09_the_real_mixtral.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 print(f"weight 0      {end(alone)[0, 1].max():.1%}")
 print(f"weight 0.01   {end(balanced)[0, 1].max():.1%}")
 for weight in (0.001, 0.1):
@@ -472,14 +510,10 @@ for weight in (0.001, 0.1):
     print(f"weight {weight:<6} {end([run])[0, 1].max():.1%}, loss {run[1][-20:].mean():.2f}")
 print("The larger the weight, the nearer to even (12.5 %).")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** With *one* expert for each token, `replace(config, experts_per_token=1)`, repeat
-# the cell of section 1. What does the router hear, and why?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 single = initialise(Mixtral(replace(config, experts_per_token=1)), seed=0)
 single(torch.tensor([65])).logsumexp(-1).sum().backward()
 print("largest gradient of the router:", single.layers[1].moe.router.weight.grad.abs().max().item())
@@ -488,15 +522,10 @@ print(
     "score: the router learns nothing. With k = 1 one takes the softmax over all experts instead."
 )
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** Compute the balancing loss of 8x7m's own routing in its last layer, over the whole
-# trace and over the English passages. `trace.select(label="en")` has `.router_logits` and
-# `.experts`; leave out `.special` tokens.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for name, part in (("all", trace), ("English", trace.select(label="en"))):
     logits = torch.from_numpy(part.router_logits[-1][~part.special].copy())
     chosen = torch.from_numpy(part.experts[-1][~part.special].astype(np.int64))
@@ -504,7 +533,3 @@ for name, part in (("all", trace), ("English", trace.select(label="en"))):
     print(f"{name:8} {8 * (f * P).sum():.2f}   (even: 1, all to the same two: at most 4)")
 print("Over the mix nearly 1, as it was trained to be. English alone is far from even, and nothing")
 print("in the loss objects: it was never asked of English alone.")
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: what it costs](07_what_it_costs.ipynb) ·
-# [Next: the real Mixtral](09_the_real_mixtral.ipynb)

@@ -43,8 +43,12 @@ if importlib.util.find_spec("moe_viz") is None:
 # run, with `8x7m`, the small model of the same architecture that is not Mixtral.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# For teachers: whoever has the weights can present this notebook with real output. Replace "8x7m"
+# <details><summary>For teachers</summary>
+#
+# Whoever has the weights can present this notebook with real output. Replace "8x7m"
 # in section 3 by the folder; every figure will then say so by itself.
+#
+# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · How large is it?
@@ -74,7 +78,7 @@ from moe_viz.view.chart import Chart
 
 torch.set_num_threads(1)  # 8x7m is small; a second thread would be no help
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
 mixtral = mv.ledger("mixtral-8x7b")
 bits = {"float32": 32, "bfloat16, float16": 16}
 for name in ("Q8_0", "Q6_K", "Q4_K", "Q2_K"):
@@ -99,7 +103,7 @@ assert round(mixtral.bytes("bfloat16") / 2**30, 2) == 86.99
 # `placement="auto"` takes the first that fits. The recording is the same in each; here is 8x7m,
 # resident and streamed:
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 passed = [
     mv.record(mv.load("8x7m", device="cpu", placement=placement), "Once for all texts.")
     for placement in ("resident", "stream")
@@ -113,7 +117,7 @@ assert np.array_equal(*(t.router_logits for t in passed))
 # `moe-viz doctor SOURCE` looks at the headers of a checkpoint, times an expert of its size on this
 # machine, and says which *placement* is to be had and about how long it takes. For 8x7m:
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 rates, placements = estimate("8x7m", tokens=1000)
 for e in placements:
     verdict = "fits" if e.fits else e.why_not or "too little memory"
@@ -192,7 +196,7 @@ trace
 # The report goes through the paper's analysis of routing, its section 5: the first thing to do with
 # real weights, since its numbers can then be laid beside the published ones.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert 32 * 8 * 4 == 1024
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -257,7 +261,7 @@ runs = {name: mv.record(other, prompts) for name, other in others.items()}
 runs["4 bits"] = mv.record(crude, prompts)
 agreements = {name: mv.compare(exact, run) for name, run in runs.items()}
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("beside float32     same pair   shared experts   by chance   margin: all   changed")
 for name, a in agreements.items():
     shares = f"{a.identical.mean():9.1%}{a.overlap.mean():17.1%}{a.chance.mean():12.1%}"
@@ -314,7 +318,7 @@ assert np.array_equal(later.experts, written.experts)
 #
 # **Write down two numbers:** on how many of the 12 is Mixtral ahead? And of the 7?
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 rows = [("Llama 2 70B", name, *pair) for name, pair in published.BENCHMARKS.items()]
 for name, (_, gpt, ours) in published.WITH_GPT.items():
     rows.append(("GPT-3.5", name, ours, gpt))
@@ -323,7 +327,7 @@ for code, language in {"fr": "French", "de": "German", "es": "Spanish", "it": "I
     for name, ours, theirs in zip(("Arc-c", "HellaSwag", "MMLU"), *both, strict=True):
         rows.append((language, name, ours, theirs))
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 beside, names, ours, theirs = (np.array(column) for column in zip(*rows, strict=True))
 claims = {"beside": beside, "benchmark": names, "Mixtral 8x7B": ours, "other": theirs}
 claims["ahead"] = ours > theirs
@@ -332,7 +336,7 @@ data = Finding("benchmarks", "Mixtral 8x7B", counted, claims)
 parts = {name: data.where(beside=name) for name in dict.fromkeys(beside.tolist())}
 count = {name: f"{part['ahead'].sum()} of {len(part)}" for name, part in parts.items()}
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure, steps = go.Figure(), []
 look = {"fill": {"color": "rgba(0,0,0,0)"}, "font": {"size": 18}, "height": 24}
 for n, (name, part) in enumerate(parts.items()):
@@ -347,7 +351,7 @@ for n, (name, part) in enumerate(parts.items()):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The tables (slider: beside whom)
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 for n, table in enumerate(figure.data):
     table.visible = n == 0
 slider = {"steps": steps, "currentvalue": {"visible": False}, "pad": {"t": 0, "l": 40, "r": 40}}
@@ -359,7 +363,7 @@ Chart(figure, "Benchmarks", f"as published in {published.PAPER}", said, data)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Counted
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 for name, part in parts.items():
     behind = ", ".join(part["benchmark"][~part["ahead"]])
     print(f"{name:22} ahead on {count[name]:10}{behind and 'behind on ' + behind}")
@@ -378,7 +382,7 @@ llama = parts["Llama 2 70B"]
 assert set(llama["benchmark"][~llama["ahead"]]) == {"HellaSwag", "WinoGrande", "TriviaQA"}
 assert published.WITH_GPT["MT-Bench (Instruct)"][1:] == (8.32, 8.30)
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure, x = go.Figure(), [mixtral.active / 1e9, published.LLAMA_2_70B / 1e9]
 below = 0  # names must not cover each other
 for name, pair in sorted(published.BENCHMARKS.items(), key=lambda row: row[1]):
@@ -392,7 +396,7 @@ for name, pair in sorted(published.BENCHMARKS.items(), key=lambda row: row[1]):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Quality against active parameters
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure.update_layout(height=460, margin={"t": 8, "r": 8, "b": 8, "l": 64}, showlegend=False)
 figure.update_xaxes(title="billion parameters that a token uses", range=[-8, 92])
 figure.update_xaxes(tickvals=[0, *x], tickformat=".1f", zeroline=False)
@@ -404,14 +408,14 @@ Chart(figure, "Quality and active parameters", f"{published.PAPER}, Table 2", sa
 # This axis is the one that flatters Mixtral: computing for a token, where it needs 5.4 times less.
 # By memory it has 46.7 billion parameters beside 69.0, which is 1.5 times fewer.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert round(published.LLAMA_2_70B / mixtral.active, 1) == 5.4
 assert round(published.LLAMA_2_70B / mixtral.total, 1) == 1.5
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · Small print
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("Mixtral in two tables of one paper, percent")
 for name in ("HellaSwag", "WinoGrande", "GSM8K"):
     print(f"  {name:12}{published.BENCHMARKS[name][0]:6} {published.WITH_GPT[name][2]:6}")
@@ -432,21 +436,54 @@ assert len(published.BOLD) == 5
 # - **TruthfulQA**: reported, not confirmed. The numbers were reported at the time; in the copies of
 #   the announcement that could be read for this course they are absent.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) == 16
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions are folded away below each exercise: try first, then click the three dots.
+# Solutions stand at the end of the notebook, folded: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
 #
-# **Exercise 1.** Which of the types of section 1 fits into 24 GiB of memory, with a full context of
+# Which of the types of section 1 fits into 24 GiB of memory, with a full context of
 # 32,768 tokens beside it in bfloat16? Go through all of `BLOCK_TYPES`.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
 
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# Round 8x7m to 3 bits and to 6 bits instead of 4, and compare. In `rounded`, 4 bits
+# are the levels −8 … 7.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# In `published.WITH_GPT`, how often is Mixtral ahead of *Llama 2 70B*, and is that
+# the same answer as Table 2 gives for the benchmarks that both tables have?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: training a router](08_training_a_router.ipynb) ·
+# [Back to the start](00_start_here.ipynb)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 cache = mixtral.config.context * mixtral.cache_per_token("bfloat16") / 2**30
 for name, kind in BLOCK_TYPES.items():
     size = mixtral.total * kind.size / kind.width / 2**30
@@ -455,14 +492,10 @@ for name, kind in BLOCK_TYPES.items():
     )
 print("Only what has fewer than four bits a number.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 2.** Round 8x7m to 3 bits and to 6 bits instead of 4, and compare. In `rounded`, 4 bits
-# are the levels −8 … 7.
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for width in (3, 6):
     most, other = 2 ** (width - 1) - 1, mv.load("8x7m", device="cpu")
     for name, weights in other.named_parameters():
@@ -474,21 +507,13 @@ for width in (3, 6):
     print(f"{width} bits: the same pair in {same:.1%}")
 print("With every bit more the levels lie twice as close, and fewer decisions turn.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
-# **Exercise 3.** In `published.WITH_GPT`, how often is Mixtral ahead of *Llama 2 70B*, and is that
-# the same answer as Table 2 gives for the benchmarks that both tables have?
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
 
-# %% slideshow={"slide_type": "skip"}
-# Your answer.
-
-# %% jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
 for name, (llama, _, ours_) in published.WITH_GPT.items():
     there = published.BENCHMARKS.get(name.replace("ARC-C", "Arc-c"))
     table_2 = "not there" if there is None else ("ahead" if there[0] > there[1] else "behind")
     print(f"{name:22} Table 3: {'ahead' if ours_ > llama else 'behind':8} Table 2: {table_2}")
 print("Of the seven it is ahead on all but HellaSwag and WinoGrande, and Table 2 says the same")
 print("where it has the benchmark.")
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# [Previous: training a router](08_training_a_router.ipynb) ·
-# [Back to the start](00_start_here.ipynb)

@@ -210,6 +210,7 @@ def test_headings_begin_slides_where_no_cell_says_what_it_is():
 
 
 def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hidden(tmp_path):
+    fold = "<details><summary>For teachers</summary>"
     path = write(
         tmp_path / "talk.ipynb",
         cell("markdown", "# A", "slide"),
@@ -218,7 +219,7 @@ def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hi
         cell("code", "hidden = 3", tags=["hide_code"], outputs=[shown("<i>three</i>")]),
         cell("code", "solved = 4", tags=["solution"]),
         cell("markdown", "never", "skip"),
-        cell("markdown", "*remember*", "notes"),
+        cell("markdown", f"{fold}\n\n*remember*\n\n</details>", "notes"),
         cell("markdown", "then", "fragment"),
         cell("markdown", "with it"),
         cell("markdown", "after", "fragment"),
