@@ -87,7 +87,7 @@ trace
 # %% slideshow={"slide_type": "-"}
 passage = trace.select(prompt=0)
 words = ~passage.special  # all but <s>, which opens every prompt
-print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
+print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · See
@@ -98,15 +98,16 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens")
 # - **Text**: the colour of a token is its first choice (the expert with the highest score) in the
 #   chosen layer; the line below it, the gates of both.
 # - **Map**: every token (left to right) in every layer (top to bottom).
-# - **Right**: the router's opinion of all eight experts, the token's way through the layers, and
-#   how the layer's work is shared out.
+# - **Right**: the router's scores of all eight experts as shares of 100 % (a *softmax*), the
+#   token's way through the layers, and how the layer's work is shared out. The percentages in the
+#   sentence above are the two gates: shares among the chosen alone.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Find three things
 #
-# A word whose pieces go to different experts; a token whose third expert missed
-# by less than 0.1; and, in the Python program, a layer in which all line ends ⏎ have the same first
-# choice, and one in which they have not.
+# A word whose pieces go to different experts; a token whose third expert missed by less than 0.1;
+# and, in the Python program, a layer in which all line ends have the same first choice, and one in
+# which they have not. (Type / and then ⏎ to mark them, and look along the map.)
 #
 # (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
 # Set the map to *margin*: dark is close.)
@@ -229,8 +230,9 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Go on
 #
-# Next: the same for texts of your own, `mv.record(model, ["…", "…"], labels=["a", "b"])`, and
-# `mv.save_page(trace, "routing.html")` to take the picture along as one file that needs no network.
+# Type texts of your own: `mv.explore(model)` is a box and a picture. Or record them,
+# `mv.record(model, ["…", "…"], labels=["a", "b"])`, and take the picture along as one file that
+# needs no network: `mv.save_page(trace, "routing.html")`.
 #
 # [Next: why 8x7B is not 56B](01_why_8x7b_is_not_56b.ipynb) · [all notebooks](README.md)
 

@@ -142,7 +142,7 @@ assert experts.active / big.active > 0.5
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · Two experts of 7B: why not 14?
 #
-# **Write down:** two of eight run, and 2 × 7.2 is 14.5. Why does a token use only 12.9 billion?
+# **Write down:** two of eight run, and 2 × 7.24 is 14.5. Why does a token use only 12.9 billion?
 
 # %% slideshow={"slide_type": "fragment"} tags=["show_code"]
 one = experts.total // 8  # one expert in each of the 32 layers
@@ -195,7 +195,7 @@ def billions(**change):
     return changed(**change).total / 1e9, changed(**change).active / 1e9
 
 
-# %% slideshow={"slide_type": "skip"}
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 from plotly.subplots import make_subplots
 
 heads = ["E experts in each layer", "k experts for each token", "layers"]
@@ -207,7 +207,7 @@ for n, (what, values) in enumerate(changes.items()):
     now = values.index(getattr(big.config, what))
     sliders.append({"steps": steps, "active": now, "x": 0.36 * n, "len": 0.28, "pad": {"t": 32}})
 
-# %% slideshow={"slide_type": "skip"}
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 for slider, letter in zip(sliders, ("E = ", "k = ", "layers: "), strict=True):
     slider["currentvalue"] = {"prefix": letter}
 figure.update_traces(marker_color=["#3b6fd4", "#c98a00"], textposition="outside", cliponaxis=False)
@@ -215,7 +215,7 @@ figure.update_annotations(font=None)
 figure.update_layout(sliders=sliders, height=420, showlegend=False, yaxis_range=[0, 225])
 figure = figure.update_layout(margin={"t": 48, "r": 16, "b": 16, "l": 56})
 
-# %% slideshow={"slide_type": "skip"}
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 names = ("changed", "to", "stored", "used")
 rows = [(what, n, *billions(**{what: n})) for what, values in changes.items() for n in values]
 columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
@@ -242,7 +242,7 @@ Chart(figure, "Billions of parameters", "arithmetic on Mixtral 8x7B's shape", sa
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same, as assertions
 
-# %% slideshow={"slide_type": "-"} tags=["show_code", "hide_code"] jupyter={"source_hidden": true}
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
 assert changed(experts=16).total > 1.9 * big.total
 assert changed(experts=16).active - big.active == routers  # eight more rows for each router
 assert changed(experts_per_token=4).total == big.total
@@ -358,7 +358,7 @@ print(
 # 02](02_a_mixture_of_experts_from_scratch.ipynb) builds such a layer.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## What to take along
+# ## What to take home
 #
 # - 46.7 billion stored, 12.9 billion used by a token. Neither is 8 × 7.
 # - Only the feed-forward blocks are there eight times; the rest is shared.

@@ -203,7 +203,7 @@ for layer in changed.layers:
     layer.moe = new.requires_grad_(False)
 
 ids = torch.tensor(model.tokenizer.encode("Press any key to continue.").ids)
-before, after = model(ids), changed(ids)  # scores of every token of the vocabulary to come next
+before, after = model(ids), changed(ids)  # a score for each of the 8,192 tokens: is it the next?
 torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
 print(f"{tuple(before.shape)} scores, largest difference {(after - before).abs().max():.0e}")
 
@@ -228,8 +228,7 @@ print(getsource(moe.Router))
 # %% [markdown] slideshow={"slide_type": "-"}
 # One matrix, E rows of D numbers. `functional.linear` is the dispatcher's product with each
 # address. It is computed in float32 even if the model is not, since a close decision may fall
-# either way with the last bits. (0.2 % is for the router's product alone; notebook 04 rounds
-# everything else.)
+# either way with the last bits. (The 0.2 % in the comment: with this one product in bfloat16.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The expert
@@ -286,7 +285,7 @@ print(getsource(sending.run_experts))
 # the last step of B?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ## Both, on ten thousand tokens
+# ## Both, on random scores of ten thousand tokens
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 scores = torch.randn(10_000, 8, generator=torch.Generator().manual_seed(1))
@@ -334,7 +333,7 @@ parts |= {"one expert": big.expert, "eight experts": 8 * big.expert, "the layer"
 columns = {
     "part": np.array(list(parts)),
     "parameters": np.array([f"{n:,}" for n in parts.values()]),
-    "share": np.array([f"{n / big.layer:.2%}" for n in parts.values()]),
+    "share": np.array([f"{n / big.layer:.4%}" for n in parts.values()]),
 }
 mv.analysis.Finding("One layer", "Mixtral 8x7B", "from the model's shape", columns)
 
@@ -354,8 +353,8 @@ assert big.attention + big.router + big.norms + 8 * big.expert == big.layer
 #
 # - *A model.* It has no vocabulary, sees no other token, writes nothing: D numbers in, D numbers
 #   out.
-# - *One of eight.* There are 256. Expert 3 of layer 0 and expert 3 of layer 1 share nothing but the
-#   number.
+# - *One of eight in the model.* There are 256. Expert 3 of layer 0 and expert 3 of layer 1 share
+#   nothing but the number.
 # - *A specialist by design.* No line of the code above gives it a subject. Whether training does is
 #   a question to be measured: [notebook 05](05_do_experts_specialise.ipynb).
 
@@ -368,7 +367,7 @@ ours, other = (model.layers[n].moe.experts[3].w1.weight for n in (0, 1))
 assert not torch.allclose(ours, other)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## What to take along
+# ## What to take home
 #
 # - A mixture of experts is a dispatcher: scores by content, k of E, a weighted sum.
 # - It is some twenty lines, and everything else in the model is as before.
@@ -394,7 +393,7 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 2
 #
-# Let two experts be twins: copy the weights of expert 0 to expert 1 in `mine`. What
+# Let two experts be twins: copy the weights of expert 0 to expert 1 in a copy of `mine`. What
 # does the layer give for a token that goes to just these two? Say it before you compute it.
 
 # %% slideshow={"slide_type": "skip"}
@@ -456,11 +455,14 @@ assert jumps.sum() == 7  # the eighth is at 0, where the circle begins and ends
 # ### Solution 2
 
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
-mine.experts[1].load_state_dict(mine.experts[0].state_dict())
+from copy import deepcopy
+
+twins = deepcopy(mine)
+twins.experts[1].load_state_dict(twins.experts[0].state_dict())
 with torch.inference_mode():
-    chosen = mine.router(x).topk(2).indices
+    chosen = twins.router(x).topk(2).indices
     both = (chosen.sort().values == torch.tensor([0, 1])).all(1)
-    torch.testing.assert_close(mine(x)[both], mine.experts[0](x[both]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(twins(x)[both], twins.experts[0](x[both]), atol=1e-5, rtol=1e-4)
 print(f"{both.sum()} of {len(x)} tokens: what expert 0 alone would give. The gates sum to 1.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]

@@ -133,7 +133,8 @@ print(f"the same as the model's, for {by_hand.size} decisions")
 # **Write down:** how many parameters does it take to score eight experts? The token arrives as 256
 # numbers, its *hidden state*.
 #
-# We catch what goes into layer 0's router, and multiply it ourselves:
+# We catch what goes into layer 0's router (a *hook* of torch is called whenever a module runs), and
+# multiply it ourselves:
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 seen = []
@@ -166,7 +167,7 @@ print(f"{big.router / big.layer:.4%} of its layer")
 # ## 5 · How close was it?
 #
 # The *margin* is the second-best score minus the third: by how much the third, the *runner-up*,
-# missed. It tells how easily another number format, or word before, could have changed the pair.
+# missed. It tells how easily another word before, or coarser rounding, could have changed the pair.
 #
 # **Write down:** in how many of the six layers did the runner-up miss by less than 0.1?
 
@@ -191,21 +192,21 @@ assert np.allclose(trace.margins[:, t], best[:, t, 1] - best[:, t, 2])
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · See it
 
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Beside the text stand the numbers of section 2. Click a token, then press ↓ and watch the table of
+# section 5 go by, layer for layer; then ← and → for the other tokens. Set the map to *margin* and
+# look for the darkest field: exercise 1 asks for it.
+
 # %% slideshow={"slide_type": "-"}
 assert best[5, t, 0] - best[5, t, 1] < 0.1 < trace.margins[5, t]
 mv.explore(trace, token=t)
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# The panel on the right shows the numbers of section 2. Press ↓ and watch the table of section 5 go
-# by, layer for layer; then ← and → for the other tokens. Set the map to *margin* and look for the
-# darkest field: exercise 1 asks for it.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · The same token, elsewhere
 #
 # **Write down two numbers.** The first two sentences begin alike. In how many of the six layers do
-# their two `key`s go to different experts? And in how many layers do all six sentences below have
-# the same first choice for `key`?
+# the two tokens `key` go to different experts? And in how many layers do all six sentences below
+# have the same first choice for `key`?
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 sentences = [
@@ -262,19 +263,21 @@ assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # The rule about what comes before holds here too: it is the architecture's. And a model that never
-# learnt anything also sends all six `key`s to one pair in its first layer, and in the second to one
-# first choice. But one token in six sentences is an anecdote. We need more tokens, and a number.
+# learnt anything also sends `key` in all six sentences to one pair in its first layer, and in the
+# second to one first choice. But one token in six sentences is an anecdote. We need more tokens,
+# and a number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A number, and what it must be compared with
 #
 # Take every token that occurs at least ten times in 32 English passages: mostly short words and
-# signs. In each layer, what share of its occurrences has the token's commonest first choice? The
-# chart shows the mean over tokens (it calls it the favourite; the bar is a 95 % interval, the
-# uncertainty from having only 32 passages), and two comparisons:
+# signs. In each layer, what share of its occurrences has the token's commonest first choice (its
+# *favourite*)? The chart shows the mean over tokens; the bar is a 95 % interval, the uncertainty
+# from having only 32 passages. Beside it stand
 #
-# - *shuffled*: the choices of each passage dealt out at random among its tokens: what a token would
-#   show if only the passage's totals counted;
+# - *uniform*: one in eight, if all were even;
+# - *shuffled*: each passage's choices, dealt out at random among its tokens. A token would show
+#   this if it did not matter which token it is;
 # - the untrained twin.
 #
 # **Write down:** who holds a token more firmly to one expert, the trained model or the twin?
@@ -299,10 +302,10 @@ mv.chart(found, control)
 #   untrained twin does the same.** It is no sign of learning. The same token arrives as nearly the
 #   same numbers.
 # - In layers 2 and 3 the trained model is *less* firm than its twin: there the choice depends more
-#   on what came before. (For the six `key`s of section 7 layer 2 looked the other way round: that
+#   on what came before. (For `key` in section 7 layer 2 looked the other way round: that
 #   is what an anecdote is worth.)
-# - In the last layer the share is high, and no higher than shuffled: most tokens of these passages
-#   have one first choice there, whatever they are.
+# - In layer 4 both are alike again. In the last layer the share is high, and no higher than
+#   shuffled: most tokens of these passages have one first choice there, whatever they are.
 
 # %% slideshow={"slide_type": "-"}
 assert (control["share"] - control["shuffled"] > 0.5).all()
@@ -349,7 +352,7 @@ assert change[t + 1 :].max() > 0.01
 assert change[t + 1 :].min() < -0.01
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ## The decision at one token helps to compute the next
+# ## The decision at one token goes into what comes next
 #
 # Up to `key`, and for `key` itself, nothing has changed: that token had been predicted one step
 # earlier. At `key` the model works on what comes after it, and there the changes begin. Some tokens
@@ -360,13 +363,13 @@ assert change[t + 1 :].min() < -0.01
 # measures that.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## What to take along
+# ## What to take home
 #
 # - In each layer: eight scores, the two best, a softmax over these two.
 # - A score is a row of numbers times the token's hidden state.
 # - The token and what stands before it decide; what follows cannot.
 # - In layers 0 and 1 a token nearly always goes one way; so it does in an untrained model.
-# - The decision at a token helps to compute the next one.
+# - The decision at a token goes into the prediction of those after it, for better or worse.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

@@ -73,7 +73,8 @@ trace
 # **Write down a number:** in how many of the six layers will more than half of the French passage
 # have one and the same colour?
 #
-# Then look: French is open, in layer 0. Go down through the layers with ↓.
+# Then look: French is open, in layer 0. Click into the picture, and go down through the layers
+# with ↓.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## First choices
@@ -111,9 +112,9 @@ print("\nwhich expert it is in layer 5:", last)
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## In one layer
 #
-# French: in one layer, the last. (English in the last two; Spanish and Python in none.) In layers 0
-# to 2 every passage is a mixture of colours, hardly more uneven than with random weights; in the
-# last layer all are more uneven.
+# French: in one layer, the last, like German and Italian. (English in the last two; Spanish and
+# Python in none.) In layers 0 to 2 every passage is a mixture of colours, hardly more uneven than
+# with random weights; in layer 4 some are less uneven than those; in the last all are more.
 #
 # Is there then an expert for each language? In this passage German, Spanish and Italian have the
 # *same* commonest expert in the last layer.
@@ -123,7 +124,8 @@ print("\nwhich expert it is in layer 5:", last)
 # how much of it is language at all.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
-assert (shares["fr"] > 0.5).sum() == 1
+assert all((shares[label] > 0.5).tolist() == [False] * 5 + [True] for label in ("fr", "de", "it"))
+assert min(share[4] for share in shares.values()) < untrained[4]
 assert (shares["en"] > 0.5).tolist() == [False] * 4 + [True] * 2
 assert max(shares["es"].max(), shares["python"].max()) < 0.5
 assert all((share[:3] < untrained[:3] + 0.1).all() for share in shares.values())
@@ -140,12 +142,14 @@ assert len({last[label] for label in ("de", "es", "it")}) == 1
 # **Write down:** in which layers will they have the same colour in all five languages: in all of
 # them, in the first ones, in the last ones?
 #
-# In the picture, press / and type `python`; the buttons *Parallel* change the language.
+# In the picture, press / and type `python`; the buttons *Parallel* change the language, and stay
+# with the token.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# To see two passages at once, set *Compare with* to `de`, or to `all of python`: its text and map
-# stand below, the load of both on the right, and a click over there changes sides. A picture opens
-# that way with `mv.explore(trace, prompt=1, beside=2)`, or `beside="python"`.
+# To see two passages at once, set *Compare with* to `de`: its text and map stand below, the loads
+# of both on the right, and a click over there changes sides. With `all of python` only the loads
+# are compared. A picture opens that way with `mv.explore(trace, prompt=1, beside=2)`, or
+# `beside="python"`.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One token, `version`, in the last layer
@@ -194,7 +198,7 @@ assert alike(trace)[5] < 0.4
 # | first choice | which expert? |
 # | gate of the first choice | how much does the first count, against the second? |
 # | margin | by how much did the third miss? in logits |
-# | entropy | how undecided is the router? 0: all on one, 1: all eight equal |
+# | entropy, divided by log 8 | how undecided is the router? 0: all on one, 1: all eight equal |
 # | probability of one expert | how much is this expert wanted, chosen or not? |
 #
 # Light is much, dark is little. The next picture shows the margins of the English passage; the
@@ -260,7 +264,7 @@ found
 # the same for unrelated choices.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## float32 and bfloat16: dark is where they part
+# ## float32 and bfloat16: darker is where they part
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore([trace, rough], mode="agreement")
@@ -289,8 +293,8 @@ assert np.nanmax(found.margin_changed / found.margin) < 0.5
 #
 # Expert 3 of layer 1 is dark red in the pictures, and so is expert 3 of layer 2.
 #
-# **Write down:** does a token that goes to expert 3 of one layer go to expert 3 of the next more
-# often than to others?
+# **Write down:** do the two experts of a token in one layer, and its two in the next, have the same
+# numbers more often than chance would have it?
 
 # %% slideshow={"slide_type": "skip"}
 rng = np.random.default_rng(0)
@@ -306,10 +310,9 @@ def in_common(recorded, order=None):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Measured
 #
-# How often do a token's two experts in one layer, and its two in the next, have a number in
-# common? For two pairs that have nothing to do with each other: 13 times in 28, 46 % (of the 28
-# pairs 15 avoid both numbers, 13 do not). Beside it: the same after the next layer's experts were
-# given their numbers anew, at random, 500 times.
+# How often do they have a number in common? For two pairs that have nothing to do with each other:
+# 13 times in 28, 46 % (of the 28 pairs 15 avoid both numbers, 13 do not). Beside it: the same after
+# the next layer's experts were given their numbers anew, at random, 500 times.
 
 # %% slideshow={"slide_type": "-"}
 as_is = in_common(trace)
@@ -329,7 +332,7 @@ assert ((low <= as_is) & (as_is <= high)).all()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Shown: other numbers, the same model
 #
-# We turn the experts of layer 3 round, rows of the router and networks: number 0 becomes 7, 1
+# We reverse the order of layer 3's experts, rows of the router and networks: number 0 becomes 7, 1
 # becomes 6. **Predict:** what happens to the predictions of the model, and to the colours?
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
@@ -348,7 +351,7 @@ turn_round()  # and back
 # %% slideshow={"slide_type": "fragment"}
 difference = np.nanmax(abs(other.loss - trace.loss))
 same = (other.experts[..., 0] == trace.experts[..., 0]).mean(axis=1)
-print(f"largest change of a token's loss: {difference:.6f} nats")
+print(f"largest change of a token's loss (how badly it is predicted): {difference:.6f} nats")
 print("same colour, by layer:", "  ".join(f"{x:.0%}" for x in same))
 assert difference < 1e-3
 assert np.delete(same, 3).min() > 0.99
