@@ -16,7 +16,7 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Why 8x7B is not 56B
 #
-# Twelve minutes of reading; a few seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading; a few seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #

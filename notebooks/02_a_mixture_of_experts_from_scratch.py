@@ -16,7 +16,7 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # A mixture of experts, from scratch
 #
-# For people who write software. A quarter of an hour of reading, more if you type along; a few
+# For people who write software. Twenty minutes of reading, more if you type along; a few
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can

@@ -16,7 +16,7 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # One token through the router
 #
-# One token, every layer, every number. Fifteen minutes of reading; under a minute of a laptop's
+# One token, every layer, every number. Twenty minutes of reading; under a minute of a laptop's
 # CPU, 2 GB of memory, no network.
 #
 # After it you can

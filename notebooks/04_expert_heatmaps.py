@@ -23,7 +23,7 @@
 # - tell close decisions from clear ones, and say what rounding does to them;
 # - show that an expert's number means nothing in another layer.
 #
-# A quarter of an hour of reading; about ten seconds of a laptop's CPU, 2 GB of memory, no network.
+# Twenty minutes of reading; about ten seconds of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -39,8 +39,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # <details><summary>For teachers</summary>
 #
 # In the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
-# leave one expert, / finds a token, Esc shows all again. Tab goes on to the buttons and menus; Esc
-# and then Shift+Tab leave the picture, and the arrow keys turn slides again.
+# leave one expert, / finds a token, Esc shows all again. Esc once more leaves the picture, and the
+# arrow keys turn slides again. (Tab goes on to its buttons and menus.)
 #
 # </details>
 

@@ -16,7 +16,8 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # What it costs
 #
-# Fifteen minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no network.
+# Twenty-five minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
+# network.
 #
 # After it you can
 #
@@ -35,14 +36,6 @@ import sys
 if importlib.util.find_spec("moe_viz") is None:
     source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
-
-# %% [markdown] slideshow={"slide_type": "notes"}
-# <details><summary>For teachers</summary>
-#
-# The middle row of the answers in section 4 surprises everybody. Let the class find
-# the reason before section 5 gives it.
-#
-# </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Two bills
@@ -173,7 +166,7 @@ ms = {key: median(times[1:]) for key, times in taken.items()}  # the first one w
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 gain = {n: ms["dense 24M", n] / ms["8x7m", n] for n in steps}
 price = {n: ms["8x7m", n] / ms["dense 10M", n] for n in steps}
-print(f"{'milliseconds; tokens:':21}" + "".join(f"{n:12}" for n in steps))
+print(f"{'milliseconds; tokens':21}" + "".join(f"{n:12}" for n in steps))
 for name in models:
     print(f"{name:21}" + "".join(f"{ms[name, n]:12.1f}" for n in steps))
 print(f"\n{'dense 24M / 8x7m':21}" + "".join(f"{x:12.1f}" for x in gain.values()))
@@ -187,10 +180,18 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # - In the middle, with 16 tokens, its advantage over the one is smallest and its price beside the
 #   other greatest, though each token computes as little as ever.
 
+# %% [markdown] slideshow={"slide_type": "notes"}
+# <details><summary>For teachers</summary>
+#
+# The middle column, 16 tokens, surprises everybody. Let the class find the reason before section 5
+# gives it.
+#
+# </details>
+
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Your numbers differ from anybody else's. Which is faster should not: the cell checks it. Time does
-# not follow operations alone: many small products take longer than a few large ones with as many
-# operations.
+# Your numbers differ from anybody else's (processor time, one thread). Which is faster should not:
+# the cell checks it. Time does not follow operations alone: many small products take longer than a
+# few large ones with as many operations.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · One reason why the middle is worst
@@ -199,14 +200,9 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # multiplying: each weight is fetched, and used for a few tokens. Then what counts is how many
 # experts have to be fetched.
 #
-# One token needs 2 of a layer's 8 experts. If tokens chose evenly and independently, the chance
-# that $n$ tokens all leave an expert out would be $0.75^n$, and so they would touch
+# One token needs 2 of a layer's 8 experts.
 #
-# $$8\,(1 - 0.75^n)$$
-#
-# experts of a layer.
-#
-# **Write down a number:** how many of the 8 do 16 tokens touch?
+# **Write down a number:** how many of the 8 do 16 tokens touch, together?
 
 # %% slideshow={"slide_type": "skip"}
 prompts = mv.prompts.curated()[::3]
@@ -236,6 +232,9 @@ def strangers(n):
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Formula and 8x7m
+#
+# If tokens chose evenly and independently, the chance that $n$ tokens all leave an expert out would
+# be $0.75^n$, and they would touch $8\,(1 - 0.75^n)$ experts of a layer.
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print(f"{'':42}neighbours in one text")
@@ -251,12 +250,12 @@ assert near[-1] < 6.3
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # Sixteen tokens of different texts need nearly all of a layer's 8 experts. All must be fetched, and
-# each serves some four tokens, where a dense model's weights serve sixteen. (Small products, of
-# section 4, are another reason; these timings do not tell them apart.)
+# each serves some four tokens, where a dense model's weights serve sixteen. (Many small products
+# instead of a few large ones are another reason; these timings do not tell them apart.)
 #
 # *Neighbours in one text* need fewer in 8x7m's last layer, not in its first. In its untrained twin
-# (same architecture, random weights) they do not; the other columns are
-# means over layers.
+# (same architecture, random weights) they do not. (*Each of another text* and *untrained*: means
+# over layers.)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
@@ -269,7 +268,8 @@ assert near[-1] < 6.3
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · The same arithmetic for Mixtral
 #
-# Weights that a step of n tokens has to fetch, if routing were even and independent:
+# Weights that a step of n tokens has to fetch, if routing were even and independent. (Here in GB, a
+# billion bytes, as links are sold: 93 GB are section 1's 87 GiB.)
 
 
 # %% slideshow={"slide_type": "skip"}
@@ -305,12 +305,12 @@ Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", sai
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · Six times faster than Llama 2 70B?
 #
-# So the announcement. The paper gives no tokens per second, so nobody can check it
-# from the publications. What can be checked is what the parameters give.
+# The announcement says so. The paper gives no tokens per second, so nobody can check it from the
+# publications. What can be checked is what the parameters give.
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("Llama 2 70B / Mixtral 8x7B\n")
-print(f"  operations for a token            {LLAMA_2_70B / mixtral.active:6.2f}")
+print(f"  parameters used by a token        {LLAMA_2_70B / mixtral.active:6.2f}")
 for n in (1, 4, 16, 64):
     print(f"  weights fetched, {n:2} in a step     {LLAMA_2_70B / fetched(n):6.2f}")
 print(f"  weights stored                    {LLAMA_2_70B / mixtral.total:6.2f}")
@@ -318,8 +318,9 @@ assert round(LLAMA_2_70B / mixtral.active, 2) == 5.36
 assert LLAMA_2_70B / fetched(16) < 1.5
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Parameters alone give **5.36** at best: for one conversation, or with so many tokens in a step
-# that arithmetic decides. In between they give less, down to about **1.5**.
+# Parameters alone give **5.36** at best: for one conversation, where each weight is fetched for one
+# token; or with hundreds of tokens in a step, where multiplying takes longer than fetching. In
+# between, fetching decides, and gives down to about **1.5**.
 #
 # Six is not impossible: software and hardware have their say. But it does not follow from the
 # model's size, and without the batch that it was measured with it says little.
@@ -327,8 +328,8 @@ assert LLAMA_2_70B / fetched(16) < 1.5
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A long context
 #
-# Every token leaves keys and values behind for those that follow, in every layer. How much depends
-# on the attention, which is not routed: no experts there.
+# Every token leaves keys and values behind for those that follow, in every layer. They belong to
+# the attention, which has no experts.
 #
 # **Write down a number:** Mixtral's weights are 87 GiB. How much does a full context of 32,768
 # tokens add?
@@ -344,8 +345,7 @@ assert 0.6 < scores / mixtral.flops_per_token() < 0.7
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # 4 GiB: little beside the weights, and it is needed *for each conversation* anew. Twenty-two full
-# ones take more than the weights. Two things are shared out over users, then: the weights are, the
-# cache is not.
+# ones take more than the weights. All users share the weights; none shares this *cache*.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
@@ -376,24 +376,28 @@ mv.chart(cache)
 lru, anyone = (cache.where(policy=policy, size=4) for policy in ("LRU", "random"))
 rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "throw out any": anyone["hit"]}
 control = mv.analysis.expert_cache(twin).where(policy="LRU", size=4)
-rates["untrained twin, LRU"], rates["four fixed experts"] = control["hit"], lru["uniform"]
+rates["LFU"] = cache.where(policy="LFU", size=4)["hit"]
+rates["untrained twin, LRU"], rates["four fixed, if even"] = control["hit"], lru["uniform"]
 print(f"{'room for 4 of 8':24}" + "".join(f"  layer {layer}" for layer in trace.layers))
 for name, hits in rates.items():
     print(f"{name:24}" + "".join(f"{hit:9.0%}" for hit in hits))
-assert rates["LRU"][0] < 0.52 < 0.75 < rates["LRU"][-1]
+assert (rates["LFU"] + 0.002 >= rates["LRU"]).all()
+assert rates["LRU"][0] < 0.5 < 0.52 < 0.75 < rates["LRU"][-1]
 assert control["hit"].max() < 0.55
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# - **First layers:** no better than four fixed experts.
+# - **First layers:** LRU is a little worse than four fixed experts if routing were even.
 # - **Last layers:** far better. Little of it comes from the *order* of tokens, since shuffled ones
 #   do nearly as well: one text uses few of these experts.
 # - **The rule** matters less: throwing out any expert at all is not far behind the least recently
-#   used one (LRU); the one used least often (LFU, in the chart) does best.
+#   used one (LRU); the one used least often (LFU) does best.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Why LRU is even a little *below* one half in the first layers: a token's two experts differ. When
 # the second is asked for, the first has just taken one of the four places, so three are left for
-# the other seven: 3/7 instead of 4/8, or 46 % for both together (not the 46 % below).
+# the other seven: 3/7 instead of 4/8, or 46 % for both together. With room for one, the second
+# always throws the first out. And every text begins with an empty cache: hence less than 100 % with
+# room for all eight.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert abs((4 / 8 + 3 / 7) / 2 - 0.464) < 0.001
@@ -481,8 +485,8 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What use is it to *me*?
 #
-# - You serve **so many** that arithmetic decides, and have the memory: each token costs the
-#   computing of a small model. With some sixteen in a step most of that is gone.
+# - You serve **so many** (hundreds in a step) that multiplying decides, and have the memory: each
+#   token costs the computing of a small model. With some sixteen in a step most of that is gone.
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
 #   as with a dense model of 12.9B.
 # - It does **not fit**: experts have to be brought for nearly every token, and each is a wait. A
