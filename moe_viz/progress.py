@@ -12,10 +12,9 @@ from typing import Any
 class _Hidden(AbstractContextManager):
     """No bar at all, at no cost: generating a token makes one of these."""
 
-    def update(self, n: int = 1) -> None:
-        """Do nothing."""
+    desc = ""
 
-    def set_description(self, text: str) -> None:
+    def update(self, n: int = 1) -> None:
         """Do nothing."""
 
     def __exit__(self, *error: object) -> None:

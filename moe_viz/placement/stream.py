@@ -136,7 +136,7 @@ class StreamedMixtral(Mixtral):
                 if self._feed is not None:
                     self._feed.ask(name for names in modules[done:] for name in names)
                 for n, layer in enumerate(islice(self.layers, done, None), start=done):
-                    bar.set_description(f"layer {n + 1} of {self.config.layers}")
+                    bar.desc = f"layer {n + 1} of {self.config.layers}: "
                     yield layer  # type: ignore[misc]
             finally:
                 if self._feed is not None:
