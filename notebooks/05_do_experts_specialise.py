@@ -143,8 +143,8 @@ assert busiest["first choice"]["low"] > 0.7
 # times: the *null*. The *p-value* is the share of these deals that are as far apart as what was
 # seen.
 #
-# **Write down yes or no:** will random weights route five languages apart by more than chance, p <
-# 0.05?
+# **Write down yes or no:** will random weights route five languages apart by more than chance, with
+# a p below 0.05?
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # With more than two labels, the divergence is the mean over all pairs of labels (in bits; at most

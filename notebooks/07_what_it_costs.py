@@ -297,7 +297,7 @@ for (name, y), dash in zip(gigabytes.items(), ("dash", "solid", "dot"), strict=T
     figure.add_scatter(x=batches, y=y, name=name, mode="lines+markers", line={"dash": dash})
 figure.update_xaxes(title="tokens in a step", type="log", tickvals=batches)
 figure.update_yaxes(title="GB of weights fetched", rangemode="tozero")
-figure.update_layout(height=400, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 16, "l": 64})
 said = "Mixtral begins like a dense model of 12.9B and ends like one of 46.7B: "
 said += ", ".join(f"{2 * fetched(n) / 1e9:.0f} GB at {n}" for n in (1, 4, 16, 64)) + "."
 Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", said, data)
