@@ -55,6 +55,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one(optimiser, corpus, tmp_path):
         assert torch.equal(a, b)
 
 
+def test_going_on_begins_with_the_weights_it_is_given_and_long_windows(corpus, monkeypatch):
+    shape = small_config(context=512)
+    given = initialise(Mixtral(shape), seed=5)
+    trainer = Trainer(shape, replace(SETTINGS, batch=512))
+    trainer.go_on_from(given)
+    three = (trainer.masters, given.parameters(), trainer.weights)
+    for master, weight, own in zip(*three, strict=True):
+        assert torch.equal(master, weight)
+        assert torch.equal(own, weight.bfloat16())
+    lengths, batch = [], corpus.batch
+
+    def watched(rng, tokens, length):
+        lengths.append(length)
+        return batch(rng, tokens, length)
+
+    monkeypatch.setattr(corpus, "batch", watched)
+    trainer.train_step(corpus, 0.0)
+    Trainer(shape, replace(SETTINGS, batch=512)).train_step(corpus, 0.0)
+    assert lengths == [512, 256]
+
+
 def test_training_learns_what_repeats(corpus):
     counting = Corpus.__new__(Corpus)
     counting.streams = {d: np.tile(np.arange(3, 19, dtype="<u2"), 100) for d in DOMAINS}

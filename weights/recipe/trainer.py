@@ -100,6 +100,7 @@ class Trainer:
         self.weights = list(self.model.to(torch.bfloat16).parameters())
         self.optimisers = self._optimisers()
         self.rng = np.random.default_rng(SEED)
+        self.long_from = LONG_FROM
         self.step = 0
         self.spent = 0.0  # seconds of the budget
 
@@ -134,7 +135,7 @@ class Trainer:
     def train_step(self, corpus: Corpus, done: float) -> dict:
         """One step, with this share of the budget done."""
         began = time.perf_counter()
-        length = min(LONG if done > LONG_FROM else SHORT, self.settings.batch)
+        length = min(LONG if done > self.long_from else SHORT, self.settings.batch)
         windows = corpus.batch(self.rng, self.settings.batch, length)
         loss, entropy, load = step_loss(
             self.model, windows.to(self.device), self.settings.balance, self.settings.z_loss
@@ -153,6 +154,14 @@ class Trainer:
         self.step += 1
         self.spent += min(time.perf_counter() - began, LONGEST_STEP)
         return {"step": self.step, "spent": self.spent, "entropy": entropy, "max_load": load}
+
+    @torch.no_grad()
+    def go_on_from(self, model: Mixtral) -> None:
+        """Begin with a trained model's weights instead of step 0, and with long windows."""
+        for master, weight in zip(self.masters, model.parameters(), strict=True):
+            master.copy_(weight)
+        self.copy_masters()
+        self.long_from = -1.0
 
     @torch.no_grad()
     def copy_masters(self) -> None:
