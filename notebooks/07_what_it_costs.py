@@ -319,7 +319,7 @@ assert LLAMA_2_70B / fetched(16) < 1.5
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # Parameters alone give **5.36** at best: for one conversation, where each weight is fetched for one
-# token; or with hundreds of tokens in a step, where multiplying takes longer than fetching. In
+# token; or with so many tokens in a step that multiplying takes longer than fetching. In
 # between, fetching decides, and gives down to about **1.5**.
 #
 # Six is not impossible: software and hardware have their say. But it does not follow from the
@@ -485,7 +485,7 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What use is it to *me*?
 #
-# - You serve **so many** (hundreds in a step) that multiplying decides, and have the memory: each
+# - You serve **so many** that multiplying takes longer than fetching, and have the memory: each
 #   token costs the computing of a small model. With some sixteen in a step most of that is gone.
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
 #   as with a dense model of 12.9B.

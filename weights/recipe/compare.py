@@ -53,17 +53,22 @@ RUNS = {
 }
 
 
-def run(work: Path, shape: MixtralConfig, settings: Settings, minutes: float) -> dict:
-    """Train for as many steps as fit; what came of it."""
-    torch.manual_seed(SEED)
-    training, held_out = Corpus(work / "tokens", "train"), Corpus(work / "tokens", "held_out")
+def pace(training: Corpus, shape: MixtralConfig, settings: Settings) -> float:
+    """Seconds of a step: the lower quartile of some, after a few to warm up."""
     timer, seconds = Trainer(shape, settings), []
     for _ in range(TIMED):
         began = time.perf_counter()
         timer.train_step(training, 0.0)
         seconds.append(time.perf_counter() - began)
-    step = quantiles(seconds[4:], n=4)[0]
-    steps = round(minutes * 60 / step)
+    return quantiles(seconds[4:], n=4)[0]
+
+
+def run(work: Path, shape: MixtralConfig, settings: Settings, minutes: float, steps: int) -> dict:
+    """Train for as many steps as fit, or for so many; what came of it."""
+    torch.manual_seed(SEED)
+    training, held_out = Corpus(work / "tokens", "train"), Corpus(work / "tokens", "held_out")
+    step = pace(training, shape, settings)
+    steps = steps or round(minutes * 60 / step)
     trainer = Trainer(shape, settings)
     loads = [trainer.train_step(training, n / steps)["max_load"] for n in range(steps)]
     bits = bits_per_byte(trainer.model, held_out)
@@ -81,6 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare settings at equal time.")
     parser.add_argument("--work", type=Path, required=True, help="the recipe's folder")
     parser.add_argument("--minutes", type=float, default=5)
+    same = "this many steps instead: for settings that do not change what a step takes"
+    parser.add_argument("--steps", type=int, default=0, help=same)
     parser.add_argument("--only", default="", help="runs whose names contain this")
     args = parser.parse_args()
     path = args.work / "compare.jsonl"
@@ -90,7 +97,7 @@ def main() -> None:
         for name, (shape, settings) in RUNS.items():
             if args.only not in name or name in known:
                 continue
-            row = {"run": name, **run(args.work, shape, settings, args.minutes)}
+            row = {"run": name, **run(args.work, shape, settings, args.minutes, args.steps)}
             log.write(json.dumps(row) + "\n")
             log.flush()
             print(
