@@ -92,6 +92,60 @@ assert dispatch((-3, 0.1), compass, workers)[1][0] == 4
 # to the east (0). A weak request, the last one, gets nearly equal gates: its scores hardly differ.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## Turn the request around
+#
+# A request turns slowly from the east (0 degrees) to the north (90) and on around the compass.
+#
+# **Write down:** do the gates change smoothly, or in jumps?
+
+# %% slideshow={"slide_type": "skip"}
+import numpy as np
+
+degrees = np.arange(0.5, 360)  # not the whole ones: at 0, 45, 90 … two workers are second
+
+
+def all_gates(length):
+    """The gate of each worker at each angle, 0 where it is not chosen: (8, 360)."""
+    gates = np.zeros((8, len(degrees)))
+    for n, angle in enumerate(np.radians(degrees)):
+        request = (length * np.cos(angle), length * np.sin(angle))
+        _, chosen, gates[chosen, n] = dispatch(request, compass, workers)
+    return gates
+
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+import plotly.graph_objects as go
+
+import moe_viz as mv
+from moe_viz.view.chart import Chart
+from moe_viz.view.palette import expert_colour
+
+gates, figure = all_gates(2), go.Figure()
+for e, row in enumerate(gates):
+    look = {"stackgroup": "all", "line": {"width": 0}, "fillcolor": expert_colour(e)}
+    figure.add_scatter(x=degrees, y=row, name=f"worker {e}", **look)
+figure.update_layout(xaxis_dtick=45, yaxis_title="gates", yaxis_range=[0, 1], height=380)
+figure.update_layout(margin={"t": 24, "r": 16, "b": 16, "l": 56})
+columns = {"degrees": degrees} | {f"worker {e}": row for e, row in enumerate(gates)}
+table = mv.analysis.Finding("gates", "the dispatcher above", "requests of length 2", columns)
+said = "At every angle two workers share the answer."
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Who gets it
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Gates by the request's direction", "the dispatcher above", said, table)
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Both: where two workers change places as first and second, both gates pass through one half. Where
+# the *second* changes, the newcomer has its whole gate at once.
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+jumps = abs(np.diff(gates)).max(0) > 0.1  # from one degree to the next
+assert (np.flatnonzero(jumps) + 1).tolist() == [45, 90, 135, 180, 225, 270, 315]  # and at 0
+assert abs(gates[:, 0] - gates[:, -1]).max() > 0.1
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Not the load balancer you know
 #
 # - It looks at what is in the request, and never at how busy a worker is.
@@ -171,7 +225,6 @@ class Mixture(nn.Module):
 # ## The comparison
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
-import moe_viz as mv
 from moe_viz.routing import TokenIndex  # says which tokens these are, for hooks: section 5
 
 model = mv.load("8x7m")
@@ -325,8 +378,6 @@ print(f"without the division the gates sum to {largest.sum(-1).mean():.2f} on av
 # ## One layer of Mixtral 8x7B
 
 # %% slideshow={"slide_type": "-"}
-import numpy as np
-
 big = mv.ledger("mixtral-8x7b")
 parts = {"attention": big.attention, "router": big.router, "two norms": big.norms}
 parts |= {"one expert": big.expert, "eight experts": 8 * big.expert, "the layer": big.layer}
@@ -383,8 +434,8 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
 #
-# Turn the request of section 1 slowly around the compass, once with length 2 and
-# once with length 8. Do the gates change smoothly, or in jumps? Do others get the longer request?
+# What changes in the picture of section 1 if the request is longer, but in the same direction:
+# other workers, or other gates? Say it, then use `all_gates(8)`.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -431,25 +482,12 @@ assert not torch.allclose(ours, other)
 
 
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
-def all_gates(length):
-    """The gate of each worker at each angle, 0 where it is not chosen: (8, 360)."""
-    gates = np.zeros((8, 360))
-    for n in range(360):
-        angle = np.radians(n + 0.5)  # at whole ones, such as 45, two workers may be second
-        request = (length * np.cos(angle), length * np.sin(angle))
-        _, chosen, gates[chosen, n] = dispatch(request, compass, workers)
-    return gates
-
-
 short, long = all_gates(2), all_gates(8)
-jumps = abs(np.diff(short)).max(0) > 0.1  # from one degree to the next
-print("jumps at", *np.flatnonzero(jumps) + 1, "degrees, and at 0")
-print("Where first and second change places both gates pass through one half: smooth. Where the")
-print("second changes, the newcomer has its whole gate at once: a jump. A longer request goes to")
-print("the same two workers; the first takes more of it.")
+print("the same two workers at every angle:", ((long > 0) == (short > 0)).all())
+print(f"the first one's gate, on average: {short.max(0).mean():.2f}, {long.max(0).mean():.2f}")
 assert ((long > 0) == (short > 0)).all()
 assert (long.max(0) >= short.max(0) - 1e-9).all()
-assert jumps.sum() == 7  # the eighth is at 0, where the circle begins and ends
+print("Length changes no score's rank, only the distances: the first takes more.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 2

@@ -233,7 +233,7 @@ for title, each in (("8x7m", shared), ("untrained twin", shared_control)):
         print(f"  {name:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
 print("* p < 0.05, corrected for looking at six layers")
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "-"} tags=["hide_code"]
 print("share of the commonest first choice, all languages together")
 for title, recorded in (("8x7m", spoken), ("twin", untrained)):
     for name in ("commas", "full stops"):

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from moe_viz.view.palette import DARK, LIGHT, rgb
-from tests.browser.conftest import listen
+from tests.browser.conftest import listen, until
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupyterlab")
@@ -138,6 +138,19 @@ def lab(home):
             server.wait(30)
 
 
+def run_first_cell(page) -> None:
+    """JupyterLab drops what is run before its kernel answers, without a word: then once more."""
+    prompt = page.locator(".jp-InputPrompt").first
+
+    def runs() -> bool:
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_timeout(2000)
+        return prompt.inner_text() != "[ ]:"
+
+    until(runs, WAIT / 1000)
+
+
 def of_ours(noise, url: str) -> list[str]:
     """Console errors, without those that JupyterLab's own files and services report."""
     theirs = re.compile(re.escape(url) + r"/(static|api|lab/(api|extensions))/")
@@ -198,10 +211,7 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
     path = lab.home / "nb" / "live.ipynb"
     nbformat.write(notebook, path)
     with lab.open(browser, "live.ipynb", "Light", wait_for=".jp-CodeCell") as (page, noise):
-        # JupyterLab drops what is run before its kernel answers: no output, and no word of it.
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-        page.locator(".jp-CodeCell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
+        run_first_cell(page)
         box = page.locator("textarea[placeholder^='Type a text']")
         box.wait_for()
         sentence = page.locator(".moe-viz .sentence")
