@@ -138,6 +138,8 @@ def test_the_slider_is_moved_by_the_pointer_without_a_kernel(opened, charts, kin
         x = box["x"] + (box["width"] - 4 if at else 4)
         shown.mouse.click(x, box["y"] + box["height"] / 2)
         until(lambda at=at: holds(drawing, steps[at]["args"]), WAIT)
+    shown.keyboard.press("ArrowRight")  # after a press in the chart, keys are meant for it
+    until(lambda: holds(drawing, steps[1]["args"]), WAIT)
 
 
 def holds(drawing, arguments) -> bool:

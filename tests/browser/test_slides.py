@@ -159,6 +159,18 @@ def test_the_explorer_on_a_slide_is_used_by_keys_alone(opened, trace):
     at(page, 2, 0)
 
 
+def test_escape_undoes_and_then_leaves_the_explorer_for_the_slides(opened):
+    page = opened(at="#/1")
+    page.locator(".sentence").wait_for()
+    page.locator(".moe-viz .mv").focus()
+    turn(page, "3", "Escape")
+    until(lambda: page.locator(".tok.faded").count() == 0, WAIT)
+    turn(page, "ArrowRight")
+    at(page, 1, 0)
+    turn(page, "Escape", "ArrowRight")
+    at(page, 2, 0)
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (1600, 900), (1024, 576)], ids=str)
 def test_the_pointer_finds_its_token_under_reveal_s_scaling(opened, trace, size):
     page = opened(*size, at="#/1")
