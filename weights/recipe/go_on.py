@@ -24,7 +24,7 @@ from trainer import SEED, TRAINING, Settings, Trainer
 import moe_viz as mv
 from moe_viz.checkpoint.safetensors import save_checkpoint
 
-RATE = 0.2  # of the first run's peak: at three fifths it had got worse for 178 steps, and was stopped
+RATE = 0.2  # of the first run's peak: at three fifths it got worse for 178 steps, and was stopped
 
 
 def main() -> None:
