@@ -16,8 +16,9 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # A mixture of experts, from scratch
 #
-# For people who write software. Twenty minutes of reading, more if you type along; a few
-# seconds of a laptop's CPU, 2 GB of memory, no network.
+# For people who write software. A quarter of an hour of reading, more if you type along, and five
+# minutes for the sections marked *further*; a few seconds of a laptop's CPU, 2 GB of memory, no
+# network.
 #
 # After it you can
 #
@@ -40,7 +41,7 @@ if importlib.util.find_spec("moe_viz") is None:
 #
 # This is live coding. Type sections 1 and 2 yourself, and let the class say what
 # comes next; the rest can be run. Who knows no torch can stop after section 1, and go on at section
-# 6.
+# 7.
 #
 # </details>
 
@@ -213,7 +214,7 @@ class Mixture(nn.Module):
 # that go to it. (The `*_` lets callers hand over more than we need; section 4 uses that.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 3 · Is it right?
+# ## 3 · Is it right? · further
 #
 # Compare it with the layer this library uses, on the same weights. `8x7m` is a small model of
 # exactly Mixtral's architecture. We copy the weights of its layer 0 into our mixture: if the shapes
@@ -244,7 +245,7 @@ print(f"largest number {largest:.2f}, largest difference {difference:.0e}")
 # Equal but for rounding: the two add up in another order, and a computer's sums depend on it.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 4 · Your twenty-one lines run a whole model
+# ## 4 · Your twenty-one lines run a whole model · further
 #
 # We take out all of a model's mixtures, put ours in their place, and let it read a sentence.
 
@@ -327,7 +328,7 @@ print(getsource(moe.MoELayer.forward))
 print(getsource(sending.run_experts))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · Two orders, one result?
+# ## 6 · Two orders, one result? · further
 #
 # Papers and programs describe the gates in two ways:
 #
@@ -422,7 +423,8 @@ assert not torch.allclose(ours, other)
 #
 # - A mixture of experts is a dispatcher: scores by content, k of E, a weighted sum.
 # - It is some twenty lines, and everything else in the model is as before.
-# - Top-k then softmax, or softmax, top-k, divide by the sum: the same but for rounding.
+# - Top-k then softmax, or softmax, top-k, divide by the sum: the same but for rounding
+#   (section 6).
 # - An expert is one feed-forward block of one layer: 176 M of 1,451 M parameters, 12 %.
 # - Mixtral 8x7B has 256 of them, and is not eight models.
 

@@ -16,15 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # One token through the router
 #
-# One token, every layer, every number. Twenty minutes of reading; under a minute of a laptop's
-# CPU, 2 GB of memory, no network.
+# One token, every layer, every number. A quarter of an hour of reading, and five minutes for the
+# sections marked *further*; under a minute of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - compute a routing decision by hand, from the scores to the gates;
 # - say where the scores come from, and how close a decision was;
 # - say what a token's routing depends on, and what it cannot depend on;
-# - say what the decision is for.
+# - further: say which layers look at the token alone, and what the decision is for.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -268,7 +268,7 @@ assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 # and a number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · A number, and what it must be compared with
+# ## 8 · A number, and what it must be compared with · further
 #
 # Take every token that occurs at least ten times in 32 English passages: mostly short words and
 # signs. In each layer, what share of its occurrences has the token's commonest first choice (its
@@ -325,7 +325,7 @@ assert share > 0.75
 # untrained model beside every number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 9 · What is the decision for?
+# ## 9 · What is the decision for? · further
 #
 # A language model predicts each token from those before it. A token's *loss* says how badly it was
 # predicted (in nats: minus the natural logarithm of the probability it had been given; more is
@@ -368,8 +368,8 @@ assert change[t + 1 :].min() < -0.01
 # - In each layer: eight scores, the two best, a softmax over these two.
 # - A score is a row of numbers times the token's hidden state.
 # - The token and what stands before it decide; what follows cannot.
-# - In layers 0 and 1 a token nearly always goes one way; so it does in an untrained model.
-# - The decision at a token goes into the prediction of those after it, for better or worse.
+# - Further: in layers 0 and 1 a token nearly always goes one way, and so it does in an untrained
+#   model. The decision at a token goes into the prediction of those after it, for better or worse.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

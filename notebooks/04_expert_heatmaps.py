@@ -20,10 +20,11 @@
 #
 # - read a heatmap of routing, and say what a colour is and what it is not;
 # - say in which layers a passage takes other ways in another language;
-# - tell close decisions from clear ones, and say what rounding does to them;
-# - show that an expert's number means nothing in another layer.
+# - show that an expert's number means nothing in another layer;
+# - further: tell close decisions from clear ones, and say what rounding does to them.
 #
-# Twenty minutes of reading; about ten seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about ten
+# seconds of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -191,7 +192,7 @@ assert alike(trace)[5] < 0.4
 # training, in this model, on these seven pieces of one passage.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 5 · What else a map can show
+# ## 5 · What else a map can show · further
 #
 # | colour of the map | it answers |
 # | --- | --- |
@@ -246,7 +247,7 @@ assert np.ptp(certainty(control)[0]) < 0.05
 # one decision in seven is close.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · Close decisions, and rounding
+# ## 6 · Close decisions, and rounding · further
 #
 # The file of 8x7m holds its weights in bfloat16: two to three decimal digits. So far we computed
 # with them in float32. Now the same weights and the same tokens, computed in bfloat16.

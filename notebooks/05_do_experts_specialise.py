@@ -23,8 +23,8 @@
 # - tell a difference in tokens from a difference in routing;
 # - say what follows about Mixtral from a small model: nothing.
 #
-# Twenty-five minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
-# network.
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
+# seconds of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -270,7 +270,7 @@ assert signs["divergence"][5] > 30 * twin_signs["divergence"][5]
 assert (signs["divergence"][:4] < 3 * twin_signs["divergence"][:4]).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · Syntax, topic or language?
+# ## 6 · Syntax, topic or language? · further
 #
 # The paper's question was not about languages: its eight domains are kinds of text. Our passages
 # cross topics with languages, 32 × 5, so we can put three questions to the same tokens. How many
@@ -367,7 +367,7 @@ assert (told["topic"] > at_most).all()
 assert abs(told["topic"] - twin["topic, twin"])[:4].max() < 0.01
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · Repetition: Table 5 and Figure 10
+# ## 7 · Repetition: Table 5 and Figure 10 · further
 #
 # How often does the next token go to the same first choice? In even, independent routing: 12.5 %.
 # Published for Mixtral, in per cent, layers 0, 15 and 31:

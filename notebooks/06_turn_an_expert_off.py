@@ -23,8 +23,8 @@
 # - keep apart how busy an expert is and how much it is missed;
 # - say what a damage matrix does not show.
 #
-# Twenty minutes of reading; about half a minute of a laptop's CPU, 2 GB of memory, no
-# network.
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
+# a minute of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -159,7 +159,7 @@ assert abs(twin["change"]).max() < 0.05
 # better predictions.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 4 · Does it matter *which*?
+# ## 4 · Does it matter *which*? · further
 #
 # Four changes, from mild to wild:
 #
@@ -256,7 +256,7 @@ assert 0.2 < (first["low"] <= 0).mean() < 0.45
 # (Expert 6 of layer 0 and expert 6 of layer 5 have nothing to do with each other.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · Busy, and missed
+# ## 6 · Busy, and missed · further
 #
 # **Write down yes or no:** is the busiest expert of a layer the one that is missed most?
 

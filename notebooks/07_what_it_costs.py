@@ -16,16 +16,16 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # What it costs
 #
-# Twenty-five minutes of reading; about twenty seconds of a laptop's CPU, 2 GB of memory, no
-# network.
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
+# seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - say why Mixtral computes like a model of 12.9B and occupies memory like one of 46.7B;
 # - say when that makes it faster, and when it hardly does;
-# - take the claim "six times faster than Llama 2 70B" apart;
-# - reckon what a long context costs, and what comes of too little memory;
-# - say, with honest numbers, what use a mixture is.
+# - say, with honest numbers, what use a mixture is;
+# - further: take the claim "six times faster than Llama 2 70B" apart, and reckon what a long
+#   context costs, and what comes of too little memory.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -266,7 +266,7 @@ assert near[-1] < 6.3
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · The same arithmetic for Mixtral
+# ## 6 · The same arithmetic for Mixtral · further
 #
 # Weights that a step of n tokens has to fetch, if routing were even and independent. (Here in GB, a
 # billion bytes, as links are sold: 93 GB are section 1's 87 GiB.)
@@ -303,7 +303,7 @@ said += ", ".join(f"{2 * fetched(n) / 1e9:.0f} GB at {n}" for n in (1, 4, 16, 64
 Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", said, data)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · Six times faster than Llama 2 70B?
+# ## 7 · Six times faster than Llama 2 70B? · further
 #
 # The announcement says so. The paper gives no tokens per second, so nobody can check it from the
 # publications. What can be checked is what the parameters give.
@@ -326,7 +326,7 @@ assert LLAMA_2_70B / fetched(16) < 1.5
 # model's size, and without the batch that it was measured with it says little.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · A long context
+# ## 8 · A long context · further
 #
 # Every token leaves keys and values behind for those that follow, in every layer. They belong to
 # the attention, which has no experts.
@@ -351,7 +351,7 @@ assert 0.6 < scores / mixtral.flops_per_token() < 0.7
 assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 9 · Too little memory
+# ## 9 · Too little memory · further
 #
 # Experts can wait in slow memory, and come when a router names them (*offload*). Those that came
 # last stay, as many as fit. The question is how often the right one is there already.

@@ -16,15 +16,16 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Training a router
 #
-# Twenty minutes of reading; about half a minute of a laptop's CPU, 2 GB of memory, no
-# network.
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
+# a minute of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - say how a router learns, although nobody tells it which expert is right;
 # - say what happens when it is left alone, and what that costs;
-# - write down the loss that prevents it, and say what it does not ask for;
-# - say when in its training a router makes up its mind.
+# - write down the loss that prevents it;
+# - further: say what that loss does not ask for, and when in its training a router makes up its
+#   mind.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -338,7 +339,7 @@ assert abs(nats[0] - nats[1]).max() < 0.05 * learnt
 assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1][:, 1].min(axis=1).mean()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · Even over what?
+# ## 7 · Even over what? · further
 #
 # `8x7m`, this course's model, was trained with the same loss and the same weight, on a mix of five
 # languages and four kinds of code. It has Mixtral's architecture, and is not Mixtral.
@@ -383,7 +384,7 @@ assert max(control[-1] for _, control in found.values()) < 0.25
 # How cleanly 8x7m separates its texts is not what the paper found for Mixtral: notebook 05.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · When does a router make up its mind?
+# ## 8 · When does a router make up its mind? · further
 #
 # 8x7m's training lasted 5,108 steps. At eight moments the routing of the same 23 texts was saved.
 # Compare each moment with the last: how many of a token's two experts are the two that it will have

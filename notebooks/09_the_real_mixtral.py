@@ -16,14 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # The real Mixtral
 #
-# Twenty minutes of reading; about fifteen seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and five minutes for the section marked *further*; about fifteen
+# seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - say what your machine can do with Mixtral 8x7B, and which command does it;
 # - record texts of your own, and write a conversation in Instruct's own form;
-# - say what fewer bits do to routing;
-# - read the announcement's benchmark claims, and say which of them hold.
+# - read the announcement's benchmark claims, and say which of them hold;
+# - further: say what fewer bits do to routing.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -232,7 +233,7 @@ assert ids[0] == model.tokenizer.bos
 # ```
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 5 · What do fewer bits do to routing?
+# ## 5 · What do fewer bits do to routing? · further
 #
 # *Exact* means float32 arithmetic on the stored weights. We record the same texts three times more:
 # in float16, in bfloat16, and with 8x7m's matrices rounded to 4 bits, in blocks of 32 numbers that

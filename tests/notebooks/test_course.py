@@ -82,6 +82,35 @@ def test_it_begins_with_one_heading_and_says_what_it_teaches(path):
     assert len(re.findall(r"^# ", whole, re.M)) == 1
 
 
+def reading(path) -> tuple[float, float]:
+    """Minutes for the core and for what is marked *further*: at 200 words and 12 lines of open code
+    a minute, exercises and notes for teachers left out, pictures not counted."""
+    minutes, part = {"core": 0.0, "further": 0.0}, "core"
+    for cell in jupytext.read(path).cells:
+        prose = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.S)
+        if cell.cell_type == "markdown":
+            if re.match(r"## (Exercises|Go on|Solutions)", prose):
+                break
+            if heading := re.match(r"## (\d+ · .+|What to take home)", prose):
+                part = "further" if heading[1].endswith(" · further") else "core"
+            minutes[part] += len(re.findall(r"\w+", prose)) / 200
+        elif "source_hidden" not in cell.metadata.get("jupyter", {}):
+            lines = map(str.strip, cell.source.splitlines())
+            minutes[part] += sum(bool(line) and line[0] != "#" for line in lines) / 12
+    return minutes["core"], minutes["further"]
+
+
+@every_notebook
+def test_its_core_is_read_in_a_quarter_of_an_hour(path):
+    core, further = reading(path)
+    print(f"{path.stem}: {core:.1f} min, further {further:.1f} min")
+    beginning = jupytext.read(path).cells[0].source
+    assert "Ten minutes" in beginning if core < 8.5 else "quarter of an hour" in beginning.lower()
+    assert core <= 13  # pictures are looked at, too
+    assert further <= 10
+    assert ("*further*" in beginning) == (further > 0)
+
+
 def test_the_notebooks_are_quick_enough_for_a_class(ran):
     """Under 45 s each and 6 min together on two cores: in time of the processor, since other work
     on the machine makes no notebook longer."""
