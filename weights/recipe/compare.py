@@ -26,8 +26,8 @@ from moe_viz.config import MixtralConfig
 
 SHAPE = MixtralConfig.preset("8x7m")
 TIMED = 24  # steps that measure how long one takes
-OLD = Settings(rate=2e-3, embedding=1.0, matrices="gpt2")
-BASE = Settings(rate=2e-3, embedding=1.0, matrices="torch")
+OLD = Settings(rate=2e-3, batch=2048, embedding=1.0, matrices="gpt2")
+BASE = Settings(rate=2e-3, batch=2048, embedding=1.0, matrices="torch")
 
 #: Name → shape and settings. Shapes have nearly the same active parameters and dense twin.
 RUNS = {
