@@ -16,15 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Expert heatmaps: five languages and code
 #
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about ten
+# seconds of a laptop's CPU, 2 GB of memory, no network.
+#
 # After it you can
 #
 # - read a heatmap of routing, and say what a colour is and what it is not;
 # - say in which layers a passage takes other ways in another language;
 # - show that an expert's number means nothing in another layer;
 # - further: tell close decisions from clear ones, and say what rounding does to them.
-#
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about ten
-# seconds of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.

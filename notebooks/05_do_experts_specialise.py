@@ -16,15 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Do experts specialise?
 #
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
+# seconds of a laptop's CPU, 2 GB of memory, no network.
+#
 # After it you can
 #
 # - ask the question so that the answer can be no: with a baseline, an interval, and a control;
 # - repeat the figures of the Mixtral paper's section 5, and read them;
 # - tell a difference in tokens from a difference in routing;
 # - say what follows about Mixtral from a small model: nothing.
-#
-# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
-# seconds of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.

@@ -16,15 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Turn an expert off
 #
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
+# a minute of a laptop's CPU, 2 GB of memory, no network.
+#
 # After it you can
 #
 # - change a router's decisions for as long as you like, and know that it is undone;
 # - measure what an expert is worth to which texts, with a control beside it;
 # - keep apart how busy an expert is and how much it is missed;
 # - say what a damage matrix does not show.
-#
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
-# a minute of a laptop's CPU, 2 GB of memory, no network.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
