@@ -268,3 +268,29 @@ def test_the_pdf_has_a_page_for_each_slide(deck, tmp_path):
         pytest.skip("no Chromium")
     printed = save_pdf(deck, tmp_path / "talk.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == len(SLIDES)
+
+
+@pytest.mark.parametrize("beside", [1, "fr"])
+def test_a_comparison_fits_on_a_slide(opened, tmp_path, beside):
+    passages = mv.prompts.passages().parallel("cat").select(["en", "fr"])
+    picture = mv.explore(mv.record(mv.load("8x7m"), passages), beside=beside).to_html()
+    notebook = write(
+        tmp_path / "beside.ipynb",
+        cell("markdown", "## Beside each other", "slide"),
+        cell("code", "explore(trace, beside=…)", "", ["hide_code"], [shown(picture)]),
+    )
+    page = opened(path=save_slides([notebook], tmp_path / "beside.html", execute=False))
+    page.locator(".sentence:not(:empty)").wait_for()
+    assert page.evaluate("Reveal.getCurrentSlide().scrollHeight") <= 720
+    assert page.evaluate(SMALL) == []
+    maps = [box.bounding_box() for box in page.locator(".stack:visible").all()]
+    texts = [box.bounding_box() for box in page.locator(".text:visible").all()]
+    theirs = page.locator(".there:visible").count()
+    if beside == "fr":  # a label is compared by its loads
+        assert (len(maps), len(texts), theirs) == (1, 1, 8)
+        return
+    assert (len(maps), len(texts), theirs) == (2, 2, 0)
+    for here, there in (maps, texts):
+        assert here["y"] == pytest.approx(there["y"], abs=1)
+        assert here["x"] + here["width"] < there["x"]
+        assert here["width"] == pytest.approx(there["width"], rel=0.02)
