@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import InputError, MissingDependencyError, MoeVizError
 from .model import Mixtral
+from .progress import quiet
 from .record import record
 from .routing import Routing
 from .view import Explorer, check_scale
@@ -102,7 +103,7 @@ class LivePrompt:
     def _run(self, text: str) -> None:
         try:
             texts = [*(t for t in self.history if t != text), text][-KEPT:]
-            with self.model.router_hooks(self._watch):
+            with quiet(), self.model.router_hooks(self._watch):
                 trace = record(self.model, texts, labels=[str(n + 1) for n in range(len(texts))])
             self.history = texts
             self.picture = Explorer(trace, prompt=len(texts) - 1, scale=self.scale)

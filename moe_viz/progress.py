@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -22,11 +24,22 @@ class _Hidden(AbstractContextManager):
 
 
 NO_BAR = _Hidden()
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars within: for whoever shows in another way how far the work is."""
+    before = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
 
 
 def progress_bar(what: str, total: int, done: int = 0, unit: str = "", hidden: bool = False) -> Any:
     """A bar from tqdm, for a `with` block, shown after two seconds; `unit` "B" counts bytes."""
-    if hidden:
+    if hidden or _quiet.get():
         return NO_BAR
     from tqdm import tqdm
 

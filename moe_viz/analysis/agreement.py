@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import TraceError
-from ..trace import Trace
+from ..trace import Trace, margins_of
 from .documents import BLOCK, Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
@@ -131,7 +131,7 @@ def _layer(a: Trace, b: Trace, n: int, counted: np.ndarray) -> tuple[float, ...]
         x, y = (v - v.mean(1, keepdims=True) for v in (w.astype(np.float64) for w in logits))
         loads += ours.sum(0), theirs.sum(0)
         changed.append((ours != theirs).any(1))
-        margins.append(_margins(logits[0], choices))
+        margins.append(margins_of(logits[0], choices))
         sums += (
             ((ours & theirs).sum(1) / np.maximum(k, 1)).sum(),
             (experts[0][:, 0] == experts[1][:, 0]).sum(),
@@ -151,14 +151,6 @@ def _layer(a: Trace, b: Trace, n: int, counted: np.ndarray) -> tuple[float, ...]
         np.median(margin),
         np.median(margin[parted]) if parted.any() else np.nan,
     )
-
-
-def _margins(logits: np.ndarray, k: int) -> np.ndarray:
-    """k-th logit minus the next, (T, E) → (T,); infinite where k = E."""
-    if k == logits.shape[1]:
-        return np.full(len(logits), np.inf, np.float32)
-    ranked = np.sort(logits, axis=1)[:, ::-1]
-    return ranked[:, k - 1] - ranked[:, k]
 
 
 def _membership(experts: np.ndarray, E: int) -> np.ndarray:

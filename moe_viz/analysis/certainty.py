@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..trace import Trace
+from ..trace import Trace, margins_of
 from .documents import Documents
 from .finding import Finding, columns_of
 from .repetition import shuffled_within
@@ -124,7 +124,6 @@ def _measured(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Margin and normalised entropy of each token: logits (T, E) → two of (T,)."""
     x = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30).astype(np.float32)
     E = x.shape[1]
-    ranked = -np.partition(-x, [k - 1, min(k, E - 1)], axis=1)
-    margin = ranked[:, k - 1] - ranked[:, k] if k < E else np.full(len(x), np.inf)
     weights = np.exp(x - x.max(axis=1, keepdims=True))
-    return margin, entropy(weights / weights.sum(axis=1, keepdims=True)) / np.log(max(E, 2))
+    probabilities = weights / weights.sum(axis=1, keepdims=True)
+    return margins_of(x, k), entropy(probabilities) / np.log(max(E, 2))

@@ -7,6 +7,7 @@ import pytest
 import moe_viz as mv
 from moe_viz.errors import InputError
 from moe_viz.live import KEPT, LivePrompt
+from moe_viz.progress import NO_BAR, progress_bar
 from tests.conftest import random_model
 
 pytest.importorskip("ipywidgets")
@@ -92,3 +93,13 @@ def test_while_one_runs_another_is_not_begun(live):
 def test_a_model_that_cannot_read_has_no_box():
     with pytest.raises(InputError, match="no tokenizer"):
         mv.explore(random_model())
+
+
+def test_a_run_shows_its_own_progress_and_no_second_bar(live, monkeypatch):
+    bars = []
+    monkeypatch.setattr(live, "_watch", lambda routing: bars.append(progress_bar("layers", 6)))
+    run(live, "One two.")
+    assert len(bars) == 6
+    assert all(bar is NO_BAR for bar in bars)
+    with progress_bar("layers", 6) as bar:
+        assert bar is not NO_BAR
