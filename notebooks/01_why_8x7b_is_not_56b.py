@@ -309,7 +309,8 @@ assert size == 8 + length + small.bytes("bfloat16")
 print(f"Mixtral 8x7B in bfloat16: {big.bytes():,} bytes, {big.bytes() / 2**30:.2f} GiB")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Its files are not on this machine. [Notebook 09](09_the_real_mixtral.ipynb) looks at them.
+# Its files are not on this machine. [Notebook 09](09_the_real_mixtral.ipynb) says what to do with
+# them.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · The same puzzle, smaller

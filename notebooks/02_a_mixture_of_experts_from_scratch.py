@@ -211,7 +211,8 @@ class Mixture(nn.Module):
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Twenty-one lines with `Expert`. `topk` and `softmax` are the dispatcher's `sorted` and `exp`, for
 # all tokens at once. The loop goes over *experts*, not over tokens: each runs once, on all tokens
-# that go to it. (The `*_` lets callers hand over more than we need; section 4 uses that.)
+# that go to it. (The `*_` lets callers hand over more than we need; section 4, marked *further*,
+# uses it.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Is it right? · further
@@ -411,9 +412,9 @@ assert big.attention + big.router + big.norms + 8 * big.expert == big.layer
 #   a question to be measured: [notebook 05](05_do_experts_specialise.ipynb).
 
 # %% slideshow={"slide_type": "skip"}
-with torch.inference_mode():
+with torch.inference_mode():  # theirs, x: a layer of 8x7m, and tokens for it, of section 3
     out = theirs.experts[3](x[:1])
-print(f"in {tuple(x[:1].shape)}, out {tuple(out.shape)}")
+print(f"expert 3 of 8x7m's layer 0, D = 256: in {tuple(x[:1].shape)}, out {tuple(out.shape)}")
 assert out.shape == x[:1].shape
 ours, other = (model.layers[n].moe.experts[3].w1.weight for n in (0, 1))
 assert not torch.allclose(ours, other)
@@ -424,7 +425,7 @@ assert not torch.allclose(ours, other)
 # - A mixture of experts is a dispatcher: scores by content, k of E, a weighted sum.
 # - It is some twenty lines, and everything else in the model is as before.
 # - Top-k then softmax, or softmax, top-k, divide by the sum: the same but for rounding
-#   (section 6).
+#   (section 6, *further*).
 # - An expert is one feed-forward block of one layer: 176 M of 1,451 M parameters, 12 %.
 # - Mixtral 8x7B has 256 of them, and is not eight models.
 
@@ -446,8 +447,9 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 2
 #
-# Let two experts be twins: copy the weights of expert 0 to expert 1 in a copy of `mine`. What
-# does the layer give for a token that goes to just these two? Say it before you compute it.
+# Let two experts be twins: copy the weights of expert 0 to expert 1 in a copy of `mine`
+# (section 3). What does the layer give for a token that goes to just these two? Say it before you
+# compute it.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -464,7 +466,7 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 4
 #
-# Count the parameters of `mine`, and check them with the ledger of `8x7m`. What of
+# Count the parameters of `mine` (section 3), and check them with the ledger of `8x7m`. What of
 # the layer is missing?
 
 # %% slideshow={"slide_type": "skip"}

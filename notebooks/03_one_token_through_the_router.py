@@ -195,7 +195,8 @@ assert np.allclose(trace.margins[:, t], best[:, t, 1] - best[:, t, 2])
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Beside the text stand the numbers of section 2. Click a token, then press ↓ and watch the table of
 # section 5 go by, layer for layer; then ← and → for the other tokens. Set the map to *margin* and
-# look for the darkest field: exercise 1 asks for it.
+# look for the darkest field: exercise 1 asks for it. A colour says who works on what comes *after*
+# the token; section 9 shows it.
 
 # %% slideshow={"slide_type": "-"}
 assert best[5, t, 0] - best[5, t, 1] < 0.1 < trace.margins[5, t]
@@ -264,8 +265,8 @@ assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 # %% [markdown] slideshow={"slide_type": "-"}
 # The rule about what comes before holds here too: it is the architecture's. And a model that never
 # learnt anything also sends `key` in all six sentences to one pair in its first layer, and in the
-# second to one first choice. But one token in six sentences is an anecdote. We need more tokens,
-# and a number.
+# second to one first choice. But one token in six sentences is an anecdote: section 8 takes more
+# tokens, and a number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A number, and what it must be compared with · further

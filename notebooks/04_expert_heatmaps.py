@@ -352,7 +352,7 @@ turn_round()  # and back
 # %% slideshow={"slide_type": "fragment"}
 difference = np.nanmax(abs(other.loss - trace.loss))
 same = (other.experts[..., 0] == trace.experts[..., 0]).mean(axis=1)
-print(f"largest change of a token's loss (how badly it is predicted): {difference:.6f} nats")
+print(f"largest change of a token's loss, −ln of its probability: {difference:.6f}")
 print("same colour, by layer:", "  ".join(f"{x:.0%}" for x in same))
 assert difference < 1e-3
 assert np.delete(same, 3).min() > 0.99
@@ -365,7 +365,7 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 #   changed, and the model did not.
 # - In 8x7m, seven pieces that no language translates mostly have the same first choice in layers 0
 #   to 3; less so in layer 4; mostly another in layer 5.
-# - Many decisions are close, and rounding alone turns about one in a hundred.
+# - Further: many decisions are close, and rounding alone turns about one in a hundred.
 # - One passage is a picture and no statistics. That is the next notebook's business.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -387,8 +387,8 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 # ### Exercise 2
 #
 # Find the closest decision of the whole recording: which token, in which passage
-# and layer, and which two experts were nearly equal? Does bfloat16 decide otherwise?
-# `trace.margins` is (layers, tokens).
+# and layer, and which two experts were nearly equal? Does bfloat16 (`rough`, of section
+# 6) decide otherwise? `trace.margins` is (layers, tokens).
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.

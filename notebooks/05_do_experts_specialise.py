@@ -22,9 +22,10 @@
 # After it you can
 #
 # - ask the question so that the answer can be no: with a baseline, an interval, and a control;
-# - repeat the figures of the Mixtral paper's section 5, and read them;
+# - repeat Figures 7 and 9 of the Mixtral paper, and read them;
 # - tell a difference in tokens from a difference in routing;
-# - say what follows about Mixtral from a small model: nothing.
+# - say what follows about Mixtral from a small model: nothing;
+# - further: ask by topic and by syntax, and read Table 5 and Figure 10.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -422,21 +423,23 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 #
 # | | 8x7m (measured here) | Mixtral (published) |
 # | --- | --- | --- |
-# | by topic | next to nothing | nothing obvious |
-# | by syntax | yes, part of it under random weights too | yes |
+# | by topic (section 6) | next to nothing | nothing obvious |
+# | by syntax (section 6) | yes, part of it under random weights too | yes |
 # | by language | in the last two layers, strongly | not asked in the paper |
-# | repetition | beyond load: little in English, more in code | beyond even routing, layers 15, 31 |
+# | repeated (section 7) | beyond load: little in English, more in code | layers 15, 31: beyond even |
 #
-# Nothing in the left column is evidence for the right one.
+# *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
+# the right one.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why does the small model look so specialised?
 #
-# In Mixtral's last layer, a token repeats its first choice 20 to 25 times in 100 (published,
-# section 7); English in 8x7m, 83 times. Why was not measured. The model's card guesses: its nine
-# domains differ in language and syntax, and so in their very tokens; its texts come from few
-# sources, each with a style of its own; and with six layers and 21 million training tokens its
-# routers see little beyond a token and its neighbours.
+# In Mixtral's last layer, the next token has the same first choice 20 to 25 times in 100
+# (published); English in 8x7m, 83 times, mostly because one expert is so busy there (section 7).
+# Why was not measured. The model's card guesses: its nine domains differ in language and syntax,
+# and so in their very tokens; its texts come from few sources, each with a style of its own; and
+# with six layers and 21 million training tokens its routers see little beyond a token and its
+# neighbours.
 #
 # The first guess can be checked, in part.
 
@@ -458,8 +461,8 @@ assert 0.3 < share < 0.6
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all share. What is left is about context.
-# - 8x7m routes by language in its last layers, not by topic. Whether Mixtral does, these
-#   recordings cannot say. Notebook 09 shows how to record the real one.
+# - 8x7m routes by language in its last layers (and hardly by topic: section 6). Whether Mixtral
+#   does, these recordings cannot say. Notebook 09 shows how to record the real one.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

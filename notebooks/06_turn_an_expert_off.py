@@ -23,8 +23,8 @@
 #
 # - change a router's decisions for as long as you like, and know that it is undone;
 # - measure what an expert is worth to which texts, with a control beside it;
-# - keep apart how busy an expert is and how much it is missed;
-# - say what a damage matrix does not show.
+# - say what a damage matrix does not show;
+# - further: keep apart how busy an expert is and how much it is missed.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -327,8 +327,9 @@ assert (abs(english["change"]) < 0.02).all()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Is it "the French expert"?
 #
-# Let the model write, with it and without it, and once with random experts. (It writes nonsense;
-# the question is in which language.)
+# Let the model write, with it and without it, and once with random experts: in every layer, two
+# drawn at random take the places of the chosen. (It writes nonsense; the question is in which
+# language.)
 
 
 # %% slideshow={"slide_type": "-"}
@@ -349,15 +350,15 @@ for name, change in (("without 5/6:    ", tests["next best"]), ("random experts:
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Random choices in layer 5 alone cost French about as much as the loss of 5/6 (exercise 3), and
-# random choices in all layers six times as much: layer 5 is a small part of what the layers
-# together know of French.
+# random choices in all layers (section 4) six times as much: layer 5 is a small part of what the
+# layers together know of French.
 
 # %% slideshow={"slide_type": "skip"}
 random = found.where(intervention="random experts", label="fr")
 with_random = (random["loss"] + random["change"])[0]
 without_it = (french["loss"] + french["change"])[0]
 print(f"French: {french['loss'][0]:.2f} nats; without 5/6 {without_it:.2f}; "
-      f"with random experts, on the four passages of section 4, {with_random:.2f}")  # fmt: skip
+      f"with random experts, on the four passages of section 3, {with_random:.2f}")  # fmt: skip
 assert without_it < 6 < 7 < with_random
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -377,7 +378,7 @@ assert without_it < 6 < 7 < with_random
 # - To know what a part does, change it, and keep a control.
 # - 8x7m predicts best with the two experts that its routers chose: more are worse, random ones in
 #   all layers are ruin.
-# - Busy and missed are two things.
+# - Further: busy and missed are two things.
 # - Choose on some texts, test on others.
 
 # %% [markdown] slideshow={"slide_type": "skip"}

@@ -501,8 +501,8 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # ### Exercise 1
 #
 # Your machine has so many GiB of memory. In which dtype of `mv.ledger(…).bytes`
-# does Mixtral 8x7B fit, and with how many full contexts beside it? Try 24, 80 and 141 GiB. A
-# dtype's name is "float32", "bfloat16" or "int8".
+# does Mixtral 8x7B fit, and with how many full contexts (section 8) beside it? Try 24, 80 and 141
+# GiB. A dtype's name is "float32", "bfloat16" or "int8".
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.

@@ -16,16 +16,15 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # Training a router
 #
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
+# A quarter of an hour of reading, and five minutes for the section marked *further*; about half
 # a minute of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - say how a router learns, although nobody tells it which expert is right;
 # - say what happens when it is left alone, and what that costs;
-# - write down the loss that prevents it;
-# - further: say what that loss does not ask for, and when in its training a router makes up its
-#   mind.
+# - write down the loss that prevents it, and say what it does not ask for;
+# - further: say when in its training a router makes up its mind.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -339,7 +338,7 @@ assert abs(nats[0] - nats[1]).max() < 0.05 * learnt
 assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1][:, 1].min(axis=1).mean()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · Even over what? · further
+# ## 7 · Even over what?
 #
 # `8x7m`, this course's model, was trained with the same loss and the same weight, on a mix of five
 # languages and four kinds of code. It has Mixtral's architecture, and is not Mixtral.
@@ -463,7 +462,7 @@ assert most[-1, -1] < 0.22
 # - Nobody tells a router what is right: it hears of it through the gates of the experts that ran.
 # - Left alone it may collapse. A small loss prevents that, and asks for nothing but balance.
 # - Even over the mix is not even over each kind of text.
-# - Much of the routing is settled early, and some of it before anything was learnt.
+# - Further: much of the routing is settled early, and some of it before anything was learnt.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
@@ -492,8 +491,8 @@ assert most[-1, -1] < 0.22
 # ### Exercise 3
 #
 # Compute the balancing loss of 8x7m's own routing in its last layer, over the whole
-# trace and over the English passages. `trace.select(label="en")` has `.router_logits` and
-# `.experts`; leave out `.special` tokens.
+# `trace` of section 7 and over the English passages. `trace.select(label="en")` has
+# `.router_logits` and `.experts`; leave out `.special` tokens.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.

@@ -16,15 +16,16 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # The real Mixtral
 #
-# A quarter of an hour of reading, and five minutes for the section marked *further*; about fifteen
+# A quarter of an hour of reading, and a few minutes for the section marked *further*; about fifteen
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # After it you can
 #
 # - say what your machine can do with Mixtral 8x7B, and which command does it;
 # - record texts of your own, and write a conversation in Instruct's own form;
+# - say what fewer bits do to routing;
 # - read the announcement's benchmark claims, and say which of them hold;
-# - further: say what fewer bits do to routing.
+# - further: read the small print of its tables.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
@@ -148,7 +149,7 @@ assert placements[0].fits
 # ```
 #
 # - **174 GiB** of memory: exact, resident. **87 GiB**: in bfloat16. **Some 25 GiB**, and
-#   room for the context: a Q4_K file.
+#   room for the context (4 GiB for 32,768 tokens): a Q4_K file.
 # - **Less, but disk for 87 GiB**: exact all the same, streamed. One reading serves all texts.
 # - **Neither** (Colab): streamed from the Hub; each recording reads 90 GB over the network.
 
@@ -233,7 +234,7 @@ assert ids[0] == model.tokenizer.bos
 # ```
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 5 · What do fewer bits do to routing? · further
+# ## 5 · What do fewer bits do to routing?
 #
 # *Exact* means float32 arithmetic on the stored weights. We record the same texts three times more:
 # in float16, in bfloat16, and with 8x7m's matrices rounded to 4 bits, in blocks of 32 numbers that
@@ -420,7 +421,7 @@ assert round(published.LLAMA_2_70B / mixtral.active, 1) == 5.4
 assert round(published.LLAMA_2_70B / mixtral.total, 1) == 1.5
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · Small print
+# ## 8 · Small print · further
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("Mixtral in two tables of one paper, percent")
