@@ -426,7 +426,7 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 # | by topic (section 6) | next to nothing | nothing obvious |
 # | by syntax (section 6) | yes, part of it under random weights too | yes |
 # | by language | in the last two layers, strongly | not asked in the paper |
-# | repeated (section 7) | beyond load: little in English, more in code | layers 15, 31: beyond even |
+# | repeated (section 7) | beyond load: little; in code more | layers 15, 31: beyond even |
 #
 # *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
 # the right one.
