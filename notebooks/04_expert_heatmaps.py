@@ -195,7 +195,7 @@ assert alike(trace)[5] < 0.4
 # ## 5 · What else a map can show · further
 #
 # | colour of the map | it answers |
-# | --- | --- |
+# | :-- | :-- |
 # | first choice | which expert? |
 # | gate of the first choice | how much does the first count, against the second? |
 # | margin | by how much did the third miss? in logits |

@@ -422,7 +422,7 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 # ## 8 · What may be said
 #
 # | | 8x7m (measured here) | Mixtral (published) |
-# | --- | --- | --- |
+# | :-- | :-- | :-- |
 # | by topic (section 6) | next to nothing | nothing obvious |
 # | by syntax (section 6) | yes, part of it under random weights too | yes |
 # | by language | in the last two layers, strongly | not asked in the paper |
@@ -436,10 +436,10 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 #
 # In Mixtral's last layer, the next token has the same first choice 20 to 25 times in 100
 # (published); English in 8x7m, 83 times, mostly because one expert is so busy there (section 7).
-# Why was not measured. The model's card guesses: its nine domains differ in language and syntax,
-# and so in their very tokens; its texts come from few sources, each with a style of its own; and
-# with six layers and 21 million training tokens its routers see little beyond a token and its
-# neighbours.
+# What lies behind it was not measured. The model's card guesses: its nine domains differ in
+# language and syntax, and so in their very tokens; its texts come from few sources, each with a
+# style of its own; and with six layers and 21 million training tokens its routers see little beyond
+# a token and its neighbours.
 #
 # The first guess can be checked, in part.
 

@@ -98,7 +98,7 @@ assert round(mixtral.bytes("bfloat16") / 2**30, 2) == 86.99
 # ## 2 · Where can the weights lie?
 #
 # | placement | weights lie | it can |
-# |---|---|---|
+# | :-- | :-- | :-- |
 # | *resident* | all in the memory that computes: GPU, or CPU | record, generate |
 # | *offload* | in the host's memory; experts come to the GPU when named | record, generate |
 # | *stream* | on disk, or on the Hub; each layer passes through once for all texts | record |
