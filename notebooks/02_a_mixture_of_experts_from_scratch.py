@@ -414,7 +414,7 @@ assert big.attention + big.router + big.norms + 8 * big.expert == big.layer
 # %% slideshow={"slide_type": "skip"}
 with torch.inference_mode():  # theirs, x: a layer of 8x7m, and tokens for it, of section 3
     out = theirs.experts[3](x[:1])
-print(f"8x7m, layer 0, expert 3, D = {c.hidden_size}: {tuple(x[:1].shape)} in, {tuple(out.shape)} out")
+print(f"8x7m's layer 0, expert 3, D = {c.hidden_size}: {(*x[:1].shape,)} in, {(*out.shape,)} out")
 assert out.shape == x[:1].shape
 ours, other = (model.layers[n].moe.experts[3].w1.weight for n in (0, 1))
 assert not torch.allclose(ours, other)
