@@ -29,8 +29,8 @@ from measuring import Measured, in_process, workspace, written_once
 
 from moe_viz import analysis
 from moe_viz.analysis import Documents
-from moe_viz.provenance import Provenance
 from moe_viz.trace import Trace
+from moe_viz.trace.provenance import Provenance
 
 L, E, K, V = 32, 8, 2, 8000
 LABELS = ("en", "fr", "de", "es", "it")

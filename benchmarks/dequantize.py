@@ -23,7 +23,7 @@ from inference import interleaved
 from rich.console import Console
 from rich.table import Table
 
-from moe_viz.model.blocks import BLOCK_TYPES
+from moe_viz.model.gguf_blocks import BLOCK_TYPES
 from moe_viz.model.quantized import CPU_NUMBERS, Packed
 
 ROWS = COLUMNS = 4096

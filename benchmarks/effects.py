@@ -24,9 +24,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from time import perf_counter, process_time
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -35,8 +33,9 @@ import torch
 
 import moe_viz as mv
 from moe_viz.analysis.finding import Finding
-from moe_viz.effects import each_expert
-from moe_viz.intervene import intervened
+from moe_viz.intervention import effects
+from moe_viz.intervention.block import intervened
+from moe_viz.intervention.effects import each_expert
 from moe_viz.model import Mixtral
 from moe_viz.prompts import Prompts
 
@@ -62,20 +61,19 @@ def _loss(model: Mixtral, prompts: Prompts) -> np.ndarray:
 @contextmanager
 def losses_kept() -> Iterator[list[np.ndarray]]:
     """What `effects` computes on its way, intervention after intervention."""
-    module: Any = import_module("moe_viz.effects")
     kept: list[np.ndarray] = []
-    compute = module.token_losses
+    compute = effects.token_losses
 
     def keeping(*args) -> torch.Tensor:
         losses = compute(*args)
         kept.append(losses.numpy())
         return losses
 
-    module.token_losses = keeping
+    effects.token_losses = keeping
     try:
         yield kept
     finally:
-        module.token_losses = compute
+        effects.token_losses = compute
 
 
 def same_losses(model: Mixtral, prompts: Prompts) -> bool:

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 import moe_viz as mv
-from moe_viz.provenance import Provenance
 from moe_viz.trace import Trace, TracePrompt
+from moe_viz.trace.provenance import Provenance
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CATEGORIES = "devtools.timeline,disabled-by-default-devtools.timeline,toplevel,blink.user_timing"

@@ -19,7 +19,7 @@ from synthetic import DEVIATION, Repeated, vocabulary
 
 from moe_viz.checkpoint.layout import LAYOUTS
 from moe_viz.config import MixtralConfig
-from moe_viz.model.blocks import BLOCK_TYPES
+from moe_viz.model.gguf_blocks import BLOCK_TYPES
 from tests.writers import FACTORS, gguf_metadata
 
 #: Blocks in a stock, a prime.

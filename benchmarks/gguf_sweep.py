@@ -46,7 +46,7 @@ from torch.nn import functional
 
 import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint
-from moe_viz.checkpoint.gguf import open_gguf
+from moe_viz.checkpoint.gguf.file import open_gguf
 from moe_viz.checkpoint.stored import Stored
 from moe_viz.config import MixtralConfig
 from moe_viz.model.quantized import CPU_NUMBERS, Packed

@@ -32,7 +32,7 @@ from moe_viz.checkpoint import save_checkpoint
 from moe_viz.config import MixtralConfig
 from moe_viz.embedded import embedded_folder
 from moe_viz.model import Mixtral, initialise
-from moe_viz.record import Recorder
+from moe_viz.recording.recording import Recorder
 
 console = Console()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

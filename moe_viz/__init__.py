@@ -6,9 +6,7 @@ drawing a recorded trace never imports torch.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -16,19 +14,19 @@ __version__ = "0.1.0"
 _WHERE = {
     "Trace": "trace",
     "MixtralConfig": "config",
-    "chart": "view.figures",
-    "compare": "analysis.agreement",
-    "effects": "effects",
-    "explore": "view",
-    "generate": "generate",
-    "inspect": "inspection",
-    "intervene": "intervene",
-    "ledger": "ledger",
+    "chart": "view.charts.figures",
+    "compare": "analysis",
+    "effects": "intervention.effects",
+    "explore": "exploring",
+    "generate": "recording",
+    "inspect": "checkpoint.inspection",
+    "intervene": "intervention.block",
+    "ledger": "costs",
     "load": "placement",
-    "record": "record",
-    "report": "report",
-    "save_page": "view",
-    "untrained_twin": "effects",
+    "record": "recording",
+    "report": "reporting",
+    "save_page": "view.explorer.page",
+    "untrained_twin": "intervention.twin",
 }
 _MODULES = ("analysis", "errors", "prompts")
 
@@ -58,21 +56,21 @@ if TYPE_CHECKING:
     from . import analysis as analysis
     from . import errors as errors
     from . import prompts as prompts
-    from .analysis.agreement import compare as compare
+    from .analysis import compare as compare
+    from .checkpoint.inspection import inspect as inspect
     from .config import MixtralConfig as MixtralConfig
-    from .effects import effects as effects
-    from .effects import untrained_twin as untrained_twin
-    from .generate import generate as generate
-    from .inspection import inspect as inspect
-    from .intervene import intervene as intervene
-    from .ledger import ledger as ledger
+    from .costs import ledger as ledger
+    from .exploring import explore as explore
+    from .intervention.block import intervene as intervene
+    from .intervention.effects import effects as effects
+    from .intervention.twin import untrained_twin as untrained_twin
     from .placement import load as load
-    from .record import record as record
-    from .report import report as report
+    from .recording import generate as generate
+    from .recording import record as record
+    from .reporting import report as report
     from .trace import Trace as Trace
-    from .view import explore as explore
-    from .view import save_page as save_page
-    from .view.figures import chart as chart
+    from .view.charts.figures import chart as chart
+    from .view.explorer.page import save_page as save_page
 
 
 def __getattr__(name: str) -> Any:
@@ -91,17 +89,6 @@ def __getattr__(name: str) -> Any:
             f"moe_viz.{name} runs a model and needs the package {error.name}: "
             "pip install 'moe-viz[model]'. Recorded traces open without it."
         ) from error
-
-
-class _Package(ModuleType):
-    """`import moe_viz.record` would put that module in the place of the function `record`."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        is_namesake = isinstance(value, ModuleType) and _WHERE.get(name) == name
-        super().__setattr__(name, getattr(value, name) if is_namesake else value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,15 @@ class ReadablePath(Protocol):
     def read_text(self, encoding: str) -> str:
         """All that it holds."""
         ...
+
+
+def package_text(name: str) -> str:
+    """A text file that this package brings, by its path in the package.
+
+    >>> package_text("view/pages/page.css").splitlines()[0][:2]
+    '/*'
+    """
+    return (resources.files("moe_viz") / name).read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -233,7 +233,7 @@ accounts = mv.analysis.Finding("sizes", "shapes like Mixtral's", "billions of pa
 # ## Move the sliders
 
 # %% slideshow={"slide_type": "-"}
-from moe_viz.view.chart import Chart
+from moe_viz.view.charts import Chart
 
 said = "More E: more is stored, hardly more is used. More k: the same is stored, more is used."
 said += " More layers: more of both."

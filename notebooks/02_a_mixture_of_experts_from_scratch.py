@@ -118,7 +118,7 @@ def all_gates(length):
 import plotly.graph_objects as go
 
 import moe_viz as mv
-from moe_viz.view.chart import Chart
+from moe_viz.view.charts import Chart
 from moe_viz.view.palette import expert_colour
 
 gates, figure = all_gates(2), go.Figure()

@@ -62,7 +62,7 @@ from dataclasses import replace
 import numpy as np
 
 import moe_viz as mv
-from moe_viz import published
+from moe_viz.analysis import published
 
 model, analysis = mv.load("8x7m"), mv.analysis
 code = mv.prompts.Prompts(replace(p, label="code") for p in mv.prompts.code())

@@ -52,7 +52,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 import moe_viz as mv
-from moe_viz.view.chart import Chart
+from moe_viz.view.charts import Chart
 
 model = mv.load("8x7m")
 untrained = mv.untrained_twin(model)  # random weights: the control

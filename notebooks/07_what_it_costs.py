@@ -89,10 +89,10 @@ import torch
 
 # %% slideshow={"slide_type": "skip"}
 from moe_viz.analysis import Finding
+from moe_viz.analysis.published import LLAMA_2_70B, REPETITION
 from moe_viz.embedded import embedded_folder
 from moe_viz.model import Mixtral, initialise
-from moe_viz.published import LLAMA_2_70B, REPETITION
-from moe_viz.view.chart import Chart
+from moe_viz.view.charts import Chart
 
 # %% slideshow={"slide_type": "-"}
 moe = mv.load("8x7m", device="cpu")

@@ -69,9 +69,9 @@ from moe_viz.analysis import Finding
 from moe_viz.analysis.load import load_shares
 from moe_viz.embedded import embedded_folder
 from moe_viz.model import Mixtral, initialise
-from moe_viz.view.chart import Chart
+from moe_viz.view.charts import Chart
+from moe_viz.view.charts.panels import grid
 from moe_viz.view.palette import expert_colour
-from moe_viz.view.panels import grid
 
 # %% slideshow={"slide_type": "skip"}
 torch.set_num_threads(1)  # so small a model is no faster with two

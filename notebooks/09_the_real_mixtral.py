@@ -73,11 +73,10 @@ import torch
 import moe_viz as mv
 
 # %% slideshow={"slide_type": "skip"}
-from moe_viz import published
-from moe_viz.analysis import Finding
-from moe_viz.estimate import estimate
-from moe_viz.model.blocks import BLOCK_TYPES
-from moe_viz.view.chart import Chart
+from moe_viz.analysis import Finding, published
+from moe_viz.model.gguf_blocks import BLOCK_TYPES
+from moe_viz.placement.estimate import estimate
+from moe_viz.view.charts import Chart
 
 torch.set_num_threads(1)  # 8x7m is small; a second thread would be no help
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..provenance import RANDOM_WEIGHTS, Provenance
 from ..trace import Trace, TracePrompt
+from ..trace.provenance import RANDOM_WEIGHTS, Provenance
 
 
 def example(

@@ -8,15 +8,7 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
-from .statistics import (
-    REPEATS,
-    corrected,
-    interval,
-    ratio,
-    resamples,
-    shares,
-    standardised_flips,
-)
+from .statistics import REPEATS, corrected, interval, ratio, resamples, shares, standardised_flips
 
 
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ..config import MixtralConfig
 from ..errors import CheckpointError
-from ..model.blocks import BLOCK_TYPES
+from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
-from .hub import HubPath
+from .hub.repository import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
 from .stored import PLAIN, Store, Stored
 

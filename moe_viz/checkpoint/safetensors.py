@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
-from .hub import HubPath
+from .hub.repository import HubPath
 from .layout import hugging_face
 from .safetensorsheader import read_header
 from .stored import ByteStore, gather, read_from

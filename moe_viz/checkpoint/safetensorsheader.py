@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
-from .hub import HubPath
+from .hub.repository import HubPath
 from .stored import PLAIN, Stored
 
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library has it

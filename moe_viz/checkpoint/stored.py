@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..model.blocks import BLOCK_TYPES
+from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
-from .hub import HubPath
+from .hub.repository import HubPath
 
 #: Rows that are fewer bytes apart are read in one range: a request costs more than what it saves.
 GAP = 2**16

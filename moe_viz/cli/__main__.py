@@ -1,5 +1,5 @@
 """`python -m moe_viz.cli`."""
 
-from . import main
+from .program import main
 
 main()

@@ -31,8 +31,8 @@ def explore(
     Example: [bold]moe-viz explore hello.safetensors[/]
     """
     from ..trace import Trace
-    from ..view import page_of, save_page
-    from ..view.serve import serve
+    from ..view.explorer.page import page_of, save_page
+    from ..view.pages.serve import serve
 
     opened: Any = Trace.load(trace)
     if other is not None:
@@ -62,7 +62,7 @@ def ledger(
     Example: [bold]moe-viz ledger mixtral-8x7b[/]
     """
     from ..config import MixtralConfig
-    from ..ledger import ledger as account
+    from ..costs import ledger as account
 
     is_file = model.endswith(".json")
     books = account(MixtralConfig.from_file(model) if is_file else model)
@@ -94,7 +94,7 @@ def inspect(
 
     Example: [bold]moe-viz inspect mixtral-8x7b-v0.1.Q4_K_M.gguf[/]
     """
-    from ..inspection import inspect as look_into
+    from ..checkpoint.inspection import inspect as look_into
 
     table = Table(show_header=False)
     for name, finding in look_into(source):
@@ -158,8 +158,8 @@ def doctor(
 
 
 def _placements(source: str, tokens: int, device: str, dtype: str) -> None:
-    from ..estimate import estimate
-    from ..inspection import readable
+    from ..checkpoint.inspection import readable
+    from ..placement.estimate import estimate
 
     rates, estimates = estimate(source, tokens, device, dtype)
     table = Table(title=f"{escape(source)}: recording {tokens:,} tokens")

@@ -54,7 +54,7 @@ def record(
     """
     from .. import prompts
     from ..placement import load
-    from ..record import record as run
+    from ..recording.recording import record as run
 
     if curated == bool(texts):
         raise InputError("Give texts to record, or --curated: one of the two.")
@@ -85,8 +85,8 @@ def generate(
 
     Example: [bold]moe-viz generate "The first file" -n 40 --temperature 0.8[/]
     """
-    from ..generate import generate as run
     from ..placement import load
+    from ..recording.generation import generate as run
 
     if out is not None:
         check_writable(out)
@@ -106,8 +106,8 @@ def demo(
     """Record all curated prompts with 8x7m, sum them up, write the page: what make demo does."""
     from .. import prompts
     from ..placement import load
-    from ..record import record as run
-    from ..view import save_page
+    from ..recording.recording import record as run
+    from ..view.explorer.page import save_page
 
     model = load("8x7m")
     began = time.perf_counter()

@@ -41,7 +41,7 @@ def report(
 
     Example: [bold]moe-viz report -o report[/]
     """
-    from ..report import report as run
+    from ..reporting import report as run
     from ..trace import Trace
 
     if traces:
@@ -62,11 +62,11 @@ def report(
 
 def _recorded(source: str, effects: bool):
     from .. import prompts
-    from ..effects import effects as damage
-    from ..effects import untrained_twin
+    from ..intervention.effects import effects as damage
+    from ..intervention.twin import untrained_twin
     from ..placement import load
-    from ..record import record
-    from ..report import report as run
+    from ..recording.recording import record
+    from ..reporting import report as run
 
     model = load(source)
     twin, texts = untrained_twin(model), prompts.curated()
@@ -108,7 +108,7 @@ def slides(
 
     Example: [bold]moe-viz slides notebooks/04_expert_heatmaps.ipynb -o talk.html[/]
     """
-    from ..slides import save_pdf, save_slides
+    from ..view.pages.slides import save_pdf, save_slides
 
     for path in (out, pdf or out):
         check_writable(path)
@@ -128,7 +128,7 @@ def html(
 
     Example: [bold]moe-viz html notebooks/00_start_here.ipynb -o start.html[/]
     """
-    from ..slides import save_notebook_page
+    from ..view.pages.slides import save_notebook_page
 
     check_writable(out)
     save_notebook_page(notebooks, out, execute)

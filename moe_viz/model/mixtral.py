@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from ..config import MixtralConfig
 from ..errors import InputError
 from ..progress import progress_bar
-from ..provenance import RANDOM_WEIGHTS, Provenance
 from ..routing import RouterHook, TokenIndex
-from ..tokenizer import Tokenizer
+from ..tokenization import Tokenizer
+from ..trace.provenance import RANDOM_WEIGHTS, Provenance
 from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
 

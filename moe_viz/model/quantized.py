@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import BLOCK_TYPES
+from .gguf_blocks import BLOCK_TYPES
 
 #: Numbers that are unpacked at once: what a CPU's cache holds, and what keeps a GPU busy.
 CPU_NUMBERS, GPU_NUMBERS = 2**20, 2**26

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 import moe_viz as mv
-from moe_viz.view.chart import page, plotly_script
+from moe_viz.view.charts.chart import page, plotly_script
 from moe_viz.view.palette import DARK, LIGHT, rgb
 from tests.browser.conftest import listen, until
 from tests.unit.test_charts import KINDS, TRAINED, TWIN, documents

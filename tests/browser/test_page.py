@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import moe_viz as mv
 from moe_viz.errors import InputError
-from moe_viz.view.pack import precision
+from moe_viz.view.explorer.pack import precision
 from moe_viz.view.palette import DARK, LIGHT, rgb
 from tests.browser.conftest import listen, until
 from tests.browser.hostile import HOSTILE, HOSTILE_STRINGS
@@ -249,7 +249,7 @@ def test_a_small_output_keeps_what_was_chosen_and_says_what_it_leaves_out(
 ):
     trace = mv.record(mv.load("8x7m"), [PASSAGE, CODE])
     assert precision(trace, limit) == how
-    monkeypatch.setattr("moe_viz.view.NOTEBOOK", limit)
+    monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", limit)
     file = tmp_path / "page.html"
     file.write_text(
         "<!doctype html><title>t</title><body>"

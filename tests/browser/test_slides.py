@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import moe_viz as mv
-from moe_viz.slides import BROWSERS, save_pdf, save_slides
+from moe_viz.view.pages.slides import BROWSERS, save_pdf, save_slides
 from tests.browser.conftest import listen, until
 from tests.browser.test_charts import DRAWN, colours
 from tests.unit.test_slides import cell, shown, write

@@ -9,7 +9,6 @@ once more. To the device go the token ids and the four vectors of a TokenIndex.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
 import torch
@@ -56,8 +55,7 @@ def test_each_chunk_copies_once_a_layer(device, ids):
 
 
 def test_recording_adds_no_copy_per_layer(there, prompts, monkeypatch):
-    # By its module's name, since moe_viz.record is the function.
-    monkeypatch.setattr(import_module("moe_viz.record"), "LOSS_TOKENS", 10)  # six pieces
+    monkeypatch.setattr("moe_viz.recording.recording.LOSS_TOKENS", 10)  # six pieces
     kept = 3  # at the end: logits, experts, gates
     # Not in the last layer: its experts, and so its choices' way to the host, are left out.
     assert count(lambda: mv.record(there, prompts)) == (IDS + INDEX, L - 1 + kept)

@@ -71,12 +71,12 @@ def test_an_offloaded_model_writes_what_the_cpu_writes(experts, folder, device):
 
 def test_auto_offloads_what_an_accelerator_cannot_hold(folder, device, monkeypatch, capsys):
     needed = open_checkpoint(folder).memory(torch.float32)
-    monkeypatch.setattr("moe_viz.placement.RESERVE", 0)
-    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 0.8 * needed)
+    monkeypatch.setattr("moe_viz.placement.loading.RESERVE", 0)
+    monkeypatch.setattr("moe_viz.placement.loading.free_memory", lambda device: 0.8 * needed)
     assert mv.load(folder, device=device).provenance.placement == "offload"
     assert "so placement='offload'" in capsys.readouterr().err
     # Nor the host: each byte would come from the disk again and again.
-    monkeypatch.setattr("moe_viz.placement.available_memory", lambda: 1000)
+    monkeypatch.setattr("moe_viz.placement.loading.available_memory", lambda: 1000)
     assert mv.load(folder, device=device).provenance.placement == "stream"
 
 
@@ -89,7 +89,7 @@ def test_layers_spread_over_two_devices_give_the_cpu_s_results(
     form, order, device, request, monkeypatch
 ):
     source = request.getfixturevalue(form)
-    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 2e10)
+    monkeypatch.setattr("moe_viz.placement.loading.free_memory", lambda device: 2e10)
     model, cpu = mv.load(source, device=order.format(device)), mv.load(source, device="cpu")
     assert set(map(str, model.places)) == {"cpu", str(device)}
     for loss in (False, True):
@@ -102,7 +102,7 @@ def test_layers_spread_over_two_devices_give_the_cpu_s_results(
 
 
 def test_a_spread_recording_resumes(folder, device, tmp_path, monkeypatch):
-    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 2e10)
+    monkeypatch.setattr("moe_viz.placement.loading.free_memory", lambda device: 2e10)
     model = mv.load(folder, device=f"cpu,{device}")
     path = tmp_path / "half"
 
@@ -118,8 +118,8 @@ def test_a_spread_recording_resumes(folder, device, tmp_path, monkeypatch):
 
 def test_too_little_room_on_all_of_them_is_refused(folder, device, monkeypatch):
     needed = open_checkpoint(folder).memory(torch.float32)
-    monkeypatch.setattr("moe_viz.placement.RESERVE", 0)
-    monkeypatch.setattr("moe_viz.placement.free_memory", lambda device: 0.25 * needed)
+    monkeypatch.setattr("moe_viz.placement.loading.RESERVE", 0)
+    monkeypatch.setattr("moe_viz.placement.loading.free_memory", lambda device: 0.25 * needed)
     with pytest.raises(PlacementError, match=r"have .* for them"):
         mv.load(folder, device=f"cpu,{device}")
     with pytest.raises(PlacementError, match="takes one device"):

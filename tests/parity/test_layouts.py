@@ -9,7 +9,7 @@ import torch
 
 import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint
-from moe_viz.model.blocks import BLOCK_TYPES
+from moe_viz.model.gguf_blocks import BLOCK_TYPES
 from moe_viz.model.quantized import Packed, PackedEmbedding, PackedLinear
 from tests import writers
 from tests.conftest import random_model, small_config

@@ -8,7 +8,7 @@ import torch
 
 from moe_viz.checkpoint import open_checkpoint
 from moe_viz.errors import ConfigError, MoeVizError
-from moe_viz.tokenizer import Tokenizer
+from moe_viz.tokenization import Tokenizer
 from tests.conftest import small_config
 from tests.unit.test_checkpoint import ADVICE
 

@@ -14,7 +14,7 @@ import moe_viz as mv
 from tests.conftest import random_model
 
 PACKAGE = Path(mv.__file__).parent
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "curated" not in p.parts)
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "texts" not in p.parts)
 HEAVY = {
     "torch",
     "scipy",
@@ -30,19 +30,19 @@ HEAVY = {
 
 #: Who may know whom, from the source of the data to the page; each knows those before it.
 FLOW = [
-    {"errors", "files", "provenance", "embedded", "configfile", "progress", "published"},
-    {"config", "tokenizer", "prompts"},
-    {"ledger", "routing", "tracefile", "traceformat", "tracetable"},
-    {"intervention", "model", "trace"},
-    {"checkpoint", "analysis"},
-    {"notebook", "placement", "view"},
-    {"report", "slides", "unfinished"},
-    {"record"},
-    {"generate", "intervene", "live"},
-    {"effects"},
-    {"doctor", "estimate", "inspection"},
-    {"cli", "__main__"},
+    {"errors", "files", "embedded", "configfile", "progress"},
+    {"config", "tokenization", "prompts"},
+    {"costs", "routing", "trace"},
+    {"model", "analysis"},
+    {"checkpoint"},
+    {"placement", "view"},
+    {"recording"},
+    {"intervention"},
+    {"exploring", "reporting", "doctor"},
+    {"cli"},
 ]
+#: What opens, counts, draws and explains a recorded trace.
+TORCH_FREE = {"trace", "analysis", "view", "costs", "config", "prompts", "reporting"}
 RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}
 
 
@@ -89,7 +89,16 @@ def test_viewing_needs_no_torch_and_heavy_packages_load_late(path):
     home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     roots = {module.split(".")[0] for module in imports(path)}
     at_top = {module.split(".")[0] for module in imports(path, nested=False)}
-    if home.startswith("trace") or home in ("analysis", "view", "ledger", "config", "prompts"):
+    if home in (
+        "trace",
+        "analysis",
+        "view",
+        "costs",
+        "config",
+        "prompts",
+        "exploring",
+        "reporting",
+    ):
         assert "torch" not in roots
     assert not at_top & (HEAVY - {"torch"})
 

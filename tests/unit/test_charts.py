@@ -16,8 +16,8 @@ from moe_viz import analysis
 from moe_viz.analysis import Documents
 from moe_viz.analysis.examples import example
 from moe_viz.errors import InputError, MissingDependencyError
-from moe_viz.provenance import Provenance
-from moe_viz.view.chart import plotly_script
+from moe_viz.trace.provenance import Provenance
+from moe_viz.view.charts.chart import plotly_script
 from tests.browser.hostile import HOSTILE, HOSTILE_STRINGS
 from tests.conftest import random_model, small_config
 

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import moe_viz as mv
-from moe_viz.checkpoint import embedded_folder, open_checkpoint, save_checkpoint
+from moe_viz.checkpoint import open_checkpoint, save_checkpoint
 from moe_viz.checkpoint.layout import hugging_face, shapes
 from moe_viz.config import MixtralConfig
+from moe_viz.embedded import embedded_folder
 from moe_viz.errors import CheckpointError, ConfigError, InputError, MoeVizError, TokenizerError
 from tests.conftest import random_model, small_config
 

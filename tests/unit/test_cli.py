@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -16,10 +15,10 @@ import typer.main
 from typer.testing import CliRunner
 
 import moe_viz as mv
-from moe_viz.checkpoint import embedded_folder
 from moe_viz.cli import app, main
-from moe_viz.view import page_of
-from moe_viz.view.serve import serve
+from moe_viz.embedded import embedded_folder
+from moe_viz.view.explorer.page import page_of
+from moe_viz.view.pages.serve import serve
 
 COMMANDS = typer.main.get_command(app).commands
 PROGRAM = Path(sys.executable).with_name("moe-viz")
@@ -349,7 +348,7 @@ def test_an_unwritable_output_is_noticed_before_any_work(run, monkeypatch, comma
     def work(*_, **__):
         pytest.fail("a model was loaded first")
 
-    monkeypatch.setattr(import_module("moe_viz.placement"), "load", work)
+    monkeypatch.setattr("moe_viz.placement.load", work)
     status, printed, error = run(command, "text", "-o", out)
     assert status == 1
     assert "cannot be written" in printed + error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,12 @@ import pytest
 import torch
 
 import moe_viz as mv
-from moe_viz.effects import STEP_0, each_expert
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, PlacementError
-from moe_viz.intervention import Intervention
+from moe_viz.intervention import effects, twin
+from moe_viz.intervention.change import Intervention
+from moe_viz.intervention.effects import each_expert
+from moe_viz.intervention.twin import STEP_0
 from tests import writers
 from tests.conftest import random_model, small_config
 
@@ -46,7 +47,7 @@ def naive(model, texts, change: Mapping | Intervention, labels=None) -> mv.Trace
 @pytest.fixture
 def tokens_lost(monkeypatch) -> list[np.ndarray]:
     """The losses of all tokens that `effects` computes, pass by pass."""
-    module, found = import_module("moe_viz.effects"), []
+    module, found = effects, []
     compute = module.token_losses
     monkeypatch.setattr(
         module,
@@ -61,7 +62,7 @@ def tokens_lost(monkeypatch) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("batch", [65_536, 45])
 def test_shared_work_changes_no_token_s_loss(model, tokens_lost, monkeypatch, batch):
-    monkeypatch.setattr(import_module("moe_viz.record"), "BATCH_TOKENS", batch)
+    monkeypatch.setattr("moe_viz.recording.recording.BATCH_TOKENS", batch)
     changes = {**SEVERAL, **each_expert(model.config)}
     mv.effects(model, PROMPTS, changes)
     passes = len(tokens_lost) // len(changes)
@@ -222,12 +223,11 @@ def test_the_twin_is_of_the_same_shape_random_stamped_and_of_its_seed():
 
 
 def test_a_twin_that_does_not_fit_is_refused_before_memory_is_taken(model, monkeypatch):
-    module = import_module("moe_viz.effects")
     needed = mv.ledger(model.config).bytes("float32")
-    monkeypatch.setattr(module, "available_memory", lambda: needed)
+    monkeypatch.setattr(twin, "available_memory", lambda: needed)
     mv.untrained_twin(model)
-    monkeypatch.setattr(module, "available_memory", lambda: needed - 1)
-    monkeypatch.setattr(module, "Mixtral", lambda *a: pytest.fail("memory was taken"))
+    monkeypatch.setattr(twin, "available_memory", lambda: needed - 1)
+    monkeypatch.setattr(twin, "Mixtral", lambda *a: pytest.fail("memory was taken"))
     with pytest.raises(PlacementError, match=r"untrained twin of small takes 0\.0 GiB.*smaller"):
         mv.untrained_twin(model)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from moe_viz import estimate as estimating
 from moe_viz.checkpoint import open_checkpoint
 from moe_viz.cli import app
+from moe_viz.costs import ledger
 from moe_viz.errors import MoeVizError
-from moe_viz.estimate import Estimate, estimate
-from moe_viz.ledger import ledger
+from moe_viz.placement import estimate as estimating
+from moe_viz.placement.estimate import Estimate, estimate
 from tests import writers
 from tests.conftest import random_model, small_config
 

@@ -22,7 +22,7 @@ import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint
 from moe_viz.errors import CheckpointError, ConfigError, MoeVizError, TokenizerError
 from moe_viz.model.quantized import PackedLinear
-from moe_viz.tokenizer import Tokenizer
+from moe_viz.tokenization import Tokenizer
 from tests import writers
 from tests.conftest import random_model
 from tests.unit.damage import TOKENS, complaint, config_of, opened_fully, same

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import moe_viz as mv
 from moe_viz.errors import InputError, MoeVizError, TraceError
-from moe_viz.provenance import Provenance
 from moe_viz.trace import TracePrompt
+from moe_viz.trace.provenance import Provenance
 from tests.conftest import random_model
 
 HOSTILE = {

@@ -15,7 +15,9 @@ import torch
 from huggingface_hub import close_session
 
 import moe_viz as mv
-from moe_viz.checkpoint import bytecache, hubfile, open_checkpoint
+from moe_viz.checkpoint import open_checkpoint
+from moe_viz.checkpoint.hub import bytecache
+from moe_viz.checkpoint.hub import file as hubfile
 from moe_viz.errors import CheckpointError, ConfigError, OutputError
 from tests import writers
 from tests.conftest import random_model, small_config

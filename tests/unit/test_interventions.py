@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
 import moe_viz as mv
-from moe_viz.intervene import intervened
-from moe_viz.intervention import Intervention
+from moe_viz.intervention.block import intervened
+from moe_viz.intervention.change import Intervention
 from moe_viz.routing import Routing, TokenIndex
 from tests import writers
 from tests.conftest import random_model, small_config
@@ -251,7 +250,7 @@ def test_no_result_depends_on_packing_chunks_or_batches(monkeypatch, change):
     if "random" not in change:  # which is drawn by the row of the recording
         alone = [recorded(model, change, prompts=[prompt]) for prompt in PROMPTS]
         assert all(agree(whole.select(prompt=n), trace) for n, trace in enumerate(alone))
-    monkeypatch.setattr(import_module("moe_viz.record"), "BATCH_TOKENS", 41)
+    monkeypatch.setattr("moe_viz.recording.recording.BATCH_TOKENS", 41)
     model.chunk = 7
     assert agree(whole, recorded(model, change, loss=True))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from moe_viz.config import PRESETS
+from moe_viz.costs import MISTRAL_7B, ledger
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import ConfigError
-from moe_viz.ledger import MISTRAL_7B, ledger
 from moe_viz.model import Mixtral
 from tests.conftest import small_config
 

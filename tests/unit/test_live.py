@@ -6,7 +6,7 @@ import pytest
 
 import moe_viz as mv
 from moe_viz.errors import InputError
-from moe_viz.live import KEPT, LivePrompt
+from moe_viz.exploring import KEPT, LivePrompt
 from moe_viz.progress import NO_BAR, progress_bar
 from tests.conftest import random_model
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_viz.analysis.load import load_shares
-from moe_viz.provenance import Provenance
 from moe_viz.trace import Trace, TracePrompt
+from moe_viz.trace.provenance import Provenance
 
 
 def trace_of(experts, E: int, special=(), prompts=None) -> Trace:

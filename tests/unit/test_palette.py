@@ -120,7 +120,7 @@ def test_experts_are_told_apart(vision):
 @pytest.mark.parametrize("kind", ["js", "css"])
 def test_colours_are_written_down_once(kind):
     """The explorer is handed the palette; of its own it has black, white, and the hatch's black."""
-    view = files("moe_viz.view")
+    view = files("moe_viz.view.explorer")
     parts = {
         "js": [*(view / "js").iterdir()],
         "css": [view / "explorer.css"],

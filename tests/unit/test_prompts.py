@@ -17,9 +17,18 @@ from html.parser import HTMLParser
 
 import pytest
 
-from moe_viz import prompts
 from moe_viz.errors import PromptError
-from moe_viz.prompts import CODE, LABELS, LANGUAGES, Prompt, Prompts, code, curated, passages
+from moe_viz.prompts import (
+    CODE,
+    LABELS,
+    LANGUAGES,
+    Prompt,
+    Prompts,
+    code,
+    collection,
+    curated,
+    passages,
+)
 
 # Words without which it is hard to write a paragraph, language by language.
 COMMON = {
@@ -252,7 +261,7 @@ GOOD = "[en]\nOne.\n\nTwo [sic].\n\n[fr]\nUn.\n\n[de]\nEins.\n\n[es]\nUno.\n\n[i
 
 
 def test_a_passage_keeps_its_paragraphs():
-    found = Prompts(prompts._sections("numbers", GOOD))
+    found = Prompts(collection._sections("numbers", GOOD))
     assert found.labels == list(LANGUAGES)
     assert found[0] == Prompt("numbers", "en", "One.\n\nTwo [sic].")
 
@@ -272,8 +281,8 @@ def test_a_passage_keeps_its_paragraphs():
     ],
 )
 def test_a_malformed_file_is_refused_by_name(text):
-    with pytest.raises(PromptError, match=r"curated/numbers\.txt: expected"):
-        prompts._sections("numbers", text)
+    with pytest.raises(PromptError, match=r"texts/numbers\.txt: expected"):
+        collection._sections("numbers", text)
 
 
 def test_prompts_need_no_third_party_package():

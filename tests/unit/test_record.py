@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 import moe_viz as mv
 from moe_viz import prompts
 from moe_viz.errors import InputError
-from moe_viz.record import Recorder
+from moe_viz.recording import Recorder, generation, recording
 from tests.conftest import random_model
 
 
@@ -56,9 +55,8 @@ def test_one_prompt_equals_the_same_among_a_hundred(embedded):
 def test_batches_of_prompts_make_no_difference(monkeypatch, model):
     items = [[n + 1] * (n + 3) for n in range(9)]
     whole = mv.record(model, items, loss=True)
-    module = import_module("moe_viz.record")  # the package's attribute is the function
-    monkeypatch.setattr(module, "BATCH_TOKENS", 12)
-    monkeypatch.setattr(module, "LOSS_TOKENS", 5)
+    monkeypatch.setattr(recording, "BATCH_TOKENS", 12)
+    monkeypatch.setattr(recording, "LOSS_TOKENS", 5)
     sizes = []
     with model.router_hooks(lambda routing: sizes.append(len(routing.tokens))):
         parts = mv.record(model, items, loss=True)
@@ -153,7 +151,7 @@ def test_sampling_is_seeded(model):
 
 def test_sampling_follows_the_distribution():
     """A thousand draws against the probabilities, and nothing from outside the top p."""
-    from moe_viz.generate import choose
+    from moe_viz.recording.generation import choose
 
     logits = torch.log(torch.tensor([0.1, 0.5, 0.05, 0.35]))
     generator = torch.Generator().manual_seed(0)
@@ -167,13 +165,12 @@ def test_sampling_follows_the_distribution():
 
 def test_the_new_text_keeps_the_space_it_begins_with(monkeypatch, embedded):
     word = embedded.tokenizer.encode("The file").ids[-1]
-    monkeypatch.setattr(import_module("moe_viz.generate"), "choose", lambda *a: word)
+    monkeypatch.setattr("moe_viz.recording.generation.choose", lambda *a: word)
     assert mv.generate(embedded, "The", max_new_tokens=2).text == " file file"
 
 
 def test_generation_stops_at_eos_and_runs_it(monkeypatch, embedded):
-    module = import_module("moe_viz.generate")
-    monkeypatch.setattr(module, "choose", lambda *a: embedded.tokenizer.eos)
+    monkeypatch.setattr(generation, "choose", lambda *a: embedded.tokenizer.eos)
     out = mv.generate(embedded, "a", max_new_tokens=9)
     assert out.token_ids == [embedded.tokenizer.eos]
     assert len(out.trace) == len(embedded.tokenizer.encode("a").ids) + 1

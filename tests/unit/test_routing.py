@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import import_module
 
 import pytest
 import torch
@@ -142,7 +141,7 @@ def test_more_experts_than_the_model_chooses_are_recorded(model, ids):
 
 @pytest.mark.parametrize("batch", [3, 65_536])
 def test_hooks_see_which_tokens_they_are_given(monkeypatch, batch):
-    monkeypatch.setattr(import_module("moe_viz.record"), "BATCH_TOKENS", batch)
+    monkeypatch.setattr("moe_viz.recording.recording.BATCH_TOKENS", batch)
     model = random_model()
     model.chunk = 4
     rows = []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from moe_viz.errors import InputError, OutputError
-from moe_viz.notebook import (
+from moe_viz.view.pages.notebook import (
     Piece,
     code_style,
     coloured,
@@ -18,7 +18,7 @@ from moe_viz.notebook import (
     title_of,
     without_plotly,
 )
-from moe_viz.slides import _stacks, save_notebook_page, save_slides
+from moe_viz.view.pages.slides import _stacks, save_notebook_page, save_slides
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("sphinx_revealjs")

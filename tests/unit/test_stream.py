@@ -227,7 +227,7 @@ def test_a_killed_process_s_recording_goes_on_in_another(folder, tmp_path):
 
 
 def test_several_batches_resume_in_the_right_one(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["moe_viz.record"], "BATCH_TOKENS", 64)
+    monkeypatch.setattr("moe_viz.recording.recording.BATCH_TOKENS", 64)
     model, path = mv.load(folder), tmp_path / "half"
     calls = 0
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from moe_viz import prompts
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, TokenizerError
-from moe_viz.tokenizer import Tokenizer, visible
+from moe_viz.tokenization import Tokenizer, visible
 
 FILE = embedded_folder() / "tokenizer.model"
 tokenizer = Tokenizer(FILE)

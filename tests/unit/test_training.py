@@ -15,7 +15,7 @@ import moe_viz as mv
 from moe_viz.config import MixtralConfig
 from moe_viz.embedded import embedded_folder
 from moe_viz.model import Mixtral, initialise
-from moe_viz.tokenizer import Tokenizer
+from moe_viz.tokenization import Tokenizer
 from tests.conftest import small_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights" / "recipe"))

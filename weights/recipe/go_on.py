@@ -22,7 +22,7 @@ from train import bits_per_byte
 from trainer import SEED, TRAINING, Settings, Trainer
 
 import moe_viz as mv
-from moe_viz.checkpoint.safetensors import save_checkpoint
+from moe_viz.checkpoint import save_checkpoint
 
 RATE = 0.2  # of the first run's peak: at three fifths it got worse for 178 steps, and was stopped
 

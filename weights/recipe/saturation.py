@@ -14,7 +14,7 @@ import numpy as np
 
 import moe_viz as mv
 from moe_viz.model import Mixtral
-from moe_viz.tokenizer import Tokenizer
+from moe_viz.tokenization import Tokenizer
 
 STEPS = (0, 4, 16, 64, 256, 1024, 4096, 16384)  # and the last
 

@@ -21,7 +21,7 @@ from streams import Corpus
 from torch.nn import functional
 from trainer import SEED, TRAINING, Settings, Trainer
 
-from moe_viz.checkpoint.safetensors import save_checkpoint
+from moe_viz.checkpoint import save_checkpoint
 from moe_viz.config import MixtralConfig
 from moe_viz.model import Mixtral
 

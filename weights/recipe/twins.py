@@ -25,7 +25,7 @@ from train import bits_per_byte
 from trainer import SEED, Settings, Trainer
 
 from moe_viz.config import MixtralConfig
-from moe_viz.ledger import ledger
+from moe_viz.costs import ledger
 
 STEPS = 1536  # of 4096 tokens: what the mixture does in half an hour, alone on two cores
 LOOKS = 16  # at the held-out text

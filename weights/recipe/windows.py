@@ -17,7 +17,7 @@ from sources import DOMAINS
 
 import moe_viz as mv
 from moe_viz.model import Mixtral
-from moe_viz.tokenizer import Tokenizer
+from moe_viz.tokenization import Tokenizer
 
 WINDOW, STRIDE = 1024, 512  # tokens; each window but a document's first repeats its context
 GROUP = 32  # windows that are run together

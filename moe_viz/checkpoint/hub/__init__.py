@@ -1,0 +1,1 @@
+"""Repositories on the Hugging Face Hub, read in ranges of bytes and never downloaded."""

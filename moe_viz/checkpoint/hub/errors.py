@@ -1,0 +1,61 @@
+"""What goes wrong between us and the Hub, said so that one knows what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import CheckpointError
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """What huggingface_hub raises about a repository, as errors of this library."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise CheckpointError(
+            f"{name}: is gated: its owner asks who downloads it. Accept the terms on its page "
+            "while logged in, then log in here: `hf auth login`, or HF_TOKEN in the environment."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{name}: the Hub has no such repository, or shows it only to others. Expected "
+            "org/name as on its page; for a private one, log in (`hf auth login`, or HF_TOKEN). "
+            "If you meant a folder here: there is none of this name."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{name}: has no such revision. Expected a branch, a tag or a commit behind the @, "
+            "or none for main."
+        ) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise CheckpointError(
+            f"{name}: HF_HUB_OFFLINE is set, so nothing is asked of the Hub. Unset it, or "
+            "download the weights and give the folder."
+        ) from error
+    except errors.HFValidationError as error:
+        raise CheckpointError(f"{name}: is no name of a repository ({error}).") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "no status"
+        hint = "Is the token right (HF_TOKEN, or `hf auth whoami`)?" if status == 401 else ""
+        raise CheckpointError(
+            f"{name}: the Hub answered with {status} ({str(error).splitlines()[-1]:.200}). "
+            f"{hint or 'Try again later.'}"
+        ) from error
+    except (client_error(), OSError) as error:  # no connection, no such host
+        raise CheckpointError(
+            f"{name}: there is no such folder or file here, and the Hub cannot be reached "
+            f"({str(error) or type(error).__name__:.200}). Expected '8x7m', the embedded model; a "
+            "folder of weights; a .gguf file; or org/name on the Hub, and then a network (and the "
+            "right HF_ENDPOINT, if it is set)."
+        ) from error
+
+
+def client_error() -> type[Exception]:
+    """The root of what goes wrong in huggingface_hub's HTTP client, whichever one it uses."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__bases__[0]

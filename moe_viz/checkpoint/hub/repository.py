@@ -1,0 +1,239 @@
+"""Checkpoints on the Hugging Face Hub, without downloading them.
+
+In: `org/name`, with `@revision` behind it or not, and for GGUF the file's path in the repository
+behind that. Out: a `HubPath`, which answers the few questions that opening a checkpoint asks of a
+path on disk. The revision is resolved to one commit at once, and everything is read from that
+commit. How bytes travel is `hubfile`'s business; addresses, tokens and the endpoint are
+huggingface_hub's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from ...errors import CheckpointError, MissingDependencyError
+from .bytecache import ByteCache
+from .errors import explained
+from .file import HubFile
+
+#: org/name, then a revision or not, then a file in the repository or not.
+_SOURCE = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+?))?(/[^@]+\.gguf)?")
+
+#: Bytes of a header that are read at once at the most.
+_AHEAD = 2**20
+
+#: No configuration, index or vocabulary is larger.
+_LARGEST = 2**26
+
+
+def parse(source: str) -> tuple[str, str, str] | None:
+    """Repository, revision and file of a name on the Hub; None where it is no such name.
+
+    >>> parse("mistralai/Mixtral-8x7B-v0.1@refs/pr/3")
+    ('mistralai/Mixtral-8x7B-v0.1', 'refs/pr/3', '')
+    >>> parse("org/name/sub/model.Q4_K_M.gguf"), parse("./folder"), parse("a/b/c")
+    (('org/name', 'main', 'sub/model.Q4_K_M.gguf'), None, None)
+    """
+    match = _SOURCE.fullmatch(source)
+    if match is None or source.startswith("."):
+        return None
+    return match[1], match[2] or "main", (match[3] or "").lstrip("/")
+
+
+@dataclass(frozen=True)
+class HubRepo:
+    """One commit of a repository: what files it has, and those that have been opened."""
+
+    name: str
+    commit: str
+    sizes: dict[str, int]  # bytes of each file
+    cache: ByteCache | None = None
+    opened: dict[str, HubFile] = field(default_factory=dict)
+
+    def file(self, name: str) -> HubFile:
+        """The bytes of a file; the same object for the same name."""
+        if name not in self.opened:
+            with explained(self.name):
+                self.opened[name] = HubFile(self.name, self.commit, name, self.cache)
+        return self.opened[name]
+
+
+class HubPath:
+    """A file or folder of a repository, with the part of pathlib's manners that is needed here."""
+
+    def __init__(self, repo: HubRepo, inner: str = "") -> None:
+        self.repo, self.inner = repo, PurePosixPath(inner)
+
+    def __str__(self) -> str:
+        at = f"{self.repo.name}@{self.repo.commit[:12]}"
+        return at if self.inner == PurePosixPath() else f"{at}/{self.inner}"
+
+    def __hash__(self) -> int:
+        return hash((self.repo.name, self.repo.commit, self.inner))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HubPath) and str(self) == str(other)
+
+    def __lt__(self, other: HubPath) -> bool:
+        return self.inner < other.inner
+
+    def __truediv__(self, name: str) -> HubPath:
+        return HubPath(self.repo, str(self.inner / name))
+
+    @property
+    def name(self) -> str:
+        """Its last part; a repository's own name without its owner's."""
+        return self.inner.name or self.repo.name.split("/")[1]
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.inner.stem or self.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name."""
+        return self.inner.suffix
+
+    @property
+    def parent(self) -> HubPath:
+        """The folder it lies in."""
+        return HubPath(self.repo, str(self.inner.parent))
+
+    def with_name(self, name: str) -> HubPath:
+        """Its neighbour of this name."""
+        return self.parent / name
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder: here, the repository itself."""
+        return self.inner == PurePosixPath()
+
+    def is_file(self) -> bool:
+        """Whether the repository has a file of this name."""
+        return str(self.inner) in self.repo.sizes
+
+    def iterdir(self) -> Iterator[HubPath]:
+        """The files in it; files in folders within are not looked at."""
+        for name in self.repo.sizes:
+            if PurePosixPath(name).parent == self.inner:
+                yield HubPath(self.repo, name)
+
+    def glob(self, pattern: str) -> Iterator[HubPath]:
+        """The files in it whose names fit."""
+        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
+
+    def bytes(self) -> HubFile:
+        """Ranges of its bytes, read when they are asked for."""
+        if not self.is_file():
+            raise CheckpointError(f"{self}: this commit of the repository has no such file.")
+        return self.repo.file(str(self.inner))
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Its bytes as a file."""
+        return _Reading(self.bytes())  # type: ignore[return-value]
+
+    def read_bytes(self) -> bytes:
+        """All of a small file, checked against its checksum."""
+        file = self.bytes()
+        if file.size > _LARGEST:
+            raise CheckpointError(
+                f"{self}: has {file.size:,} bytes, more than any file of its kind needs. Is it "
+                "what its name says?"
+            )
+        data = bytes(file[0 : file.size].numpy())
+        if not _matches(data, file.etag):
+            raise CheckpointError(
+                f"{self}: does not have the checksum that the Hub names ({file.etag}): it was "
+                "damaged on the way. Try again; if it stays so, a proxy changes what it passes on."
+            )
+        return data
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """The same as text."""
+        return self.read_bytes().decode(encoding)
+
+
+class _Reading(io.RawIOBase):
+    """Ranges of bytes as a file that is read from front to back.
+
+    What is asked for is fetched, and of small pieces twice as much ahead each time. So a header
+    whose length stands in its first eight bytes (safetensors) takes two answers, without a byte of
+    what lies behind it, and one of a million small pieces (GGUF) some twenty.
+    """
+
+    def __init__(self, file: HubFile) -> None:
+        self._file, self._at, self._ahead = file, 0, 8
+        self._start, self._window = 0, b""  # what has been fetched, and where it begins
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._file.size)
+        count = max(0, stop - self._at)
+        if count and not self._start <= self._at <= stop <= self._start + len(self._window):
+            ahead = min(self._at + max(count, self._ahead), self._file.size)
+            self._window = self._file[self._at : ahead].numpy().tobytes()
+            self._start, self._ahead = self._at, min(2 * self._ahead, _AHEAD)
+        at = self._at - self._start
+        buffer[:count] = self._window[at : at + count]
+        self._at += count
+        return count
+
+
+def open_hub(source: str, cache_gb: float = 0.0) -> HubPath:
+    """The repository, or the file in it, that a name on the Hub stands for.
+
+    Raises `CheckpointError` where there is none, access is not granted, or the Hub cannot be
+    reached, and `MissingDependencyError` where huggingface_hub is not installed.
+    """
+    parsed = parse(source)
+    assert parsed is not None, source
+    name, revision, file = parsed
+    try:
+        from huggingface_hub import HfApi, constants
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"{source}: reading from the Hub needs the package huggingface_hub: "
+            "pip install 'moe-viz[model]'; or download the weights and give the folder."
+        ) from error
+    cache = ByteCache(cache_gb) if cache_gb else None
+    with explained(name):
+        # The endpoint as it is now: the environment's, or what a program has set since.
+        api = HfApi(endpoint=constants.ENDPOINT)
+        info = api.model_info(name, revision=revision, files_metadata=True, timeout=30)
+    if not info.sha:
+        raise CheckpointError(f"{source}: the Hub does not say which commit {revision} is.")
+    files = {s.rfilename: s.size or 0 for s in info.siblings or ()}
+    path = HubPath(HubRepo(name, info.sha, files, cache), file)
+    if file and not path.is_file():
+        packed = [n for n in files if n.endswith(".gguf")]
+        raise CheckpointError(
+            f"{source}: there is no such file in the repository. Expected one of "
+            f"{', '.join(packed[:12]) or 'its .gguf files, of which it has none'}."
+        )
+    return path
+
+
+def _matches(data: bytes, etag: str) -> bool:
+    """Whether bytes have a checksum: SHA-256 of large files, git's SHA-1 of the others."""
+    if len(etag) == 64:
+        return hashlib.sha256(data).hexdigest() == etag
+    if len(etag) == 40:
+        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == etag
+    return True  # a server of another kind, which promises nothing

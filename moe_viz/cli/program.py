@@ -1,0 +1,41 @@
+"""The command line: `moe-viz record | explore | generate | inspect | compare | ledger | doctor |
+report | slides | html`.
+
+Each command is a thin wrapper over the Python call of the same name. A `MoeVizError` is printed as
+one message, without a traceback, and ends the program with status 1.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import MissingDependencyError, MoeVizError
+from . import look, run, share
+from .app import app
+
+__all__ = ["app", "look", "main", "run", "share"]
+
+
+def main() -> None:
+    """The program `moe-viz`: errors of this library become messages, not tracebacks."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal or pipe of another encoding is no reason
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except MoeVizError as error:
+        Console(stderr=True).print(f"[bold red]moe-viz:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "sentencepiece", "tqdm"):
+            raise
+        missing = MissingDependencyError(
+            f"This command runs a model and needs the package {error.name}: "
+            "pip install 'moe-viz[model]'. Recorded traces open without it."
+        )
+        Console(stderr=True).print(f"[bold red]moe-viz:[/] {escape(str(missing))}")
+        sys.exit(1)

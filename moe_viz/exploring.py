@@ -1,0 +1,182 @@
+"""Seeing what a model does: `explore` of a trace, or of a model with a box to type into.
+
+In: a trace, and out comes its picture. Or a model, in a notebook with a kernel, and out come two
+things side by side: a box of ipywidgets, which lives as long as the kernel, and a picture, which is
+HTML of its own; the box replaces it through its display id, and it stays when the notebook is saved
+and the kernel is gone. The prompts that were run are kept, so that they can be compared.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from .errors import InputError, MissingDependencyError, MoeVizError
+from .progress import quiet
+from .trace import Trace
+from .view.explorer.explorer import Explorer, check_scale, opened
+
+if TYPE_CHECKING:  # torch is for those who run a model
+    from .model import Mixtral
+    from .routing import Routing
+
+#: Prompts that are kept for comparison.
+KEPT = 12
+
+
+class Cancelled(Exception):
+    """The person in front of the box has changed their mind."""
+
+
+class LivePrompt:
+    """A prompt box and a picture; the last line of a notebook cell is enough to show them.
+
+    `history` are the texts that were run, oldest first; `picture` shows all of them.
+    """
+
+    def __init__(self, model: Mixtral, scale: float = 1.0) -> None:
+        check_scale(scale)
+        if model.tokenizer is None:
+            raise InputError("This model has no tokenizer, so nothing typed here could be read.")
+        try:
+            import ipywidgets as widgets
+            from IPython.display import HTML, display
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"The live prompt box needs the package {error.name}: pip install "
+                "'moe-viz[lab]'. A recording is shown without it: explore(record(model, text))."
+            ) from error
+        self.model, self.scale, self.history = model, scale, list[str]()
+        self.picture: Explorer | None = None
+        self._display, self._html = display, HTML
+        self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._handle: Any = None
+        wide = widgets.Layout(width="100%")
+        self.text = widgets.Textarea(
+            placeholder="Type a text, and run it through the model", rows=3, layout=wide
+        )
+        self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
+        self.cancel_button = widgets.Button(description="Cancel", icon="stop", disabled=True)
+        self.past = widgets.Dropdown(
+            options=["earlier prompts"], layout=widgets.Layout(width="18em")
+        )
+        self.progress = widgets.IntProgress(
+            max=model.config.layers, layout={"visibility": "hidden"}
+        )
+        self.status = widgets.Label(f"{model.provenance.title}: nothing has been run yet.")
+        self.box = widgets.VBox(
+            [
+                self.text,
+                widgets.HBox([self.run_button, self.cancel_button, self.past, self.progress]),
+                self.status,
+            ]
+        )
+        self.run_button.on_click(lambda _: self.run(self.text.value))
+        self.cancel_button.on_click(lambda _: self.cancel())
+        self.past.observe(self._recall, names="value")
+
+    def _ipython_display_(self) -> None:
+        self._display(self.box)
+        self._handle = self._display(
+            self._html("<p>The picture appears here when a text has been run.</p>"),
+            display_id=True,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Live prompt of {self.model.provenance.title}, {len(self.history)} prompts run>"
+
+    def run(self, text: str) -> threading.Thread | None:
+        """Begin to run a text; its thread. While one runs, another is not begun."""
+        if self._thread is not None and self._thread.is_alive():
+            return None
+        self._cancel.clear()
+        self.run_button.disabled, self.cancel_button.disabled = True, False
+        self.progress.value, self.progress.layout.visibility = 0, "visible"
+        self.status.value = "Running …"
+        self._thread = threading.Thread(target=self._run, args=(text,), name="moe_viz live prompt")
+        self._thread.start()
+        return self._thread
+
+    def cancel(self) -> None:
+        """Stop what runs, before its next layer."""
+        self._cancel.set()
+
+    def _run(self, text: str) -> None:
+        from .recording import record
+
+        try:
+            texts = [*(t for t in self.history if t != text), text][-KEPT:]
+            with quiet(), self.model.router_hooks(self._watch):
+                trace = record(self.model, texts, labels=[str(n + 1) for n in range(len(texts))])
+            self.history = texts
+            self.picture = Explorer(trace, prompt=len(texts) - 1, scale=self.scale)
+            self._show(self.picture)
+            self.past.options = ["earlier prompts", *reversed(texts)]
+            tokens = trace.prompts[-1].stop - trace.prompts[-1].start
+            self.status.value = f"{self.model.provenance.title}: {tokens} tokens."
+        except Cancelled:
+            self.status.value = "Cancelled. The picture is of the prompts before."
+        except MoeVizError as error:
+            self.status.value = str(error)
+        finally:
+            self.run_button.disabled, self.cancel_button.disabled = False, True
+            self.progress.layout.visibility = "hidden"
+
+    def _watch(self, routing: Routing) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+        self.progress.value = routing.layer + 1
+
+    def _show(self, picture: Explorer) -> None:
+        if self._handle is not None:
+            self._handle.update(self._html(picture.to_html()))
+
+    def _recall(self, change: dict[str, Any]) -> None:
+        if change["new"] in self.history:
+            self.text.value = change["new"]
+
+
+@overload
+def explore(
+    trace: Trace | Sequence[Trace],
+    prompt: int = 0,
+    layer: int | None = None,
+    token: int | None = None,
+    mode: str = "first",
+    scale: float = 1.0,
+    beside: int | str | None = None,
+) -> Explorer: ...
+
+
+@overload
+def explore(trace: Mixtral, *, scale: float = 1.0) -> LivePrompt: ...
+
+
+def explore(
+    trace: Trace | Sequence[Trace] | Mixtral,
+    prompt: int = 0,
+    layer: int | None = None,
+    token: int | None = None,
+    mode: str = "first",
+    scale: float = 1.0,
+    beside: int | str | None = None,
+) -> Explorer | LivePrompt:
+    """An interactive picture of a trace, opened at a prompt, layer and token.
+
+    `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
+    model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
+    its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, of two traces of
+    the same tokens, their `agreement`.
+    `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
+    prompt, or another label, to compare this one with; it can be changed in the picture.
+
+    With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
+    typed there; of the other arguments it takes `scale`.
+
+    Raises `InputError` for what the trace does not have, and for two traces of different tokens.
+    """
+    if hasattr(trace, "router_hooks"):
+        return LivePrompt(trace, scale)  # type: ignore[arg-type]
+    return opened(trace, prompt, layer, token, mode, scale, beside)

@@ -1,0 +1,1 @@
+"""Changing the routing: one change as a hook, the `with` block, what it does, the control."""

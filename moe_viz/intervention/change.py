@@ -1,0 +1,299 @@
+"""One change of routing, as a router hook: ablate, force, swap experts; other k; other gates.
+
+In: a router's decision. Out: the one to execute instead. Nothing here knows a model; `intervene`
+attaches these hooks, and stamps what is recorded meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..routing import Routing
+
+Expert = tuple[int, int]  # layer, expert
+FORMS = {"ablate": "(layer, expert)", "force": "(layer, expert)", "swap": "(layer, expert, expert)"}
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One change of routing; the arguments are those of `intervene`."""
+
+    ablate: tuple[Expert, ...] = ()
+    instead: Literal["next best", "nothing"] = "next best"
+    force: tuple[Expert, ...] = ()
+    swap: tuple[tuple[int, int, int], ...] = ()
+    top_k: int | None = None
+    temperature: float | None = None
+    uniform_gates: bool = False
+    random: int | None = None
+    layers: tuple[int, ...] | None = None
+    tokens: tuple[int, ...] | None = None
+    prompts: tuple[int, ...] | None = None
+
+    @staticmethod
+    def of(**asked: Any) -> Intervention:
+        """From lists as well as tuples; raises `InputError` for what is no number or no list."""
+        known = [field.name for field in fields(Intervention)]
+        if unknown := set(asked) - set(known):
+            raise InputError(
+                f"There is no intervention {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(known)}."
+            )
+        checked = dict(asked)
+        for name, form in FORMS.items():
+            items = _listed(name, asked.get(name, ()), f"a list of {form}")
+            checked[name] = tuple(_numbers(name, item, form) for item in items)
+        for name in ("layers", "tokens", "prompts"):
+            if asked.get(name) is not None:
+                checked[name] = _numbers(name, asked[name], "a list of whole numbers")
+        kinds = {"top_k": Integral, "random": Integral, "temperature": Real}
+        for name, kind in kinds.items():
+            if asked.get(name) is not None and not _is(asked[name], kind):
+                whole = "whole " if kind is Integral else ""
+                raise InputError(f"{name} takes a {whole}number, found {asked[name]!r}.")
+        if not isinstance(uniform := asked.get("uniform_gates", False), bool):
+            raise InputError(f"uniform_gates takes True or False, found {uniform!r}.")
+        return Intervention(**checked)
+
+    def __str__(self) -> str:
+        """What stands on every figure.
+
+        >>> str(Intervention.of(ablate=[(3, 1)], top_k=1, layers=[2, 3]))
+        'ablated 3/1 (next best instead), top-1 in layers 2, 3'
+        """
+        pairs = {"ablated": self.ablate, "forced": self.force, "swapped": self.swap}
+        parts = []
+        for verb, items in pairs.items():
+            if items:
+                named = ", ".join(f"{layer}/" + "↔".join(map(str, e)) for layer, *e in items)
+                parts.append(f"{verb} {named}")
+            if items and verb == "ablated":
+                parts[-1] += f" ({self.instead} instead)"
+        if self.top_k is not None:
+            parts.append(f"top-{self.top_k}")
+        if self.random is not None:
+            parts.append(f"random experts, seed {self.random}")
+        if self.temperature is not None:
+            parts.append(f"router temperature {self.temperature:g}")
+        if self.uniform_gates:
+            parts.append("uniform gates")
+        where = [
+            f"{name} {', '.join(map(str, chosen[:8])) or 'none'}{' …' if len(chosen) > 8 else ''}"
+            for name in ("layers", "tokens", "prompts")
+            if (chosen := getattr(self, name)) is not None
+        ]
+        return ", ".join(parts or ["nothing changed"]) + (
+            f" in {', '.join(where)}" if where else ""
+        )
+
+    def __call__(self, routing: Routing) -> Routing | None:
+        """The decision to execute instead; None where it stands."""
+        if self.layers is not None and routing.layer not in self.layers:
+            return None
+        changed = routing
+        for change in (
+            self._swapped, self._ablated, self._chosen, self._randomised, self._gated, self._emptied
+        ):  # fmt: skip
+            changed = change(changed)
+        return None if changed is routing else self._only_where_asked(changed, routing)
+
+    def _swapped(self, routing: Routing) -> Routing:
+        """Other networks behind the same scores; one that is ablated already stays away."""
+        place = experts = list(range(routing.logits.shape[1]))
+        for layer, a, b in self.swap:
+            if layer == routing.layer:  # the network that tokens for each expert go to
+                place = [b if e == a else a if e == b else e for e in place]
+        if place == experts:
+            return routing
+        there = torch.tensor([*place, -1], device=routing.logits.device)  # and −1 stays −1
+        gone = routing.scores == -torch.inf
+        scores = routing.scores[:, there[:-1].argsort()].masked_fill(gone, -torch.inf)
+        moved = replace(routing, experts=there[routing.experts], altered=scores)
+        return _without(moved, gone)
+
+    def _ablated(self, routing: Routing) -> Routing:
+        """The next best in the place of what is ablated."""
+        gone = _mask(experts_at(routing.layer, self.ablate), routing)
+        if gone is None or self.instead == "nothing":
+            return routing
+        scores, chosen = routing.scores.masked_fill(gone, -torch.inf), routing.experts
+        everyone = torch.arange(gone.shape[1], device=gone.device)
+        kept = (chosen[:, :, None] == everyone).any(1) & ~gone
+        best = best_of(replace(routing, altered=scores), chosen.shape[1], kept, refill=True)
+        # A token that did not go there keeps its decision, bit for bit.
+        hit = _members(gone, chosen).any(1, keepdim=True)
+        return replace(
+            best,
+            experts=torch.where(hit, best.experts, chosen),
+            gates=torch.where(hit, best.gates, routing.gates),
+        )
+
+    def _chosen(self, routing: Routing) -> Routing:
+        """Another k, experts that must be among the chosen, another temperature."""
+        forced = _mask(experts_at(routing.layer, self.force), routing)
+        if self.temperature not in (None, 1):
+            routing = replace(routing, altered=routing.scores / self.temperature)
+            if self.top_k is None and forced is None:  # the same experts, by other gates
+                return _same_share(routing.with_experts(routing.experts), routing)
+        if self.top_k is not None:
+            return best_of(routing, self.top_k, forced)
+        if forced is None:
+            return routing
+        slots = max(routing.experts.shape[1], int(forced[0].sum()))
+        return best_of(routing, slots, forced, refill=True)
+
+    def _randomised(self, routing: Routing) -> Routing:
+        """Other experts at random, behind the same scores; never one whose score is −∞."""
+        if self.random is None:
+            return routing
+        k, E = routing.experts.shape[1], routing.logits.shape[1]
+        lots = drawn_lots(self.random, routing.layer, routing.tokens, E)
+        gone = routing.scores == -torch.inf
+        order = lots.masked_fill(gone, -1).argsort(dim=1, descending=True)  # (T, E)
+        ranked = routing.scores.sort(dim=1, descending=True).values
+        experts = order[:, :k].masked_fill(routing.experts < 0, -1)
+        altered = torch.empty_like(ranked).scatter(1, order, ranked)
+        return _without(replace(routing, experts=experts, altered=altered), gone)
+
+    def _gated(self, routing: Routing) -> Routing:
+        if not self.uniform_gates:
+            return routing
+        used = (routing.experts >= 0).float()
+        gates = used / used.sum(1, keepdim=True).clamp(min=1)
+        return _same_share(replace(routing, gates=gates), routing)
+
+    def _emptied(self, routing: Routing) -> Routing:
+        """Nothing in the place of what is ablated: the other experts keep their gates."""
+        gone = _mask(experts_at(routing.layer, self.ablate), routing)
+        if gone is None or self.instead == "next best":
+            return routing
+        altered = routing.scores.masked_fill(gone, -torch.inf)
+        return _without(replace(routing, altered=altered), gone)
+
+    def _only_where_asked(self, changed: Routing, before: Routing) -> Routing:
+        """The change for these tokens and prompts alone."""
+        if self.tokens is None and self.prompts is None:
+            return changed
+        rows = torch.ones_like(before.tokens, dtype=torch.bool)
+        for asked, there in ((self.tokens, before.tokens), (self.prompts, before.prompt)):
+            if asked is not None:
+                rows &= torch.isin(there, there.new_tensor(asked))
+        k = max(changed.experts.shape[1], before.experts.shape[1])
+        wide = [_widened(routing, k) for routing in (changed, before)]
+        experts, gates = (
+            torch.where(rows[:, None], new, old) for new, old in zip(*wide, strict=True)
+        )
+        altered = torch.where(rows[:, None], changed.scores, before.scores)
+        return replace(changed, experts=experts, gates=gates, altered=altered)
+
+
+def best_of(routing: Routing, k: int, kept: Tensor | None = None, refill: bool = False) -> Routing:
+    """The k best experts by score, strongest first, with those to be `kept` (T, E) among them.
+
+    What is ablated (score −∞) is never chosen. With `refill`, no more slots are used than before,
+    and what an empty one leaves to the layer's output stays missing.
+    """
+    scores = ranks = routing.scores
+    if kept is not None:
+        ranks = scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
+    ranked, experts = ranks.topk(k)
+    if refill:
+        room = (routing.experts >= 0).sum(1, keepdim=True)
+        late = torch.arange(k, device=scores.device) >= room
+        experts = experts.masked_fill(late & (ranked < torch.inf), -1)
+    experts = experts.masked_fill(ranked == -torch.inf, -1)
+    if kept is not None:  # strongest first, by the scores themselves
+        strength = scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
+        experts = experts.gather(1, strength.sort(dim=1, descending=True, stable=True).indices)
+    best = routing.with_experts(experts)
+    return _same_share(best, routing) if refill else best
+
+
+def _same_share(changed: Routing, before: Routing) -> Routing:
+    """Where a slot was left empty, gates that add up to what they did before."""
+    empty = (before.experts < 0).any(1, keepdim=True)
+    share = before.gates.sum(1, keepdim=True)
+    return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))
+
+
+def _without(routing: Routing, gone: Tensor) -> Routing:
+    """The same, with the slots of experts that are `gone` (T, E) left empty."""
+    hit = _members(gone, routing.experts)
+    experts, gates = routing.experts.masked_fill(hit, -1), routing.gates.masked_fill(hit, 0)
+    return replace(routing, experts=experts, gates=gates.masked_fill(experts < 0, 0))
+
+
+def _members(mask: Tensor, experts: Tensor) -> Tensor:
+    """Which of these experts (T, k) the mask (T, E) holds."""
+    return mask.gather(1, experts.clamp(min=0)) & (experts >= 0)
+
+
+def _mask(experts: Sequence[int], routing: Routing) -> Tensor | None:
+    """These experts as a mask (T, E); None where there are none."""
+    if not experts:
+        return None
+    mask = torch.zeros_like(routing.logits, dtype=torch.bool)
+    mask[:, list(experts)] = True
+    return mask
+
+
+def experts_at(layer: int, experts: Iterable[Expert]) -> list[int]:
+    """Those of one layer."""
+    return [expert for where, expert in experts if where == layer]
+
+
+def _listed(name: str, value: Any, form: str) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InputError(f"{name} takes {form}, found {value!r}.")
+    return tuple(value)
+
+
+def _numbers(name: str, value: Any, form: str) -> tuple[int, ...]:
+    items = _listed(name, value, form)
+    if not all(_is(n, Integral) for n in items):
+        raise InputError(f"{name} takes {form}, found {value!r}.")
+    return tuple(int(n) for n in items)
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def drawn_lots(seed: int, layer: int, tokens: Tensor, E: int) -> Tensor:
+    """A number in [0, 1) for each token and expert, (T, E), that depends on nothing else.
+
+    A hash (splitmix64) instead of a generator: the same however tokens are packed or chunked.
+
+    >>> whole = drawn_lots(0, 1, torch.arange(6), 8)
+    >>> torch.equal(whole[4:], drawn_lots(0, 1, torch.arange(4, 6), 8))
+    True
+    """
+    place = tokens[:, None] * E + torch.arange(E, device=tokens.device)
+    x = place + _signed(0x9E3779B97F4A7C15 * (seed * 1_000_003 + layer + 1))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _shifted(x, shift)) * _signed(factor)
+    return _shifted(x ^ _shifted(x, 31), 40).float() / 2**24
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """To the right with zeros, as of an unsigned number."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(x: int) -> int:
+    """The signed number with the same low 64 bits."""
+    x &= 2**64 - 1
+    return x - 2**64 if x >= 2**63 else x
+
+
+def _widened(routing: Routing, k: int) -> tuple[Tensor, Tensor]:
+    missing = k - routing.experts.shape[1]
+    pad = torch.nn.functional.pad
+    return pad(routing.experts, (0, missing), value=-1), pad(routing.gates, (0, missing))

@@ -1,0 +1,11 @@
+"""Curated prompts: the same short passages in five languages, the same algorithms in four codes."""
+
+from .collection import CODE as CODE
+from .collection import LABELS as LABELS
+from .collection import LANGUAGES as LANGUAGES
+from .collection import LICENSE as LICENSE
+from .collection import Prompt as Prompt
+from .collection import Prompts as Prompts
+from .collection import code as code
+from .collection import curated as curated
+from .collection import passages as passages

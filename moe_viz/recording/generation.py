@@ -1,0 +1,160 @@
+"""Writing text, token by token, with the routing of every token kept.
+
+In: a model and a prompt. Out: the text and a `Trace` of prompt and generated tokens. The last
+token is run too, so that generating gives the same trace as recording the same ids.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError, PlacementError
+from ..model import KVCache, Mixtral
+from ..placement.stream import StreamedMixtral
+from ..routing import TokenIndex
+from ..trace import Trace, TracePrompt
+from .inputs import encode_prompt
+from .recorder import Recorder
+from .recording import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: Bytes of a matrix below which a second thread slows its product with one token down.
+SMALL_MATRIX = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model wrote."""
+
+    text: str  # the new text alone
+    token_ids: list[int]  # of the new tokens, EOS included where it came
+    trace: Trace  # of prompt and new tokens
+
+
+def generate(
+    model: Mixtral,
+    text: str | Sequence[int],
+    max_new_tokens: int = 64,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    ignore_eos: bool = False,
+) -> Generation:
+    """Continue a text (or a list of token ids) until EOS, `max_new_tokens`, or the context's end.
+
+    Temperature 0 takes the likeliest token each time; above 0, tokens are sampled, from the
+    smallest set of likeliest ones that holds `top_p` of the probability, the same ones for the
+    same `seed`.
+
+    Raises `InputError` for an empty or too long text and for settings out of range.
+
+    >>> import moe_viz as mv
+    >>> out = mv.generate(mv.load("8x7m"), "The file", max_new_tokens=5, ignore_eos=True)
+    >>> int(out.trace.generated.sum())
+    5
+    """
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens must be at least 1, found {max_new_tokens}.")
+    if not (temperature == 0 or temperature >= 0.01):
+        raise InputError(
+            f"temperature must be 0 (the likeliest token) or at least 0.01, found {temperature}."
+        )
+    if not 1e-6 <= top_p <= 1:
+        raise InputError(f"top_p must lie between 0.000001 and 1, found {top_p}.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed must lie between 0 and 2**63 − 1, found {seed}.")
+    if isinstance(model, StreamedMixtral):
+        raise PlacementError(
+            f"A streamed model cannot generate: each of {max_new_tokens} tokens would read "
+            f"{model.sweep_bytes / 1e9:,.1f} GB of weights. Write the text with a quantised file "
+            "that fits into memory (placement='resident'), and record it with this model."
+        )
+    _, encoding = encode_prompt(model, text)
+    given = len(encoding.ids)
+    room = min(max_new_tokens, model.config.context - given)
+    if room < 1:
+        raise InputError(
+            f"The prompt fills the context of {model.config.context:,} tokens: there is no room "
+            "to write. Shorten it."
+        )
+    eos = None if ignore_eos or model.tokenizer is None else model.tokenizer.eos
+    recorder = Recorder(model, given + room)
+    generator = torch.Generator().manual_seed(seed)
+    ids = list(encoding.ids)
+    with torch.inference_mode(), model.router_hooks(recorder):
+        cache = KVCache(capacity=given + room)
+        logits = model(torch.tensor(ids), logits="last", cache=cache)
+        # One index for every step, sliced: its rows are where the new tokens will be recorded.
+        steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
+        steps = steps.to(model.device)
+        with _small_products(model):
+            for n in range(room):
+                ids.append(choose(logits[0], temperature, top_p, generator))
+                last = n == room - 1 or ids[-1] == eos
+                logits = model(
+                    torch.tensor(ids[-1:]),
+                    logits="none" if last else "last",
+                    cache=cache,
+                    index=steps[n : n + 1],
+                )
+                if last:
+                    break
+    return _finish(model, ids, given, recorder)
+
+
+def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """The next token from its logits (V,).
+
+    >>> choose(torch.tensor([0.0, 2.0, 1.0]), 0.0, 1.0, torch.Generator())
+    1
+    """
+    if temperature == 0:
+        return int(logits.argmax().cpu())
+    # Drawn on the CPU, so that a seed gives the same text on every device.
+    probabilities = (logits.float().cpu() / temperature).softmax(-1)
+    ranked, order = probabilities.sort(descending=True, stable=True)
+    before = ranked.cumsum(0) - ranked
+    ranked[before >= top_p] = 0
+    return int(order[torch.multinomial(ranked, 1, generator=generator)])
+
+
+@contextmanager
+def _small_products(model: Mixtral) -> Iterator[None]:
+    """Settings for the products of one token with small matrices on a CPU; restored at the end.
+
+    Such a product is over before a second thread has woken up, or oneDNN has prepared its own.
+    """
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    layer = model.layers[0]
+    largest = max(w.nbytes for w in chain(layer.parameters(), layer.buffers()))
+    if model.device.type == "cpu" and largest < SMALL_MATRIX:
+        torch.set_num_threads(1)
+        torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.mkldnn.enabled = onednn
+
+
+def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> Generation:
+    whole, encoding = encode_prompt(model, ids)
+    start = encoding.spans[given][0]  # the new text begins where the first new token does
+    generated = np.arange(len(ids)) >= given
+    trace = assemble(
+        model,
+        encoding,
+        [TracePrompt(whole, "", 0, len(ids))],
+        recorder.arrays(len(ids)),
+        generated=generated,
+    )
+    return Generation(whole[start:], ids[given:], trace)

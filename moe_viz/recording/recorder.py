@@ -1,0 +1,59 @@
+"""The recorder: a router hook that keeps every decision as it is executed.
+
+It runs last, after the hooks that change decisions, and changes nothing itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model import Mixtral
+from ..routing import Routing
+
+
+class Recorder:
+    """A router hook that keeps logits, experts and gates of up to `tokens` tokens."""
+
+    def __init__(self, model: Mixtral, tokens: int) -> None:
+        config = model.config
+        shape = (config.layers, tokens)
+        self.logits = torch.full((*shape, config.experts), torch.nan, device=model.device)
+        self.experts = torch.full(
+            (*shape, config.experts_per_token), -1, dtype=torch.int64, device=model.device
+        )
+        self.gates = torch.zeros((*shape, config.experts_per_token), device=model.device)
+
+    def __call__(self, routing: Routing) -> None:
+        """Keep a decision as it will be executed."""
+        layer, k = routing.layer, routing.experts.shape[1]
+        if k > self.experts.shape[2]:  # a hook chose more experts than the model does
+            missing = k - self.experts.shape[2]
+            self.experts = functional.pad(self.experts, (0, missing), value=-1)
+            self.gates = functional.pad(self.gates, (0, missing))
+        home = self.logits.device  # a layer may lie on another
+        rows = routing.tokens.to(home)
+        self.logits[layer].index_copy_(0, rows, routing.logits.to(home))
+        self.experts[layer, :, :k].index_copy_(0, rows, routing.experts.to(home))
+        self.gates[layer, :, :k].index_copy_(0, rows, routing.gates.to(home))
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All that was kept so far."""
+        return {"logits": self.logits, "experts": self.experts, "gates": self.gates}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what another recorder kept."""
+        device = self.logits.device
+        self.logits = tensors["logits"].to(device)
+        self.experts, self.gates = tensors["experts"].to(device), tensors["gates"].to(device)
+
+    def arrays(self, tokens: int) -> dict[str, np.ndarray]:
+        """What was kept of the first `tokens` tokens, on the host."""
+        return {
+            "router_logits": self.logits[:, :tokens].cpu().numpy(),
+            "experts": self.experts[:, :tokens].cpu().numpy().astype(np.int16),
+            "gates": self.gates[:, :tokens].cpu().numpy(),
+        }

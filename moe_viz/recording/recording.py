@@ -1,0 +1,147 @@
+"""Recording: one pass of a model over texts, with every router's logits kept.
+
+In: a model and texts. Out: a `Trace`. The recorder is a router hook like any other, and runs last,
+so that what it keeps is what was executed. It changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model import Mixtral
+from ..prompts import Prompts
+from ..routing import TokenIndex
+from ..tokenization import Encoding
+from ..trace import Trace, TracePrompt
+from .inputs import encode
+from .recorder import Recorder
+from .unfinished import Unfinished
+
+#: Tokens of prompts that are run together, and tokens whose loss is computed together.
+BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
+
+
+def record(
+    model: Mixtral,
+    texts: str | Prompts | Sequence[str] | Sequence[Sequence[int]],
+    labels: Sequence[str] | None = None,
+    loss: bool = False,
+    resume: str | Path | None = None,
+) -> Trace:
+    """Run texts through a model once, and keep what every router said about every token.
+
+    `texts` is a text, a list of texts, curated `Prompts` (which bring their labels), or lists of
+    token ids, which are run as they are. `labels` names each text, for grouping. With `loss`, the
+    cross-entropy of each token given those before it is kept too, in nats. `resume` names a file
+    that keeps what is done after each layer: should this be cut off, the same call goes on from
+    there, with the same result; at the end the file is gone.
+
+    Raises `InputError` for empty texts, ids outside the vocabulary, labels that do not match, and
+    prompts longer than the context; all of that before anything is computed.
+
+    >>> import moe_viz as mv
+    >>> trace = mv.record(mv.load("8x7m"), ["Good morning.", "Guten Morgen."], labels=["en", "de"])
+    >>> trace.router_logits.shape == (6, len(trace), 8), trace.labels
+    (True, ('en', 'de'))
+    """
+    encodings, prompts = encode(model, texts, labels)
+    T = len(encodings.ids)
+    lengths = [p.stop - p.start for p in prompts]
+    file = None if resume is None else Unfinished(resume, model, encodings.ids, [loss, *lengths])
+    recorder = Recorder(model, T)
+    losses = torch.full((T,), torch.nan)
+    token_ids = torch.tensor(encodings.ids)
+    start = file.state if file else None
+    if start is not None:
+        recorder.restore(start.tensors)
+        losses = start.tensors["losses"]
+    with torch.inference_mode(), model.router_hooks(recorder):
+        for number, (first, group) in enumerate(prompt_batches(prompts)):
+            begun = None
+            if start is not None and number <= start.batch:
+                if number < start.batch:
+                    continue
+                begun = (start.layers, start.tensors["x"])
+            rows = slice(group[0].start, group[-1].stop)
+            sizes = [p.stop - p.start for p in group]
+            index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
+            sweep = model.sweep(
+                token_ids[rows], sizes, index=index, last=loss, resume=begun, progress=True
+            )
+            x = None
+            for layers, x in sweep:
+                if file is not None:
+                    file.save(number, layers, {**recorder.tensors, "losses": losses, "x": x})
+            if loss:
+                assert x is not None
+                losses[rows] = token_losses(model, x, token_ids[rows], sizes)
+    trace = assemble(
+        model,
+        encodings,
+        prompts,
+        recorder.arrays(T),
+        generated=np.zeros(T, bool),
+        loss=losses.numpy() if loss else None,
+    )
+    if file is not None:
+        file.remove()
+    return trace
+
+
+def assemble(
+    model: Mixtral,
+    encoding: Encoding,
+    prompts: Sequence[TracePrompt],
+    arrays: dict[str, np.ndarray],
+    generated: np.ndarray,
+    loss: np.ndarray | None = None,
+) -> Trace:
+    """A trace from what was run and what was recorded, stamped with this model and this moment."""
+    return Trace(
+        **arrays,
+        token_ids=np.array(encoding.ids, np.int32),
+        tokens=encoding.pieces,
+        spans=np.array(encoding.spans, np.int32).reshape(-1, 2),
+        special=np.array(encoding.special, bool),
+        generated=generated,
+        prompts=tuple(prompts),
+        provenance=replace(
+            model.provenance,
+            device=", ".join(map(str, model.devices)),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+        layers=tuple(range(model.config.layers)),
+        loss=loss,
+    )
+
+
+def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU."""
+    targets = token_ids.to(x.device).roll(-1)  # the last row's target is dropped below
+    losses = []
+    for rows in (slice(n, n + LOSS_TOKENS) for n in range(0, len(x), LOSS_TOKENS)):
+        logits = model.head(model.norm(x[rows])).float()  # (≤ LOSS_TOKENS, V): never all at once
+        losses.append(functional.cross_entropy(logits, targets[rows], reduction="none"))
+    result = torch.cat(losses).cpu().roll(1)
+    starts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    result[starts] = torch.nan
+    return result
+
+
+def prompt_batches(prompts: Sequence[TracePrompt]) -> Iterator[tuple[int, list[TracePrompt]]]:
+    """Neighbouring prompts of at most BATCH_TOKENS tokens, with the first one's number."""
+    group: list[TracePrompt] = []
+    for number, prompt in enumerate(prompts):
+        if group and prompt.stop - group[0].start > BATCH_TOKENS:
+            yield number - len(group), group
+            group = []
+        group.append(prompt)
+    yield len(prompts) - len(group), group

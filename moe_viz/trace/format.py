@@ -1,0 +1,97 @@
+"""Format 1 of a trace file: which arrays it holds, and what stands in its header.
+
+Pieces are numbers into a list in the header, texts lie end to end as UTF-8. In and out: a trace's
+fields on one side, a header and plain arrays on the other; `tracefile` knows the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TraceError
+from .provenance import Provenance
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+FORMAT = 1
+
+
+def pack(trace: Trace) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a trace."""
+    vocabulary = list(dict.fromkeys(trace.tokens))
+    number = {piece: n for n, piece in enumerate(vocabulary)}
+    texts = [prompt.text.encode("utf-8") for prompt in trace.prompts]
+    arrays = {
+        "router_logits": trace.router_logits.astype(np.float32, copy=False),
+        "experts": trace.experts.astype(np.int16, copy=False),
+        "gates": trace.gates.astype(np.float32, copy=False),
+        "token_ids": trace.token_ids.astype(np.int32, copy=False),
+        "pieces": np.array([number[piece] for piece in trace.tokens], np.int32),
+        "spans": trace.spans.astype(np.int32, copy=False),
+        "special": trace.special.astype(np.uint8),
+        "generated": trace.generated.astype(np.uint8),
+        "prompt_stops": np.array([prompt.stop for prompt in trace.prompts], np.int64),
+        "text_stops": np.cumsum([len(text) for text in texts], dtype=np.int64),
+        "texts": np.frombuffer(b"".join(texts), np.uint8),
+    }
+    if trace.loss is not None:
+        arrays["loss"] = trace.loss.astype(np.float32, copy=False)
+    header = {
+        "format": FORMAT,
+        "pieces": vocabulary,
+        "labels": [prompt.label for prompt in trace.prompts],
+        "layers": list(trace.layers),
+        "provenance": trace.provenance.to_json(),
+    }
+    return header, arrays
+
+
+def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A trace's fields, from a header and arrays none of which is trusted yet.
+
+    `prompts` are tuples of text, label, start and stop. Raises `TraceError` for a later format,
+    and `ValueError` and its like for what does not fit together.
+    """
+    if header["format"] > FORMAT:
+        raise TraceError(
+            f"It is of trace format {header['format']}, and this moe_viz reads up to {FORMAT}. "
+            "Upgrade moe_viz."
+        )
+    texts = arrays["texts"].tobytes()
+    stops, ends = arrays["prompt_stops"].tolist(), arrays["text_stops"].tolist()
+    labels = header["labels"]
+    E = arrays["router_logits"].shape[-1]
+    if not len(stops) == len(ends) == len(labels):
+        raise ValueError(f"{len(stops)} prompts, {len(ends)} texts, {len(labels)} labels")
+    if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] != len(texts))):
+        raise ValueError("the texts do not lie end to end")
+    vocabulary = [str(piece) for piece in header["pieces"]]
+    pieces = arrays["pieces"]
+    if pieces.size and not (pieces.min() >= 0 and pieces.max() < len(vocabulary)):
+        raise ValueError("a token's piece is not in the list of pieces")
+    experts = arrays["experts"]
+    if experts.size and not (experts.min() >= -1 and experts.max() < E):
+        raise ValueError(f"an expert lies outside −1 … {E - 1}")
+    return {
+        "router_logits": arrays["router_logits"],
+        "experts": experts,
+        "gates": arrays["gates"],
+        "token_ids": arrays["token_ids"],
+        "tokens": [vocabulary[n] for n in pieces],
+        "spans": arrays["spans"],
+        "special": arrays["special"] != 0,
+        "generated": arrays["generated"] != 0,
+        "prompts": [
+            (texts[a:b].decode("utf-8"), str(label), start, stop)
+            for label, a, b, start, stop in zip(
+                labels, [0, *ends], ends, [0, *stops], stops, strict=False
+            )
+        ],
+        "provenance": Provenance.from_json(header["provenance"]),
+        "layers": tuple(int(n) for n in header["layers"]),
+        "loss": arrays.get("loss"),
+    }

@@ -1,0 +1,4 @@
+"""Charts of what analyses found, one kind for each."""
+
+from .chart import Chart as Chart
+from .figures import chart as chart

@@ -1,0 +1,73 @@
+"""What was found, drawn: one kind of chart for each analysis.
+
+In: a `Finding` (or a ledger). Out: a `Chart`. Baselines are drawn beside every number, and the
+control, where there is one, on the same axes. Sliders work without a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...analysis.finding import Finding
+from ...costs import Ledger
+from ...errors import InputError
+from .bars import load_bars, margin_bars
+from .chart import Chart
+from .ledger import ledger_chart
+from .lines import by_layer, cache_lines
+from .matrices import damage_matrix, expert_matrix
+
+_KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
+    "load": load_bars,
+    "repetition": by_layer(
+        "share", "Repetition ({what})", ".1%", split="what",
+        baselines={"uniform": "uniform", "matched": "matched", "shuffled": "shuffled"},
+    ),
+    "co-activation": expert_matrix("expert", "other", "matched", "Experts chosen together"),
+    "transitions": expert_matrix("expert", "next", "shuffled", "From expert to expert"),
+    "label divergence": by_layer(
+        "divergence", "The divergence of labels", ".3f", baselines={"null": "labels dealt anew"}
+    ),
+    "language divergence": by_layer(
+        "divergence", "The divergence of languages", ".3f",
+        baselines={"within": "other passages of one language"},
+    ),
+    "certainty": by_layer(
+        "mean", "The mean {what}", ".2f", split="what", baselines={"shuffled": "shuffled"}
+    ),
+    "vocabulary": by_layer(
+        "share", "The favourite's share", ".1%",
+        baselines={"uniform": "uniform", "shuffled": "shuffled"},
+    ),
+    "margins": margin_bars,
+    "expert cache": cache_lines,
+    "effects": damage_matrix,
+}  # fmt: skip
+
+
+def chart(found: Finding | Ledger, control: Finding | None = None) -> Chart:
+    """The chart of what an analysis found, or of a ledger.
+
+    `control` is the same analysis of another trace, usually of the untrained twin's: it is drawn
+    beside, on the same axes, where a chart is over layers.
+
+    Raises `InputError` for what has no chart (its table is shown by itself).
+
+    >>> import moe_viz as mv
+    >>> mv.chart(mv.ledger("mixtral-8x7b")).sentence[:60]
+    'mixtral-8x7b stores 46,702,792,704 parameters and uses 12,87'
+    """
+    if isinstance(found, Ledger):
+        return ledger_chart(found)
+    if not isinstance(found, Finding):
+        raise InputError(
+            f"chart draws what an analysis found, or a ledger; found {type(found).__name__}. "
+            "For a trace: moe_viz.chart(moe_viz.analysis.load(trace)), or explore(trace)."
+        )
+    for name, draw in _KINDS.items():
+        if found.name.startswith(name):
+            return draw(found, control)
+    raise InputError(
+        f"There is no chart of {found.name!r}; its table shows it. There are charts of "
+        f"{', '.join(_KINDS)}."
+    )

@@ -1,0 +1,57 @@
+"""The ledger as two icicles: what a model stores, and what one token uses of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...analysis.finding import Finding
+from ...costs import Ledger
+from .. import palette
+from .chart import Chart, graph_objects
+
+#: Colours of the parts; experts, which are nearly everything, take the first.
+PARTS = {
+    "experts": 6, "attention": 1, "embedding": 2, "output head": 4, "routers": 3, "norms": 7,
+}  # fmt: skip
+
+
+def ledger_chart(books: Ledger) -> Chart:
+    """Parameters part by part: stored on the left, used by one token on the right, to one scale."""
+    go = graph_objects()
+    name, k, E = books.config.name, books.config.experts_per_token, books.config.experts
+    figure = go.Figure()
+    for n, (head, total) in enumerate((("stored", books.total), ("used by a token", books.active))):
+        labels, parents, values, colours = [head], [""], [total], [palette.LIGHT.line]
+        for part in sorted(books.parts, key=lambda p: -p.total):
+            count = (part.total, part.active)[n]
+            labels.append(part.name)
+            parents.append(head)
+            values.append(count)
+            colours.append(palette.expert_colour(PARTS[part.name]))
+        # The widths of both are to one scale: what is used is that share of what is stored.
+        width = 0.47 if n == 0 else 0.47 * books.active / books.total
+        figure.add_icicle(
+            labels=labels, parents=parents, values=values, branchvalues="total",
+            domain={"x": [0, 0.47] if n == 0 else [0.53, 0.53 + width]},
+            marker={"colors": colours, "line": {"width": 1}}, tiling={"orientation": "v"},
+            textfont={"color": palette.LIGHT.ink},
+            insidetextfont={"color": palette.LIGHT.ink}, leaf={"opacity": 1},
+            texttemplate="%{label}<br>%{value:,}", sort=False,
+            hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        height=320,
+        margin={"t": 8, "r": 8, "b": 8, "l": 8},
+    )
+    columns = {
+        "part": np.array([*(p.name for p in books.parts), "total"], dtype=object),
+        "stored": np.array([*(p.total for p in books.parts), books.total]),
+        "used by a token": np.array([*(p.active for p in books.parts), books.active]),
+    }
+    data = Finding("ledger", name, "parameters", columns)
+    sentence = (
+        f"{name} stores {books.total:,} parameters and uses {books.active:,} of them "
+        f"({books.active / books.total:.1%}) for any one token: {k} of {E} experts in each of its "
+        f"{books.config.layers} layers, and all that is shared."
+    )
+    return Chart(figure, "Parameters stored and used", name, sentence, data)

@@ -1,0 +1,1 @@
+"""The picture of a trace: text, map and decision, self-contained in a notebook or a page."""

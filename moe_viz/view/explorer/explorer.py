@@ -1,0 +1,172 @@
+"""Seeing a trace: one self-contained picture for notebooks, slides and pages.
+
+`explore(trace)` is drawn by any notebook, `save_page(trace, path)` writes the same as one offline
+file. No torch, no network, no kernel: the HTML holds the data and one script.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...files import package_text
+from ...trace import Trace
+from .. import palette
+from .fallback import fallback
+from .pack import NOTEBOOK, fitting, pack
+
+MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
+SCALES = 0.5, 3.0  # least and most
+
+
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """The picture of a trace; the last line of a notebook cell is enough to show it."""
+
+    trace: Trace
+    prompt: int = 0
+    layer: int = 0
+    token: int | None = None
+    mode: str = "first"
+    other: Trace | None = None  # another run of the same tokens
+    scale: float = 1.0  # of all type
+    beside: int | str | None = None  # a prompt, or a label, that this one is compared with
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trace, Trace):
+            raise InputError(
+                f"explore shows a trace, found {type(self.trace).__name__}. Record one first: "
+                "moe_viz.explore(moe_viz.record(model, texts))."
+            )
+        _within("prompt", self.prompt, range(len(self.trace.prompts)))
+        _within("layer", self.layer, self.trace.layers)
+        if self.token is not None:
+            shown = self.trace.prompts[self.prompt]
+            _within("token", self.token, range(shown.stop - shown.start))
+        _within("mode", self.mode, MODES)
+        check_scale(self.scale)
+        if isinstance(self.beside, str):
+            own = self.trace.prompts[self.prompt].label
+            _within("beside", self.beside, [x for x in self.trace.labels if x != own])
+        elif self.beside is not None:
+            others = [n for n in range(len(self.trace.prompts)) if n != self.prompt]
+            _within("beside", self.beside, others)
+        if self.other is not None:
+            _check_same_tokens(self.trace, self.other)
+        elif self.mode == "agreement":
+            raise InputError(
+                "mode='agreement' shows how two runs of the same tokens agree: give both, "
+                "explore([first, second], mode='agreement')."
+            )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __repr__(self) -> str:
+        return f"<Explorer of {self.trace!r}>"
+
+    def to_html(self, page: bool = False) -> str:
+        """The picture as an HTML fragment: a fallback, the data, and the script that draws it."""
+        limit = float("inf") if page else NOTEBOOK
+        row = self.trace.layers.index(self.layer)
+        wanted = [self.prompt, *([self.beside] if isinstance(self.beside, int) else [])]
+        kept = fitting(self.trace, wanted, limit)
+        left_out = len(self.trace.prompts) - len(kept)
+        trace = self.trace.select(prompt=kept) if left_out else self.trace
+        start = trace.prompts[kept.index(self.prompt)].start
+        state = {
+            "prompt": kept.index(self.prompt),
+            "layer": row,
+            "token": None if self.token is None else start + self.token,
+            "mode": self.mode,
+            "beside": self._beside(trace, kept),
+            "page": page,
+            "scale": float(self.scale),
+        }
+        name = f"moe-viz-{uuid.uuid4().hex[:12]}"
+        other = None if left_out else self.other
+        packed = pack(trace, state, limit, other, left_out)
+        style = package_text("view/explorer/explorer.css")
+        return (
+            f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
+            f"{fallback(self.trace, self.prompt, row)}</div>\n"
+            f'<script type="application/json" id="{name}-data">{packed}</script>\n'
+            f"<script>{_script()}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
+            f"{_js(palette.for_script())});</script>\n"
+        )
+
+    def _beside(self, shown: Trace, kept: list[int]) -> str:
+        """What stands beside, as the script names it; nothing where that does not fit."""
+        if self.beside in shown.labels:
+            return f"label {shown.labels.index(str(self.beside))}"
+        return f"prompt {kept.index(self.beside)}" if self.beside in kept else ""
+
+
+def opened(
+    trace: Any,
+    prompt: int = 0,
+    layer: int | None = None,
+    token: int | None = None,
+    mode: str = "first",
+    scale: float = 1.0,
+    beside: int | str | None = None,
+) -> Explorer:
+    """The explorer of a trace, or of two of the same tokens; see `moe_viz.explore`."""
+    two = isinstance(trace, list | tuple) and len(trace) == 2
+    first: Any = trace[0] if two else trace
+    other = trace[1] if two else None
+    top = first.layers[0] if isinstance(first, Trace) else 0
+    layer = top if layer is None else layer
+    return Explorer(first, prompt, layer, token, mode, other, scale, beside)
+
+
+def check_scale(scale: Any) -> None:
+    """Raise `InputError` for what type cannot be multiplied with."""
+    if not (isinstance(scale, int | float) and SCALES[0] <= scale <= SCALES[1]):
+        raise InputError(
+            f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
+            f"found {scale!r}."
+        )
+
+
+def _within(name: str, found: Any, allowed: Any) -> None:
+    if found not in allowed:
+        few = list(allowed) if len(allowed) <= 8 else f"{allowed[0]} … {allowed[-1]}"
+        raise InputError(f"{name} must be one of {few}, found {found!r}.")
+
+
+@cache
+def _script() -> str:
+    """The explorer's JavaScript: its parts share one scope, in the order of their numbers."""
+    parts = sorted((files("moe_viz") / "view/explorer/js").iterdir(), key=lambda part: part.name)
+    code = "\n".join(part.read_text(encoding="utf-8") for part in parts if part.name[0].isdigit())
+    return (
+        "function moeVizExplorer(id, style, palette) {\n"
+        '"use strict";\n'
+        "const host = document.getElementById(id);\n"
+        "if (!host || host.shadowRoot) return;\n"
+        f"{code}\n}}"
+    )
+
+
+def _check_same_tokens(trace: Trace, other: Any) -> None:
+    if not isinstance(other, Trace):
+        raise InputError(f"Expected two traces, found a {type(other).__name__} as the second.")
+    same = np.array_equal(trace.token_ids, other.token_ids) and trace.layers == other.layers
+    if not same or trace.router_logits.shape != other.router_logits.shape:
+        raise InputError(
+            "Two traces are shown together where they are of the same tokens and layers; found "
+            f"{trace!r} and {other!r}. Record both from the same texts."
+        )
+
+
+def _js(value: Any) -> str:
+    """A value as a JavaScript literal that cannot end the script element it stands in."""
+    return json.dumps(value).replace("<", "\\u003c")

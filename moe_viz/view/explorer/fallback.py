@@ -1,0 +1,93 @@
+"""What remains of the picture where scripts do not run.
+
+An untrusted notebook, GitHub, or the HTML viewer before "Trust" strip scripts and style sheets but
+keep inline styles and pictures. In: a trace, a prompt and a layer. Out: HTML of coloured text and
+the map as a PNG.
+"""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from ...trace import Trace, TracePrompt
+from ..palette import EXPERTS, LIGHT, expert_colour, mix, rgb, token_share
+
+#: Tokens drawn without scripts; the rest of a longer prompt is left out, and said so.
+MOST = 400
+
+
+def fallback(trace: Trace, prompt: int, layer: int) -> str:
+    """One prompt's tokens coloured by first choice at row `layer` of the trace, and its map."""
+    shown = trace.prompts[prompt]
+    stop = min(shown.stop, shown.start + MOST)
+    tokens = "".join(_token(trace, layer, t) for t in range(shown.start, stop))
+    more = f" … and {shown.stop - stop:,} more tokens" if stop < shown.stop else ""
+    legend = " ".join(
+        f'<span style="background:{mix(expert_colour(e), LIGHT.ground, 0.5)};color:{LIGHT.ink};'
+        f'padding:1px 6px">{e}</span>'
+        for e in range(trace.router_logits.shape[2])
+    )
+    height = 24 if len(trace.layers) <= 8 else 7
+    return (
+        f'<div style="background:{LIGHT.ground};color:{LIGHT.ink};padding:8px;'
+        f'font-family:system-ui,sans-serif;border:1px solid {LIGHT.line}">'
+        f'<p style="margin:0 0 6px"><b>{escape(trace.provenance.title)}</b> · layer '
+        f"{trace.layers[layer]} · first choice among experts {legend}</p>"
+        f'<p style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">{tokens}{more}</p>'
+        f'<img alt="{escape(describe(trace, shown))}" style="width:100%;'
+        f'height:{height * len(trace.layers)}px;image-rendering:pixelated" '
+        f'src="data:image/png;base64,{_map(trace, shown, height)}"/>'
+        f'<p style="color:{LIGHT.muted};margin:4px 0 0">{_caption(trace)}</p>'
+        '<p style="margin:6px 0 0"><b>Scripts are off here.</b> Trust this notebook, or open the '
+        "page where scripts run, to explore every prompt, layer and decision.</p></div>"
+    )
+
+
+def describe(trace: Trace, prompt: TracePrompt) -> str:
+    """The picture in one sentence, for those who cannot see it."""
+    L = len(trace.layers)
+    return (
+        f"Map of {prompt.stop - prompt.start} tokens by {L} layers of {trace.provenance.model}; "
+        "the colour of a cell is the number of the first-choice expert within its layer."
+    )
+
+
+def _caption(trace: Trace) -> str:
+    model = trace.provenance.model
+    other = "" if model.lower().startswith("mixtral-8x7b") else ", not Mixtral 8x7B"
+    return (
+        f"Map: tokens from left to right, layer {trace.layers[0]} on top. Colour = expert number "
+        f"within its layer. The same number in another layer is another network. "
+        f"{escape(model)}{other}."
+    )
+
+
+def _token(trace: Trace, layer: int, t: int) -> str:
+    expert, gate = int(trace.experts[layer, t, 0]), float(trace.gates[layer, t, 0])
+    piece = trace.tokens[t]
+    # Spaces as a reader expects them; line ends keep their sign, and end the line.
+    text = escape(piece.replace("␣", " ")).replace("⏎", "⏎\n")
+    if trace.special[t] or expert < 0:
+        return f'<span style="color:{LIGHT.muted}">{text}</span>'
+    share = token_share(gate, trace.experts.shape[2])
+    return (
+        f'<span style="background:{mix(expert_colour(expert), LIGHT.ground, share)}">{text}</span>'
+    )
+
+
+def _map(trace: Trace, prompt: TracePrompt, height: int) -> str:
+    first = trace.experts[:, prompt.start : prompt.stop, 0].astype(int)
+    colours = np.array([rgb(c) for c in (*EXPERTS, LIGHT.ground)], np.uint8)
+    pixels = colours[np.where(first < 0, len(EXPERTS), first % len(EXPERTS))]
+    # At most 4096 across: viewers give up somewhere beyond. Each decision is drawn as large as it
+    # is shown, since JupyterLab strips `image-rendering`, and blurred hues are other experts' hues.
+    pixels = pixels[:, :4096]
+    pixels = pixels.repeat(max(1, 1600 // max(1, pixels.shape[1])), axis=1).repeat(height, axis=0)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")

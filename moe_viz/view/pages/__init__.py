@@ -1,0 +1,1 @@
+"""Whole files and what serves them: documents, reports, notebooks as pages and slides."""
