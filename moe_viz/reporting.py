@@ -7,63 +7,20 @@ for machines. Published numbers of Mixtral stand beside one's own, and are told 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-from .analysis import (
-    Documents,
-    Finding,
-    certainty,
-    coactivation,
-    committee,
-    committee_overlap,
-    expert_cache,
-    label_divergence,
-    language_divergence,
-    load,
-    margin_histogram,
-    paths,
-    repetition,
-    transitions,
-    vocabulary,
-)
-from .errors import InputError, OutputError
+from .analysis import Finding
+from .analysis.survey import Survey, survey
+from .errors import OutputError
 from .files import atomic_path
-from .progress import progress_bar
 from .trace import Trace
 from .view.charts.chart import page
 from .view.pages.report import report_body
 
-#: Every analysis of a report, under the name of its file.
-ANALYSES: dict[str, Callable[[Documents], Finding]] = {
-    "load": load,
-    "load_first": lambda docs: load(docs, "first choice"),
-    "load_second": lambda docs: load(docs, "second choice"),
-    "repetition": repetition,
-    "label_divergence": label_divergence,
-    "language_divergence": language_divergence,
-    "vocabulary": vocabulary,
-    "coactivation": coactivation,
-    "certainty": certainty,
-    "margins": margin_histogram,
-    "transitions": transitions,
-    "paths": paths,
-    "expert_cache": expert_cache,
-    "committee": committee,
-    "committee_overlap": committee_overlap,
-}
 
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """What all analyses found in some traces, and in the control's; see `report`."""
-
-    trace: Trace
-    control: Trace | None
-    findings: dict[str, Finding]
-    controls: dict[str, Finding] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)  # analyses, and why
+class Report(Survey):
+    """A survey with its page; see `report`."""
 
     def __repr__(self) -> str:
         return (
@@ -129,25 +86,9 @@ def report(
     >>> sorted(found.left_out), found.findings["load"]["uniform"][0]
     ([], np.float64(0.125))
     """
-    own = Trace.join(traces)
-    other = None if control is None else Trace.join(control)
-    findings, left_out = _all(own, "analyses")
-    controls = {} if other is None else _all(other, "control")[0]
+    found = survey(traces, control)
     if effects is not None:
-        findings["effects"] = effects
+        found.findings["effects"] = effects
     if control_effects is not None:
-        controls["effects"] = control_effects
-    return Report(own, other, findings, controls, left_out)
-
-
-def _all(trace: Trace, name: str) -> tuple[dict[str, Finding], dict[str, str]]:
-    docs = Documents(trace)
-    findings, left_out = {}, {}
-    with progress_bar(name, len(ANALYSES)) as bar:
-        for key, analyse in ANALYSES.items():
-            try:
-                findings[key] = analyse(docs)
-            except InputError as error:
-                left_out[key] = str(error)
-            bar.update()
-    return findings, left_out
+        found.controls["effects"] = control_effects
+    return Report(**vars(found))

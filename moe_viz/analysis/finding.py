@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, MissingDependencyError
+from ..errors import InputError
+from ..trace.table import arrow_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -88,15 +89,11 @@ class Finding:
 
     def table(self) -> pyarrow.Table:
         """As an Arrow table; needs pyarrow."""
-        try:
-            import pyarrow
-        except ImportError as error:
-            raise MissingDependencyError(
-                "Finding.table() needs the package pyarrow: pip install 'moe-viz[arrow]'."
-            ) from error
         about = {"name": self.name, "title": self.title, "counted": self.counted}
-        table = pyarrow.table({name: pyarrow.array(c.tolist()) for name, c in self.columns.items()})
-        return table.replace_schema_metadata({**about, "notes": "\n".join(self.notes)})
+        return arrow_table(
+            {n: c.tolist() for n, c in self.columns.items()},
+            {**about, "notes": "\n".join(self.notes)},
+        )
 
     def csv(self) -> str:
         """As CSV, with a header; what was counted stands in comment lines above."""

@@ -1,51 +1,49 @@
 """Format 1 of a trace file: which arrays it holds, and what stands in its header.
 
 Pieces are numbers into a list in the header, texts lie end to end as UTF-8. In and out: a trace's
-fields on one side, a header and plain arrays on the other; `tracefile` knows the bytes.
+fields on one side, a header and plain arrays on the other; `file` knows the bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import TraceError
 from .provenance import Provenance
 
-if TYPE_CHECKING:
-    from .trace import Trace
-
 FORMAT = 1
 
 
-def pack(trace: Trace) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a trace."""
-    vocabulary = list(dict.fromkeys(trace.tokens))
+def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a trace's fields, as `unpack` gives them back."""
+    vocabulary = list(dict.fromkeys(fields["tokens"]))
     number = {piece: n for n, piece in enumerate(vocabulary)}
-    texts = [prompt.text.encode("utf-8") for prompt in trace.prompts]
+    texts, labels, _, stops = zip(*fields["prompts"], strict=True)
+    encoded = [text.encode("utf-8") for text in texts]
     arrays = {
-        "router_logits": trace.router_logits.astype(np.float32, copy=False),
-        "experts": trace.experts.astype(np.int16, copy=False),
-        "gates": trace.gates.astype(np.float32, copy=False),
-        "token_ids": trace.token_ids.astype(np.int32, copy=False),
-        "pieces": np.array([number[piece] for piece in trace.tokens], np.int32),
-        "spans": trace.spans.astype(np.int32, copy=False),
-        "special": trace.special.astype(np.uint8),
-        "generated": trace.generated.astype(np.uint8),
-        "prompt_stops": np.array([prompt.stop for prompt in trace.prompts], np.int64),
-        "text_stops": np.cumsum([len(text) for text in texts], dtype=np.int64),
-        "texts": np.frombuffer(b"".join(texts), np.uint8),
+        "router_logits": fields["router_logits"].astype(np.float32, copy=False),
+        "experts": fields["experts"].astype(np.int16, copy=False),
+        "gates": fields["gates"].astype(np.float32, copy=False),
+        "token_ids": fields["token_ids"].astype(np.int32, copy=False),
+        "pieces": np.array([number[piece] for piece in fields["tokens"]], np.int32),
+        "spans": fields["spans"].astype(np.int32, copy=False),
+        "special": fields["special"].astype(np.uint8),
+        "generated": fields["generated"].astype(np.uint8),
+        "prompt_stops": np.array(stops, np.int64),
+        "text_stops": np.cumsum([len(text) for text in encoded], dtype=np.int64),
+        "texts": np.frombuffer(b"".join(encoded), np.uint8),
     }
-    if trace.loss is not None:
-        arrays["loss"] = trace.loss.astype(np.float32, copy=False)
+    if fields["loss"] is not None:
+        arrays["loss"] = fields["loss"].astype(np.float32, copy=False)
     header = {
         "format": FORMAT,
         "pieces": vocabulary,
-        "labels": [prompt.label for prompt in trace.prompts],
-        "layers": list(trace.layers),
-        "provenance": trace.provenance.to_json(),
+        "labels": list(labels),
+        "layers": list(fields["layers"]),
+        "provenance": fields["provenance"].to_json(),
     }
     return header, arrays
 

@@ -1,11 +1,13 @@
-"""A trace as a table, for whatever reads Arrow: one row for each layer and token.
+"""Tables for whatever reads Arrow; of a trace, one row for each layer and token.
 
-In: a trace. Out: an Arrow table; see `Trace.table` for its columns. Needs pyarrow.
+In: arrays of equal length by name, or a trace's fields. Out: an Arrow table. pyarrow is imported
+here, and only when a table is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,36 +16,45 @@ from ..errors import MissingDependencyError
 if TYPE_CHECKING:
     import pyarrow
 
-    from .trace import Trace
 
+def arrow_table(
+    columns: Mapping[str, Any], about: Mapping[str, str] | None = None
+) -> pyarrow.Table:
+    """The table, with `about` in its schema's metadata.
 
-def table_of(trace: Trace) -> pyarrow.Table:
-    """The table; raises `MissingDependencyError` where pyarrow is not installed."""
+    Raises `MissingDependencyError` where pyarrow is not installed.
+    """
     try:
         import pyarrow
     except ImportError as error:
         raise MissingDependencyError(
-            "Trace.table() needs the package pyarrow: pip install 'moe-viz[arrow]'."
+            "A table needs the package pyarrow: pip install 'moe-viz[arrow]'."
         ) from error
-    L, T, E = trace.router_logits.shape
-    lengths = [p.stop - p.start for p in trace.prompts]
+    table = pyarrow.table(dict(columns))
+    return table if about is None else table.replace_schema_metadata(dict(about))
+
+
+def table_of(fields: Mapping[str, Any], margins: np.ndarray) -> pyarrow.Table:
+    """The table of a trace, from its fields and its margins (L, T); see `Trace.table`."""
+    L, T, E = fields["router_logits"].shape
+    lengths = [stop - start for _, _, start, stop in fields["prompts"]]
     per_token = {
         "prompt": np.repeat(np.arange(len(lengths)), lengths),
-        "label": np.repeat([p.label for p in trace.prompts], lengths),
+        "label": np.repeat([label for _, label, _, _ in fields["prompts"]], lengths),
         "position": np.concatenate([np.arange(n) for n in lengths]),
-        "token_id": trace.token_ids,
-        "token": np.asarray(trace.tokens, dtype=object),
-        "special": trace.special,
-        "generated": trace.generated,
+        "token_id": fields["token_ids"],
+        "token": np.asarray(fields["tokens"], dtype=object),
+        "special": fields["special"],
+        "generated": fields["generated"],
     }
-    if trace.loss is not None:
-        per_token["loss"] = trace.loss
+    if fields["loss"] is not None:
+        per_token["loss"] = fields["loss"]
     columns = {name: np.tile(values, L) for name, values in per_token.items()}
-    columns["layer"] = np.repeat(trace.layers, T)
-    columns["margin"] = trace.margins.reshape(-1)
-    for slot in range(trace.experts.shape[2]):
-        columns[f"expert_{slot}"] = trace.experts[:, :, slot].reshape(-1)
-        columns[f"gate_{slot}"] = trace.gates[:, :, slot].reshape(-1)
+    columns["layer"] = np.repeat(fields["layers"], T)
+    columns["margin"] = margins.reshape(-1)
+    for slot in range(fields["experts"].shape[2]):
+        columns[f"expert_{slot}"] = fields["experts"][:, :, slot].reshape(-1)
+        columns[f"gate_{slot}"] = fields["gates"][:, :, slot].reshape(-1)
     for e in range(E):
-        columns[f"logit_{e}"] = trace.router_logits[:, :, e].reshape(-1)
-    return pyarrow.table(columns)
+        columns[f"logit_{e}"] = fields["router_logits"][:, :, e].reshape(-1)
+    return arrow_table(columns)

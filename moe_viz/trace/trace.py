@@ -8,7 +8,7 @@ model, tokenizer or torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ..errors import TraceError
 from .file import DAMAGED, read, write
 from .format import pack, unpack
 from .provenance import Provenance
+from .table import table_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -202,13 +203,11 @@ class Trace:
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
         expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss.
         """
-        from .table import table_of
-
-        return table_of(self)
+        return table_of(self._content(), self.margins)
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one file, whole or not at all; what stood there is replaced last."""
-        write(Path(path), *pack(self))
+        write(Path(path), *pack(self._content()))
         return Path(path)
 
     @staticmethod
@@ -219,9 +218,9 @@ class Trace:
         """
         path = Path(path)
         try:
-            fields = unpack(*read(path))
-            prompts = tuple(TracePrompt(*prompt) for prompt in fields.pop("prompts"))
-            return Trace(**fields, prompts=prompts)
+            content = unpack(*read(path))
+            prompts = tuple(TracePrompt(*prompt) for prompt in content.pop("prompts"))
+            return Trace(**content, prompts=prompts)
         except TraceError as error:
             raise error if str(path) in str(error) else TraceError(f"{path}: {error}") from error
         except DAMAGED as error:
@@ -229,6 +228,11 @@ class Trace:
                 f"{path}: is a damaged trace ({type(error).__name__}: {error}). Record it again, "
                 "or copy it again from where it came."
             ) from error
+
+    def _content(self) -> dict[str, Any]:
+        """The fields by name, prompts as tuples: what a file holds and a table shows."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return content | {"prompts": [astuple(prompt) for prompt in self.prompts]}
 
 
 _DECISIONS = ("router_logits", "experts", "gates")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import moe_viz as mv
+from moe_viz.analysis.survey import ANALYSES
 from moe_viz.cli import main
-from moe_viz.reporting import ANALYSES
 from tests.browser.conftest import listen, until
 from tests.browser.hostile import HOSTILE
 from tests.conftest import random_model, small_config

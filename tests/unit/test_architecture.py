@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import moe_viz as mv
 from tests.conftest import random_model
+from tools import rooms
 
-PACKAGE = Path(mv.__file__).parent
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "texts" not in p.parts)
+PACKAGE = rooms.PACKAGE
+MODULES = rooms.modules()
 HEAVY = {
     "torch",
     "scipy",
@@ -28,67 +28,59 @@ HEAVY = {
     "transformers",
 }
 
-#: Who may know whom, from the source of the data to the page; each knows those before it.
-FLOW = [
-    {"errors", "files", "embedded", "configfile", "progress"},
-    {"config", "tokenization", "prompts"},
-    {"costs", "routing", "trace"},
-    {"model", "analysis"},
-    {"checkpoint"},
-    {"placement", "view"},
-    {"recording"},
-    {"intervention"},
-    {"exploring", "reporting", "doctor"},
-    {"cli"},
-]
 #: What opens, counts, draws and explains a recorded trace.
 TORCH_FREE = {"trace", "analysis", "view", "costs", "config", "prompts", "reporting"}
-RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}
-
-
-def imports(path: Path, nested: bool = True) -> Iterator[str]:
-    """Names of what a file imports, ours as `moe_viz.x`; `nested`: inside functions as well.
-
-    What only type checkers see does not count.
-    """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = ["moe_viz", *path.relative_to(PACKAGE).parent.parts]
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.FunctionDef) and not nested:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            stem = ".".join([*base, *([node.module] if node.module else [])])
-            yield from ([stem] if node.module else [f"{stem}.{a.name}" for a in node.names])
-        todo.extend(ast.iter_child_nodes(node))
-
-
-def part(module: str) -> str:
-    """The part of the house a module of ours belongs to: `moe_viz.model.moe` → model."""
-    return module.split(".")[1]
+RANK = {name: rank for rank, names in enumerate(rooms.FLOW) for name in names}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_knows_only_what_comes_before_it(path):
-    home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if home == "__init__":
-        return  # hands out names lazily; see below
-    known = {part(m) for m in imports(path, nested=False) if m.startswith("moe_viz.")} - {home}
-    later = {name for name in known if RANK[name] > RANK[home]}
+    """Also inside functions, and for type checkers."""
+    home = rooms.room(rooms.name_of(path))
+    if not home:
+        return  # hands out names lazily
+    later = {
+        m for m in rooms.ours(path) if rooms.room(m) != home and RANK[rooms.room(m)] >= RANK[home]
+    }
     assert not later, f"{home} imports {later}"
+
+
+def test_no_imports_run_in_circles():
+    house = rooms.house()
+    assert rooms.circles(house) == []
+    # Nor do the parts of a room: view's explorer, charts and pages, say.
+    inner = {m: m.rpartition(".")[0] or m for m in house}
+    parts: dict[str, set[str]] = {}
+    for module, known in house.items():
+        parts.setdefault(inner[module], set()).update({inner[k] for k in known})
+    assert rooms.circles(parts) == []
+
+
+def test_a_circle_is_found():
+    assert rooms.circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
+    found = set(rooms.imports(Path(rooms.__file__).parents[1] / "moe_viz/exploring.py"))
+    assert {"moe_viz.model", "moe_viz.recording"} <= found  # for type checkers; in a function
+
+
+def test_the_top_of_the_house_is_no_hallway():
+    assert len(list(PACKAGE.glob("*.py"))) <= 14
+    assert len([p for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()]) <= 12
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=rooms.name_of)
+def test_what_opens_a_room_only_hands_names_on(path):
+    if path.parent == PACKAGE:
+        return  # the lazy table
+    docstring, *rest = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(docstring, ast.Expr)
+    assert all(isinstance(node, ast.ImportFrom) for node in rest)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_viewing_needs_no_torch_and_heavy_packages_load_late(path):
-    home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    roots = {module.split(".")[0] for module in imports(path)}
-    at_top = {module.split(".")[0] for module in imports(path, nested=False)}
+    home = rooms.room(rooms.name_of(path))
+    roots = {module.split(".")[0] for module in rooms.imports(path)}
+    at_top = {module.split(".")[0] for module in rooms.imports(path, nested=False)}
     if home in (
         "trace",
         "analysis",

@@ -22,7 +22,7 @@ from ...analysis.finding import Finding
 from ...errors import MissingDependencyError
 from ...files import package_text
 from .. import palette
-from ..pages.document import CHARTS, document, write
+from ..document import CHARTS, document, write
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...trace import Trace
 from .. import palette
-from ..pages.document import document, write
+from ..document import document, write
 from .explorer import opened
 
 

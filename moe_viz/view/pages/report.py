@@ -1,41 +1,38 @@
 """The page of a report: sections in the order of the paper, published numbers told apart.
 
-In: a `Report`. Out: the body of an offline page. What is drawn, and beside what, is decided here;
+In: a `Survey`. Out: the body of an offline page. What is drawn, and beside what, is decided here;
 how it is drawn, in `figures`.
 """
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...analysis import published
 from ...analysis.documents import Documents
+from ...analysis.survey import Survey
 from ...trace import Trace
 from ..charts.chart import plotly_script
 from ..charts.figures import chart
 from ..explorer.explorer import opened
 
-if TYPE_CHECKING:
-    from ...reporting import Report
 
-
-def report_body(report: Report) -> str:
+def report_body(survey: Survey) -> str:
     """The sections of the page, plotly's script once before them."""
-    trace, parts, links = report.trace, [], []
+    trace, parts, links = survey.trace, [], []
     for title, text, names in _SECTIONS:
-        inside = "".join(_shown(report, name) for name in names)
+        inside = "".join(_shown(survey, name) for name in names)
         if inside:
             anchor = title.lower().replace(" ", "-")
             links.append(f'<li><a href="#{anchor}">{escape(title)}</a></li>')
             parts.append(f'<h2 id="{anchor}">{escape(title)}</h2>\n<p>{text}</p>\n{inside}')
     nav = f'<nav aria-label="Sections"><ul>{"".join(links)}</ul></nav>'
-    parts = [plotly_script(), _head(report), nav, *parts]
-    if report.left_out:
+    parts = [plotly_script(), _head(survey), nav, *parts]
+    if survey.left_out:
         items = "".join(
-            f"<li>{escape(name)}: {escape(why)}</li>" for name, why in report.left_out.items()
+            f"<li>{escape(name)}: {escape(why)}</li>" for name, why in survey.left_out.items()
         )
         parts.append(f"<h2>Left out</h2>\n<ul>{items}</ul>")
     parts.append(
@@ -48,8 +45,8 @@ def report_body(report: Report) -> str:
     return "\n".join(parts)
 
 
-def _head(report: Report) -> str:
-    trace = report.trace
+def _head(survey: Survey) -> str:
+    trace = survey.trace
     docs = Documents(trace)
     rows = "".join(
         f"<tr><td>{escape(name or 'no label')}</td><td>{(docs.labels == n).sum()}</td>"
@@ -57,8 +54,8 @@ def _head(report: Report) -> str:
         for n, name in enumerate(docs.names)
     )
     control = (
-        f"The control, drawn beside: {escape(report.control.provenance.title)}."
-        if report.control
+        f"The control, drawn beside: {escape(survey.control.provenance.title)}."
+        if survey.control
         else "<strong>There is no control here</strong>: an untrained router tells labels apart as "
         "well, because their tokens differ. Record the same texts with "
         "<code>untrained_twin(model)</code> before claiming anything about training."
@@ -81,15 +78,15 @@ def _head(report: Report) -> str:
     )
 
 
-def _shown(report: Report, name: str) -> str:
+def _shown(survey: Survey, name: str) -> str:
     if name == "text":
-        return _text(report.trace)
+        return _text(survey.trace)
     if name == "table 5":
-        return _table_5(report)
-    found = report.findings.get(name)
+        return _table_5(survey)
+    found = survey.findings.get(name)
     if found is None:
         return ""
-    control = report.controls.get(name)
+    control = survey.controls.get(name)
     if name in ("paths", "committee", "committee_overlap"):
         tables = [found.to_html(40), *([control.to_html(20)] if control else [])]
         return "".join(f'<div class="wide">{table}</div>' for table in tables)
@@ -109,23 +106,23 @@ def _text(trace: Trace) -> str:
     return opened(trace.select(prompt=first)).to_html()
 
 
-def _table_5(report: Report) -> str:
+def _table_5(survey: Survey) -> str:
     """The paper's Table 5, and the same of this trace and of its control: told apart."""
-    layers = report.trace.layers
+    layers = survey.trace.layers
     named = (layers[0], layers[len(layers) // 2], layers[-1])
     head = "".join(
         f'<th scope="col">{what}, {where}</th>'
         for what in ("first choice", "first or second choice")
         for where in ("first layer", "middle layer", "last layer")
     )
-    uniform = report.findings["repetition"].where(layer=named[0])
+    uniform = survey.findings["repetition"].where(layer=named[0])
     base = [
         uniform["uniform"][list(uniform["what"]).index(w)] for w in dict.fromkeys(uniform["what"])
     ]
     rows = []
     for kind, findings in (
-        (report.trace.provenance.title, report.findings),
-        (f"control: {report.control.provenance.title}" if report.control else "", report.controls),
+        (survey.trace.provenance.title, survey.findings),
+        (f"control: {survey.control.provenance.title}" if survey.control else "", survey.controls),
     ):
         found = findings.get("repetition")
         if found is None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from ...errors import InputError, MissingDependencyError, OutputError
 from ...files import atomic_path, package_text
 from ..charts.chart import page
-from .document import CHARTS, document, write
+from ..document import CHARTS, document, write
 from .notebook import Piece, code_style, pieces, read_notebook, title_of, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.

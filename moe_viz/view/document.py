@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from ...files import atomic_path
+from ..files import atomic_path
 
 POLICY = {
     "default-src": "'none'",
