@@ -40,8 +40,10 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path, nested: bool = True) -> Iterator[str]:
-    """What a file imports, by absolute name (ours begin with moe_viz); `nested`: in functions too.
+def imports(path: Path, nested: bool = True, typing: bool = True) -> Iterator[str]:
+    """What a file imports, by absolute name (ours begin with moe_viz).
+
+    `nested`: in functions too; `typing`: what only type checkers see too.
 
     A name that is imported from one of our packages counts as that module where it is one.
     """
@@ -50,6 +52,8 @@ def imports(path: Path, nested: bool = True) -> Iterator[str]:
     while todo:
         node = todo.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not nested:
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

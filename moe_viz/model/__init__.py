@@ -1,6 +1,5 @@
 """What is computed: the layers of Mixtral, in torch, without any knowledge of files."""
 
-from .layers import KVCache
-from .mixtral import Mixtral, initialise
-
-__all__ = ["KVCache", "Mixtral", "initialise"]
+from .layers import KVCache as KVCache
+from .mixtral import Mixtral as Mixtral
+from .mixtral import initialise as initialise
