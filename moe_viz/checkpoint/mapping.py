@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -50,7 +51,6 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         self.source, self.config, self.tokenizer = source, config, tokenizer
         self._described = described
         self._store = store
-        self._looked_at: dict[str, Tensor | Packed] = {}  # by fingerprint(): routers and norms
         layout = detect(store.headers)
         if layout is None:
             raise _no_layout(source, store.headers)
@@ -83,7 +83,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
             )
 
     def __getitem__(self, name: str) -> Tensor | Packed:
-        return self._looked_at[name] if name in self._looked_at else self._read(name)
+        return self._deciding[name] if _decides(name) else self._read(name)
+
+    @cached_property
+    def _deciding(self) -> dict[str, Tensor | Packed]:
+        """Routers and norms: small, read at once, since each may be an answer from far away."""
+        names = [name for name in self if _decides(name)]
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(names, pool.map(self._read, names), strict=True))
 
     def _read(self, name: str) -> Tensor | Packed:
         place = self._places[name]
@@ -171,13 +178,15 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         """
         config = replace(self.config, name="")  # the folder's name, which says nothing
         digest = hashlib.sha256(repr((config, sorted(self))).encode())
-        names = [name for name in self if ".router." in name or "norm" in name]
-        with ThreadPoolExecutor(8) as pool:  # each may be an answer from far away
-            self._looked_at = dict(zip(names, pool.map(self._read, names), strict=True))
-            for value in self._looked_at.values():
-                exact = value.unpacked() if isinstance(value, Packed) else value.float()
-                digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
+        for value in self._deciding.values():
+            exact = value.unpacked() if isinstance(value, Packed) else value.float()
+            digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def _decides(name: str) -> bool:
+    """Whether a tensor has a say in every decision: a router, or a norm before it."""
+    return ".router." in name or "norm" in name
 
 
 def half_apart(rows: int, heads: int) -> Tensor:

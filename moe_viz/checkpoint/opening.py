@@ -1,14 +1,15 @@
-"""Where weights come from: one lazy mapping of canonical names to tensors, whatever the format.
+"""From a source to a `Checkpoint`, one way: where it is, what describes it, where its weights are.
 
-`open_checkpoint(source)` reads headers only. The model asks for canonical names (`layout.py`) and
-never knows where a tensor came from, nor how it was stored.
+In: what a person names: the embedded model, a folder, a file, a repository on the Hub. Out: a
+mapping of canonical names to tensors, of which only headers have been read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..config import MixtralConfig
 from ..embedded import EMBEDDED, embedded_folder
@@ -17,10 +18,8 @@ from .gguf.file import open_gguf, whole_split
 from .gguf.vocabulary import sentencepiece_model
 from .hub.repository import HubPath, open_hub, parse
 from .mapping import Checkpoint
-from .pickles import PickleStore
-from .safetensors import INDEX, SINGLE, indexed, open_safetensors, save_checkpoint
-
-__all__ = ["Checkpoint", "embedded_folder", "open_checkpoint", "save_checkpoint"]
+from .pickles import open_pickles
+from .safetensors import INDEX, SINGLE, open_safetensors, shards
 
 _EXPECTED = (
     f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
@@ -39,71 +38,75 @@ def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
     Raises `CheckpointError` for anything else, and for files that are missing or damaged;
     `ConfigError` where they describe another architecture.
     """
-    is_embedded = str(source) == EMBEDDED
+    described = _description(_located(source, cache_gb))
+    if described.suffix == ".gguf":
+        metadata, store = open_gguf(described)
+        config = _gguf_config(metadata, described)
+        vocabulary = sentencepiece_model(metadata, described)
+        return Checkpoint(described, config, "its metadata", store, vocabulary)
+    folder, config = described.parent, MixtralConfig.from_file(described)
+    weights = _weights_beside(described)
+    store = open_pickles(weights) if weights[0].suffix == ".pt" else open_safetensors(weights)
+    tokenizer = folder / "tokenizer.model"
+    vocabulary = tokenizer if isinstance(tokenizer, Path) else tokenizer.read_bytes()
+    return Checkpoint(folder, config, described.name, store, vocabulary)
+
+
+def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
+    """The folder or file that a source names: on this disk, else on the Hub."""
+    if str(source) == EMBEDDED:
+        return embedded_folder()
     # os.path, unlike pathlib, takes any name: too long, or of a user who does not exist.
-    path = embedded_folder() if is_embedded else Path(os.path.expanduser(source))
-    if not os.path.exists(path):
-        if parse(str(source)) is None:
-            raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
-        path = open_hub(str(source), cache_gb)
-    if path.is_dir():
-        return _open_folder(path)
-    if path.suffix != ".gguf":
-        raise CheckpointError(f"{path}: a single file, and not a .gguf. {_EXPECTED}")
-    return _open_gguf(path)
+    path = Path(os.path.expanduser(source))
+    if os.path.exists(path):
+        return path
+    name = parse(str(source))
+    if name is None:
+        raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
+    return open_hub(name, cache_gb)
 
 
-def _open_folder(folder: Path | HubPath) -> Checkpoint:
-    """A folder of Hugging Face's or Mistral's; of one that holds both, Hugging Face's."""
-    consolidated = sorted(folder.glob("consolidated*.safetensors"))
-    pickled = sorted(folder.glob("consolidated*.pt"))
-    packed = sorted(folder.glob("*.gguf"))
-    if (folder / "config.json").is_file():
-        weights = ("config.json", _hugging_face_files(folder) or consolidated)
-    elif (folder / "params.json").is_file():
-        weights = ("params.json", consolidated)
-    elif len(packed) == 1 or whole_split(packed):
-        return _open_gguf(packed[0])
-    else:
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
-        raise CheckpointError(f"{folder}: is not a checkpoint folder: found {found}. {_EXPECTED}")
-    config = MixtralConfig.from_file(folder / weights[0])
-    if not (weights[1] or pickled):
+def _description(path: Path | HubPath) -> Path | HubPath:
+    """The file that says what a checkpoint is: its config, Hugging Face's before Mistral's; or a
+    GGUF file, which holds the weights too.
+    """
+    if not path.is_dir():
+        if path.suffix != ".gguf":
+            raise CheckpointError(f"{path}: a single file, and not a .gguf. {_EXPECTED}")
+        return path
+    for name in ("config.json", "params.json"):
+        if (path / name).is_file():
+            return path / name
+    packed = sorted(path.glob("*.gguf"))
+    if len(packed) == 1 or whole_split(packed):
+        return packed[0]
+    found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+    raise CheckpointError(f"{path}: is not a checkpoint folder: found {found}. {_EXPECTED}")
+
+
+def _weights_beside(config: Path | HubPath) -> Sequence[Path | HubPath]:
+    """The weights that this file describes, the first of the forms in which there are any."""
+    folder = config.parent
+    forms: list[Sequence[Path | HubPath]] = []
+    if config.name == "config.json":
+        single, index = folder / SINGLE, folder / INDEX
+        forms.append([single] if single.is_file() else [])
+        forms.append(shards(index) if index.is_file() and not single.is_file() else [])
+    forms += (sorted(folder.glob(f"consolidated*.{end}")) for end in ("safetensors", "pt"))
+    weights = next(filter(None, forms), None)
+    if weights is None:
         raise CheckpointError(
-            f"{folder}: there are no weights beside {weights[0]}: expected {SINGLE}, or shards "
+            f"{folder}: there are no weights beside {config.name}: expected {SINGLE}, or shards "
             f"with {INDEX}, or consolidated.*.safetensors or .pt; found none. Download the "
             "weights into this folder."
         )
-    store = open_safetensors(weights[1]) if weights[1] else _open_pickles(pickled)
-    return Checkpoint(folder, config, weights[0], store, _tokenizer(folder / "tokenizer.model"))
+    return weights
 
 
-def _open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
-    here = [file for file in files if isinstance(file, Path)]
-    if len(here) < len(files):
-        raise CheckpointError(
-            f"{files[0]}: a .pt file cannot be read in parts. Download the repository, and give "
-            "its folder; or take one that has safetensors files."
-        )
-    return PickleStore(here)
-
-
-def _tokenizer(path: Path | HubPath) -> Path | bytes:
-    return path if isinstance(path, Path) else path.read_bytes()
-
-
-def _hugging_face_files(folder: Path | HubPath) -> Sequence[Path | HubPath]:
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    return indexed(folder / INDEX) if (folder / INDEX).is_file() else []
-
-
-def _open_gguf(path: Path | HubPath) -> Checkpoint:
-    metadata, store = open_gguf(path)
+def _gguf_config(metadata: Mapping[str, Any], path: Path | HubPath) -> MixtralConfig:
     said = metadata.get("general.name")
     name = "".join(filter(str.isprintable, said))[:80].strip() if isinstance(said, str) else ""
     try:
-        config = MixtralConfig.from_gguf(metadata, name or path.stem, where=str(path))
+        return MixtralConfig.from_gguf(metadata, name or path.stem, where=str(path))
     except ConfigError as error:  # what is impossible is said without the file's name
         raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
-    return Checkpoint(path, config, "its metadata", store, sentencepiece_model(metadata, path))

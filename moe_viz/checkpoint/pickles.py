@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .hub.repository import HubPath
 from .stored import PLAIN, Stored, gather
 
 _KINDS = {dtype: kind for kind, dtype in PLAIN.items()}
@@ -43,6 +44,20 @@ class PickleStore:
     def pick(self, key: str, rows: Tensor) -> Tensor:
         """Rows of these numbers of a stored matrix."""
         return self._tensors[key][rows]
+
+
+def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
+    """The tensors of `.pt` files on this disk.
+
+    Raises `CheckpointError` for files on the Hub, and where `PickleStore` does.
+    """
+    here = [file for file in files if isinstance(file, Path)]
+    if len(here) < len(files):
+        raise CheckpointError(
+            f"{files[0]}: a .pt file cannot be read in parts. Download the repository, and give "
+            "its folder; or take one that has safetensors files."
+        )
+    return PickleStore(here)
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:

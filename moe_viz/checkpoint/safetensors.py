@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors.torch import save_file
@@ -19,10 +20,10 @@ from safetensors.torch import save_file
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..model import Mixtral
+from ..tensorfile import read_header
 from .hub.repository import HubPath
 from .layout import hugging_face
-from .safetensorsheader import read_header
-from .stored import ByteStore, gather, read_from
+from .stored import PLAIN, ByteStore, Stored, gather, read_from
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -36,11 +37,29 @@ def open_safetensors(files: Sequence[Path | HubPath]) -> ByteStore:
     Raises `CheckpointError` where a file is cut short, or holds another type of number.
     """
     with ThreadPoolExecutor(8) as pool:  # each may be an answer from far away
-        headers = pool.map(lambda path: read_from(path, read_header), files)
+        headers = pool.map(lambda path: read_from(path, _stored), files)
         return ByteStore(gather(dict(zip(files, headers, strict=True))))
 
 
-def indexed(index: Path | HubPath) -> Sequence[Path | HubPath]:
+def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
+    """The tensors of an open file of `size` bytes; `path` is what messages call it."""
+    try:
+        _, entries = read_header(file, size)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: is not a whole safetensors file ({error!s:.200}). It was probably cut "
+            f"short; download it again (it has {size:,} bytes now)."
+        ) from error
+    for name, entry in entries.items():
+        if entry.kind not in PLAIN:
+            raise CheckpointError(
+                f"{path}: {name} is stored as {entry.kind:.20}; expected one of "
+                f"{', '.join(PLAIN)}. Download the weights in bf16, or convert them."
+            )
+    return {n: Stored(e.shape, e.kind, path, e.start, e.size) for n, e in entries.items()}
+
+
+def shards(index: Path | HubPath) -> Sequence[Path | HubPath]:
     """The files that an index of shards names, all of them there.
 
     Raises `CheckpointError` where the index is damaged, names anything but safetensors files beside

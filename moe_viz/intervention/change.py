@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..routing import Routing
+from .lots import drawn_lots
 
 Expert = tuple[int, int]  # layer, expert
 FORMS = {"ablate": "(layer, expert)", "force": "(layer, expert)", "swap": "(layer, expert, expert)"}
@@ -94,14 +95,23 @@ class Intervention:
         )
 
     def __call__(self, routing: Routing) -> Routing | None:
-        """The decision to execute instead; None where it stands."""
+        """The decision to execute instead; None where it stands.
+
+        The order is that of a decision's parts, each resting on those before. Which network stands
+        behind which number (swap): what follows names networks. Who is there at all (ablate): what
+        follows chooses among those. How many, and who must be among them (top_k, force, and the
+        temperature of their gates). Chance in place of the choice (random), which keeps the gates.
+        Then the gates themselves (uniform). Slots are emptied last: an empty slot is a gate that
+        is missing, and so must have been given first.
+        """
         if self.layers is not None and routing.layer not in self.layers:
             return None
-        changed = routing
-        for change in (
-            self._swapped, self._ablated, self._chosen, self._randomised, self._gated, self._emptied
-        ):  # fmt: skip
-            changed = change(changed)
+        changed = self._swapped(routing)
+        changed = self._ablated(changed)
+        changed = self._chosen(changed)
+        changed = self._randomised(changed)
+        changed = self._gated(changed)
+        changed = self._emptied(changed)
         return None if changed is routing else self._only_where_asked(changed, routing)
 
     def _swapped(self, routing: Routing) -> Routing:
@@ -126,7 +136,7 @@ class Intervention:
         scores, chosen = routing.scores.masked_fill(gone, -torch.inf), routing.experts
         everyone = torch.arange(gone.shape[1], device=gone.device)
         kept = (chosen[:, :, None] == everyone).any(1) & ~gone
-        best = best_of(replace(routing, altered=scores), chosen.shape[1], kept, refill=True)
+        best = refilled(replace(routing, altered=scores), chosen.shape[1], kept)
         # A token that did not go there keeps its decision, bit for bit.
         hit = _members(gone, chosen).any(1, keepdim=True)
         return replace(
@@ -142,12 +152,12 @@ class Intervention:
             routing = replace(routing, altered=routing.scores / self.temperature)
             if self.top_k is None and forced is None:  # the same experts, by other gates
                 return _same_share(routing.with_experts(routing.experts), routing)
-        if self.top_k is not None:
-            return best_of(routing, self.top_k, forced)
         if forced is None:
-            return routing
+            return routing if self.top_k is None else best_of(routing, self.top_k)
+        if self.top_k is not None:
+            return best_with(routing, self.top_k, forced)
         slots = max(routing.experts.shape[1], int(forced[0].sum()))
-        return best_of(routing, slots, forced, refill=True)
+        return refilled(routing, slots, forced)
 
     def _randomised(self, routing: Routing) -> Routing:
         """Other experts at random, behind the same scores; never one whose score is −∞."""
@@ -194,26 +204,40 @@ class Intervention:
         return replace(changed, experts=experts, gates=gates, altered=altered)
 
 
-def best_of(routing: Routing, k: int, kept: Tensor | None = None, refill: bool = False) -> Routing:
-    """The k best experts by score, strongest first, with those to be `kept` (T, E) among them.
+def best_of(routing: Routing, k: int) -> Routing:
+    """The k best experts by score, strongest first; none that is ablated (score −∞)."""
+    ranked, experts = routing.scores.topk(k)
+    return routing.with_experts(experts.masked_fill(ranked == -torch.inf, -1))
 
-    What is ablated (score −∞) is never chosen. With `refill`, no more slots are used than before,
-    and what an empty one leaves to the layer's output stays missing.
+
+def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
+    """The same, with those to be `kept` (T, E) among the k."""
+    ranked, experts = _kept_first(routing.scores, kept).topk(k)
+    return _strongest_first(routing, experts.masked_fill(ranked == -torch.inf, -1))
+
+
+def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
+    """The same in k slots, of which no more are used than before, but for what is kept.
+
+    What a slot that was empty leaves to the layer's output stays missing.
     """
-    scores = ranks = routing.scores
-    if kept is not None:
-        ranks = scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
-    ranked, experts = ranks.topk(k)
-    if refill:
-        room = (routing.experts >= 0).sum(1, keepdim=True)
-        late = torch.arange(k, device=scores.device) >= room
-        experts = experts.masked_fill(late & (ranked < torch.inf), -1)
-    experts = experts.masked_fill(ranked == -torch.inf, -1)
-    if kept is not None:  # strongest first, by the scores themselves
-        strength = scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
-        experts = experts.gather(1, strength.sort(dim=1, descending=True, stable=True).indices)
-    best = routing.with_experts(experts)
-    return _same_share(best, routing) if refill else best
+    ranked, experts = _kept_first(routing.scores, kept).topk(k)
+    room = (routing.experts >= 0).sum(1, keepdim=True)
+    late = torch.arange(k, device=ranked.device) >= room
+    unused = (late & (ranked < torch.inf)) | (ranked == -torch.inf)
+    return _same_share(_strongest_first(routing, experts.masked_fill(unused, -1)), routing)
+
+
+def _kept_first(scores: Tensor, kept: Tensor) -> Tensor:
+    """Scores to rank by, (T, E): what is kept, and not ablated, comes before all others."""
+    return scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
+
+
+def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
+    """A decision for these experts (T, k), in the order of their own scores; −1 goes last."""
+    strength = routing.scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
+    order = strength.sort(dim=1, descending=True, stable=True).indices
+    return routing.with_experts(experts.gather(1, order))
 
 
 def _same_share(changed: Routing, before: Routing) -> Routing:
@@ -264,33 +288,6 @@ def _numbers(name: str, value: Any, form: str) -> tuple[int, ...]:
 
 def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def drawn_lots(seed: int, layer: int, tokens: Tensor, E: int) -> Tensor:
-    """A number in [0, 1) for each token and expert, (T, E), that depends on nothing else.
-
-    A hash (splitmix64) instead of a generator: the same however tokens are packed or chunked.
-
-    >>> whole = drawn_lots(0, 1, torch.arange(6), 8)
-    >>> torch.equal(whole[4:], drawn_lots(0, 1, torch.arange(4, 6), 8))
-    True
-    """
-    place = tokens[:, None] * E + torch.arange(E, device=tokens.device)
-    x = place + _signed(0x9E3779B97F4A7C15 * (seed * 1_000_003 + layer + 1))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ _shifted(x, shift)) * _signed(factor)
-    return _shifted(x ^ _shifted(x, 31), 40).float() / 2**24
-
-
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    """To the right with zeros, as of an unsigned number."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _signed(x: int) -> int:
-    """The signed number with the same low 64 bits."""
-    x &= 2**64 - 1
-    return x - 2**64 if x >= 2**63 else x
 
 
 def _widened(routing: Routing, k: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from ...errors import CheckpointError, MissingDependencyError
 from .bytecache import ByteCache
@@ -33,18 +33,30 @@ _AHEAD = 2**20
 _LARGEST = 2**26
 
 
-def parse(source: str) -> tuple[str, str, str] | None:
-    """Repository, revision and file of a name on the Hub; None where it is no such name.
+class HubName(NamedTuple):
+    """A name on the Hub, in its parts."""
+
+    repository: str
+    revision: str
+    file: str  # "" for the whole repository
+
+    def __str__(self) -> str:
+        at = "" if self.revision == "main" else f"@{self.revision}"
+        return f"{self.repository}{at}{'/' if self.file else ''}{self.file}"
+
+
+def parse(source: str) -> HubName | None:
+    """The parts of a name on the Hub; None for what cannot be one.
 
     >>> parse("mistralai/Mixtral-8x7B-v0.1@refs/pr/3")
-    ('mistralai/Mixtral-8x7B-v0.1', 'refs/pr/3', '')
-    >>> parse("org/name/sub/model.Q4_K_M.gguf"), parse("./folder"), parse("a/b/c")
-    (('org/name', 'main', 'sub/model.Q4_K_M.gguf'), None, None)
+    HubName(repository='mistralai/Mixtral-8x7B-v0.1', revision='refs/pr/3', file='')
+    >>> str(parse("org/name/sub/model.Q4_K_M.gguf")), parse("./folder"), parse("a/b/c")
+    ('org/name/sub/model.Q4_K_M.gguf', None, None)
     """
     match = _SOURCE.fullmatch(source)
     if match is None or source.startswith("."):
         return None
-    return match[1], match[2] or "main", (match[3] or "").lstrip("/")
+    return HubName(match[1], match[2] or "main", (match[3] or "").lstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -196,15 +208,13 @@ class _Reading(io.RawIOBase):
         return count
 
 
-def open_hub(source: str, cache_gb: float = 0.0) -> HubPath:
+def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
     """The repository, or the file in it, that a name on the Hub stands for.
 
     Raises `CheckpointError` where there is none, access is not granted, or the Hub cannot be
     reached, and `MissingDependencyError` where huggingface_hub is not installed.
     """
-    parsed = parse(source)
-    assert parsed is not None, source
-    name, revision, file = parsed
+    name, revision, file = source
     try:
         from huggingface_hub import HfApi, constants
     except ModuleNotFoundError as error:
