@@ -33,7 +33,7 @@ import torch
 
 import moe_viz as mv
 from moe_viz.analysis.finding import Finding
-from moe_viz.intervention import effects
+from moe_viz.intervention import passes
 from moe_viz.intervention.block import intervened
 from moe_viz.intervention.effects import each_expert
 from moe_viz.model import Mixtral
@@ -62,18 +62,18 @@ def _loss(model: Mixtral, prompts: Prompts) -> np.ndarray:
 def losses_kept() -> Iterator[list[np.ndarray]]:
     """What `effects` computes on its way, intervention after intervention."""
     kept: list[np.ndarray] = []
-    compute = effects.token_losses
+    compute = passes.token_losses
 
     def keeping(*args) -> torch.Tensor:
         losses = compute(*args)
         kept.append(losses.numpy())
         return losses
 
-    effects.token_losses = keeping
+    passes.token_losses = keeping
     try:
         yield kept
     finally:
-        effects.token_losses = compute
+        passes.token_losses = compute
 
 
 def same_losses(model: Mixtral, prompts: Prompts) -> bool:

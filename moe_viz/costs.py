@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .config import MixtralConfig
-from .errors import ConfigError
+from .config import PRESETS, MixtralConfig
+from .errors import ConfigError, refused
 
 #: Bytes of one stored number.
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -162,7 +162,14 @@ def ledger(model: str | MixtralConfig) -> Ledger:
     >>> f"{ledger('8x7m').total:,}"
     '24,263,936'
     """
-    return Ledger(MixtralConfig.preset(model) if isinstance(model, str) else model)
+    if isinstance(model, str):
+        return Ledger(MixtralConfig.preset(model))
+    if not isinstance(model, MixtralConfig):
+        raise refused(
+            "ledger", f"a MixtralConfig, or the name of a preset ({', '.join(PRESETS)})", model,
+            "Of a loaded model: ledger(model.config).",
+        )  # fmt: skip
+    return Ledger(model)
 
 
 def _bytes_of(dtype: str) -> int:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .embedded import embedded_folder
+from .machine import available_memory, total_memory
 
 _PACKAGES = ("numpy", "safetensors", "torch", "sentencepiece", "pyarrow", "jupyterlab")
 
@@ -44,12 +45,10 @@ def _version(package: str) -> str:
 
 
 def _memory() -> str:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
+    available, total = available_memory(), total_memory()
+    if total == float("inf"):
         return "unknown on this system"
-    sizes = {line.split(":")[0]: int(line.split()[1]) / 2**20 for line in lines}
-    return f"{sizes['MemAvailable']:.1f} of {sizes['MemTotal']:.1f} GiB available"
+    return f"{available / 2**30:.1f} of {total / 2**30:.1f} GiB available"
 
 
 def _gpu() -> str:

@@ -47,3 +47,34 @@ class OutputError(MoeVizError):
 
 class MissingDependencyError(MoeVizError):
     """A package that this call needs and that is not installed here."""
+
+
+def refused(what: str, expected: str, found: object, advice: str = "") -> InputError:
+    """The error for something of a kind that a call does not take.
+
+    >>> print(refused("record", "a text", {"input_ids": [1, 2]}, "Give its ids."))
+    record takes a text; found a dict with the keys 'input_ids'. Give its ids.
+    """
+    return InputError(f"{what} takes {expected}; found {kind_of(found)}. {advice}".rstrip())
+
+
+def kind_of(value: object) -> str:
+    """What something is, as a message names it: its kind, and enough to recognise it.
+
+    >>> kind_of(None), kind_of(3.5), kind_of({1, 2}), kind_of("a" * 60)
+    ('None', 'the float 3.5', 'a set of 2', "the str 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…")
+    """
+    name = type(value).__name__
+    if value is None:
+        return "None"
+    if isinstance(value, str | bytes | int | float | complex):
+        said = repr(value)
+        return f"the {name} {said if len(said) <= 40 else said[:39] + '…'}"
+    if hasattr(value, "keys") and hasattr(value, "__getitem__"):
+        keys = [repr(key) for key in value]  # type: ignore[attr-defined]
+        return f"a {name} with the keys {', '.join(keys[:6]) or 'none'}{' …' if keys[6:] else ''}"
+    if hasattr(value, "shape"):
+        return f"a {name} of shape {tuple(value.shape)}"  # type: ignore[attr-defined]
+    if hasattr(value, "__len__"):
+        return f"a {name} of {len(value)}"  # type: ignore[arg-type]
+    return f"a {name}"

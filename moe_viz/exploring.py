@@ -179,4 +179,6 @@ def explore(
     """
     if hasattr(trace, "router_hooks"):
         return LivePrompt(trace, scale)  # type: ignore[arg-type]
-    return opened(trace, prompt, layer, token, mode, scale, beside)
+    return opened(
+        trace, prompt=prompt, layer=layer, token=token, mode=mode, scale=scale, beside=beside
+    )

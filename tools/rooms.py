@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "moe_viz"
 
 #: Who may know whom, from the source of the data to the page; each knows those before it.
 FLOW = (
-    ("errors", "embedded", "progress", "tensorfile"),
+    ("errors", "embedded", "machine", "progress", "tensorfile"),
     ("files", "configfile", "tokenization"),
     ("config", "prompts", "routing"),
     ("costs", "trace"),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..routing import Routing
+from .choosing import best_of, best_with, members, refilled, same_share, without
 from .lots import drawn_lots
 
 Expert = tuple[int, int]  # layer, expert
@@ -126,7 +127,7 @@ class Intervention:
         gone = routing.scores == -torch.inf
         scores = routing.scores[:, there[:-1].argsort()].masked_fill(gone, -torch.inf)
         moved = replace(routing, experts=there[routing.experts], altered=scores)
-        return _without(moved, gone)
+        return without(moved, gone)
 
     def _ablated(self, routing: Routing) -> Routing:
         """The next best in the place of what is ablated."""
@@ -138,7 +139,7 @@ class Intervention:
         kept = (chosen[:, :, None] == everyone).any(1) & ~gone
         best = refilled(replace(routing, altered=scores), chosen.shape[1], kept)
         # A token that did not go there keeps its decision, bit for bit.
-        hit = _members(gone, chosen).any(1, keepdim=True)
+        hit = members(gone, chosen).any(1, keepdim=True)
         return replace(
             best,
             experts=torch.where(hit, best.experts, chosen),
@@ -151,7 +152,7 @@ class Intervention:
         if self.temperature not in (None, 1):
             routing = replace(routing, altered=routing.scores / self.temperature)
             if self.top_k is None and forced is None:  # the same experts, by other gates
-                return _same_share(routing.with_experts(routing.experts), routing)
+                return same_share(routing.with_experts(routing.experts), routing)
         if forced is None:
             return routing if self.top_k is None else best_of(routing, self.top_k)
         if self.top_k is not None:
@@ -170,14 +171,14 @@ class Intervention:
         ranked = routing.scores.sort(dim=1, descending=True).values
         experts = order[:, :k].masked_fill(routing.experts < 0, -1)
         altered = torch.empty_like(ranked).scatter(1, order, ranked)
-        return _without(replace(routing, experts=experts, altered=altered), gone)
+        return without(replace(routing, experts=experts, altered=altered), gone)
 
     def _gated(self, routing: Routing) -> Routing:
         if not self.uniform_gates:
             return routing
         used = (routing.experts >= 0).float()
         gates = used / used.sum(1, keepdim=True).clamp(min=1)
-        return _same_share(replace(routing, gates=gates), routing)
+        return same_share(replace(routing, gates=gates), routing)
 
     def _emptied(self, routing: Routing) -> Routing:
         """Nothing in the place of what is ablated: the other experts keep their gates."""
@@ -185,7 +186,7 @@ class Intervention:
         if gone is None or self.instead == "next best":
             return routing
         altered = routing.scores.masked_fill(gone, -torch.inf)
-        return _without(replace(routing, altered=altered), gone)
+        return without(replace(routing, altered=altered), gone)
 
     def _only_where_asked(self, changed: Routing, before: Routing) -> Routing:
         """The change for these tokens and prompts alone."""
@@ -202,61 +203,6 @@ class Intervention:
         )
         altered = torch.where(rows[:, None], changed.scores, before.scores)
         return replace(changed, experts=experts, gates=gates, altered=altered)
-
-
-def best_of(routing: Routing, k: int) -> Routing:
-    """The k best experts by score, strongest first; none that is ablated (score −∞)."""
-    ranked, experts = routing.scores.topk(k)
-    return routing.with_experts(experts.masked_fill(ranked == -torch.inf, -1))
-
-
-def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
-    """The same, with those to be `kept` (T, E) among the k."""
-    ranked, experts = _kept_first(routing.scores, kept).topk(k)
-    return _strongest_first(routing, experts.masked_fill(ranked == -torch.inf, -1))
-
-
-def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
-    """The same in k slots, of which no more are used than before, but for what is kept.
-
-    What a slot that was empty leaves to the layer's output stays missing.
-    """
-    ranked, experts = _kept_first(routing.scores, kept).topk(k)
-    room = (routing.experts >= 0).sum(1, keepdim=True)
-    late = torch.arange(k, device=ranked.device) >= room
-    unused = (late & (ranked < torch.inf)) | (ranked == -torch.inf)
-    return _same_share(_strongest_first(routing, experts.masked_fill(unused, -1)), routing)
-
-
-def _kept_first(scores: Tensor, kept: Tensor) -> Tensor:
-    """Scores to rank by, (T, E): what is kept, and not ablated, comes before all others."""
-    return scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
-
-
-def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
-    """A decision for these experts (T, k), in the order of their own scores; −1 goes last."""
-    strength = routing.scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
-    order = strength.sort(dim=1, descending=True, stable=True).indices
-    return routing.with_experts(experts.gather(1, order))
-
-
-def _same_share(changed: Routing, before: Routing) -> Routing:
-    """Where a slot was left empty, gates that add up to what they did before."""
-    empty = (before.experts < 0).any(1, keepdim=True)
-    share = before.gates.sum(1, keepdim=True)
-    return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))
-
-
-def _without(routing: Routing, gone: Tensor) -> Routing:
-    """The same, with the slots of experts that are `gone` (T, E) left empty."""
-    hit = _members(gone, routing.experts)
-    experts, gates = routing.experts.masked_fill(hit, -1), routing.gates.masked_fill(hit, 0)
-    return replace(routing, experts=experts, gates=gates.masked_fill(experts < 0, 0))
-
-
-def _members(mask: Tensor, experts: Tensor) -> Tensor:
-    """Which of these experts (T, k) the mask (T, E) holds."""
-    return mask.gather(1, experts.clamp(min=0)) & (experts >= 0)
 
 
 def _mask(experts: Sequence[int], routing: Routing) -> Tensor | None:

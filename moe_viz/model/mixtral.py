@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import MixtralConfig
-from ..errors import InputError
+from ..errors import HookError, InputError, kind_of
 from ..progress import progress_bar
 from ..routing import RouterHook, TokenIndex
 from ..tokenization import Tokenizer
@@ -91,8 +91,15 @@ class Mixtral(nn.Module):
     def router_hooks(self, *hooks: RouterHook) -> Iterator[Mixtral]:
         """Attach hooks to every router for the length of a `with` block, and no longer.
 
-        They run after those already attached, in the order given.
+        They run after those already attached, in the order given. Raises `HookError` for what
+        cannot be called.
         """
+        for hook in hooks:
+            if not callable(hook):
+                raise HookError(
+                    "router_hooks takes functions hook(routing) -> Routing | None; found "
+                    f"{kind_of(hook)}."
+                )
         before = self.hooks
         self.hooks = (*before, *hooks)
         try:

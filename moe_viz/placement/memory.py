@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import torch
+
+from ..machine import available_memory as available_memory
 
 
 def free_memory(device: torch.device) -> float:
@@ -18,14 +19,3 @@ def free_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_memory() if device.type == "cpu" else float("inf")
-
-
-def available_memory() -> float:
-    """Bytes that may be taken on the host now; infinite where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return float("inf")

@@ -1,45 +1,36 @@
-"""What may be recorded: texts and token ids as encodings, checked before anything is computed.
+"""What may be recorded: texts and token ids, checked before anything is computed.
 
 In: what a person hands over. Out: the tokens of all prompts end to end, and where each prompt lies.
+This is the one place that says which forms are taken, for `record`, `generate` and `effects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, refused
 from ..model import Mixtral
-from ..prompts import Prompts
+from ..prompts import Prompt, Prompts
 from ..tokenization import Encoding, Tokenizer, visible
 from ..trace import TracePrompt
+
+_ONE = "a text, or token ids (whole numbers)"
+_SEVERAL = f"{_ONE}; a list of these; or curated Prompts"
 
 
 def encode(
     model: Mixtral, texts: Any, labels: Sequence[str] | None
 ) -> tuple[Encoding, list[TracePrompt]]:
-    """All texts as one encoding, end to end, and where each prompt lies in it."""
-    if isinstance(texts, Prompts):
-        labels = texts.labels if labels is None else labels
-        texts = texts.texts
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
-        raise InputError(
-            f"Expected a text, a list of texts, Prompts, or token ids; found {texts!r:.80}."
-        )
-    items: list[Any] = [texts] if isinstance(texts, str) else list(texts)
-    if items and isinstance(items[0], int | np.integer):
-        items = [items]  # one prompt, given as ids
-    if not items:
-        raise InputError("There is nothing to record: give at least one text.")
-    labels = [""] * len(items) if labels is None else [str(label) for label in labels]
-    if len(labels) != len(items):
-        raise InputError(
-            f"Expected one label for each of the {len(items)} texts, found {len(labels)}."
-        )
-    if any("\ud800" <= c <= "\udfff" for label in labels for c in label):
-        raise InputError("A label is not valid Unicode: it holds a lone surrogate.")
+    """All texts as one encoding, end to end, and where each prompt lies in it.
+
+    Raises `InputError` for what is not among the forms of input, by name; for no text at all; for
+    labels that do not match; and where `encode_prompt` does, with the prompt's number.
+    """
+    items, labels = _listed(texts, labels)
     ids, pieces, spans, special = [], [], [], []
     prompts: list[TracePrompt] = []
     for number, (item, label) in enumerate(zip(items, labels, strict=True)):
@@ -55,24 +46,38 @@ def encode(
     return Encoding(ids, pieces, spans, special), prompts
 
 
+def _listed(texts: Any, labels: Sequence[str] | None) -> tuple[list[Any], list[str]]:
+    """What was given as one prompt after the other, each with its label."""
+    if isinstance(texts, Prompt):
+        texts = Prompts([texts])
+    if isinstance(texts, Prompts):
+        labels = texts.labels if labels is None else labels
+        texts = texts.texts
+    if isinstance(texts, str):
+        texts = [texts]
+    items = _items(texts)
+    if items is None:
+        raise refused("record", _SEVERAL, texts)
+    if not items:
+        raise InputError("There is nothing to record: give at least one text.")
+    if all(_is_id(item) for item in items):
+        items = [items]  # one prompt, given as ids
+    labels = [""] * len(items) if labels is None else [str(label) for label in labels]
+    if len(labels) != len(items):
+        raise InputError(
+            f"Expected one label for each of the {len(items)} texts, found {len(labels)}."
+        )
+    if any("\ud800" <= c <= "\udfff" for label in labels for c in label):
+        raise InputError("A label is not valid Unicode: it holds a lone surrogate.")
+    return items, labels
+
+
 def encode_prompt(model: Mixtral, item: str | Iterable[int]) -> tuple[str, Encoding]:
     """The text of a prompt and its tokens, checked against the model's vocabulary and context."""
     if isinstance(item, str):
         text, encoding = item, _tokenizer(model).encode(item)
-    elif not isinstance(item, Iterable):
-        raise InputError(
-            f"Expected a text, or a list of token ids, found {type(item).__name__}: {item!r}."
-        )
     else:
-        ids = [int(i) for i in item]
-        if not ids:
-            raise InputError("The list of token ids is empty. Give at least one.")
-        if min(ids) < 0 or max(ids) >= model.config.vocab_size:
-            raise InputError(
-                f"token ids must lie in 0 … {model.config.vocab_size - 1}, found {min(ids)} … "
-                f"{max(ids)}. Were they made with another model's tokenizer?"
-            )
-        text, encoding = model.tokenizer.describe(ids) if model.tokenizer else _undescribed(ids)
+        text, encoding = _described(model, _ids(item))
     if len(encoding.ids) > model.config.context:
         raise InputError(
             f"It is {len(encoding.ids):,} tokens long; {model.config.name} has a context of "
@@ -81,17 +86,49 @@ def encode_prompt(model: Mixtral, item: str | Iterable[int]) -> tuple[str, Encod
     return text, encoding
 
 
+def _ids(item: Any) -> list[int]:
+    """Token ids as whole numbers; anything else is refused, not rounded."""
+    found = _items(item)
+    if found is None or not all(_is_id(i) for i in found):
+        raise refused("A prompt", _ONE, item)
+    if not found:
+        raise InputError("The list of token ids is empty. Give at least one.")
+    return [int(i) for i in found]
+
+
+def _items(value: Any) -> list[Any] | None:
+    """What something holds, one after the other; None of a mapping, a set, bytes, or one thing."""
+    if hasattr(value, "tolist"):  # an array of NumPy's, or a tensor
+        value = value.tolist()
+    unordered = isinstance(value, Mapping | set | frozenset | str | bytes | bytearray)
+    return list(value) if isinstance(value, Iterable) and not unordered else None
+
+
+def _is_id(value: Any) -> bool:
+    """Whether something is a whole number, also one of NumPy's or a tensor of nothing else."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _described(model: Mixtral, ids: list[int]) -> tuple[str, Encoding]:
+    """Ids as the model's tokenizer spells them; of a model without one, as numbers."""
+    if min(ids) < 0 or max(ids) >= model.config.vocab_size:
+        raise InputError(
+            f"token ids must lie in 0 … {model.config.vocab_size - 1}, found {min(ids)} … "
+            f"{max(ids)}. Were they made with another model's tokenizer?"
+        )
+    if model.tokenizer:
+        return model.tokenizer.describe(ids)
+    words = [f"{i} " for i in ids]
+    ends = np.cumsum([len(word) for word in words]).tolist()
+    spans = list(zip([0, *ends[:-1]], ends, strict=True))
+    return "".join(words), Encoding(ids, [visible(w) for w in words], spans, [False] * len(ids))
+
+
 def _tokenizer(model: Mixtral) -> Tokenizer:
     if model.tokenizer is None:
         raise InputError(
             "This model has no tokenizer, so it cannot read texts: give lists of token ids."
         )
     return model.tokenizer
-
-
-def _undescribed(ids: list[int]) -> tuple[str, Encoding]:
-    """Ids of a model without a tokenizer, drawn as numbers."""
-    words = [f"{i} " for i in ids]
-    ends = np.cumsum([len(word) for word in words]).tolist()
-    spans = list(zip([0, *ends[:-1]], ends, strict=True))
-    return "".join(words), Encoding(ids, [visible(w) for w in words], spans, [False] * len(ids))

@@ -14,7 +14,7 @@ import torch
 import moe_viz as mv
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, PlacementError
-from moe_viz.intervention import effects, twin
+from moe_viz.intervention import passes, twin
 from moe_viz.intervention.change import Intervention
 from moe_viz.intervention.effects import each_expert
 from moe_viz.intervention.twin import STEP_0
@@ -47,10 +47,9 @@ def naive(model, texts, change: Mapping | Intervention, labels=None) -> mv.Trace
 @pytest.fixture
 def tokens_lost(monkeypatch) -> list[np.ndarray]:
     """The losses of all tokens that `effects` computes, pass by pass."""
-    module, found = effects, []
-    compute = module.token_losses
+    compute, found = passes.token_losses, []
     monkeypatch.setattr(
-        module,
+        passes,
         "token_losses",
         lambda *a: found.append(compute(*a).numpy()) or torch.tensor(found[-1]),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ...analysis.finding import Finding
 from ...costs import Ledger
-from ...errors import InputError
+from ...errors import InputError, refused
 from .bars import load_bars, margin_bars
 from .chart import Chart
 from .ledger import ledger_chart
@@ -60,10 +60,10 @@ def chart(found: Finding | Ledger, control: Finding | None = None) -> Chart:
     if isinstance(found, Ledger):
         return ledger_chart(found)
     if not isinstance(found, Finding):
-        raise InputError(
-            f"chart draws what an analysis found, or a ledger; found {type(found).__name__}. "
-            "For a trace: moe_viz.chart(moe_viz.analysis.load(trace)), or explore(trace)."
-        )
+        raise refused(
+            "chart", "what an analysis found, or a ledger", found,
+            "For a trace: moe_viz.chart(moe_viz.analysis.load(trace)), or explore(trace).",
+        )  # fmt: skip
     for name, draw in _KINDS.items():
         if found.name.startswith(name):
             return draw(found, control)

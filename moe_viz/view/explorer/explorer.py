@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, refused
 from ...files import package_text
 from ...trace import Trace
 from .. import palette
@@ -32,7 +33,7 @@ class Explorer:
 
     trace: Trace
     prompt: int = 0
-    layer: int = 0
+    layer: int | None = None  # the model's number; None: the first that was recorded
     token: int | None = None
     mode: str = "first"
     other: Trace | None = None  # another run of the same tokens
@@ -41,10 +42,12 @@ class Explorer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.trace, Trace):
-            raise InputError(
-                f"explore shows a trace, found {type(self.trace).__name__}. Record one first: "
-                "moe_viz.explore(moe_viz.record(model, texts))."
-            )
+            raise refused(
+                "explore", "a trace, or two of the same tokens", self.trace,
+                "Record one first: moe_viz.explore(moe_viz.record(model, texts)).",
+            )  # fmt: skip
+        if self.layer is None:
+            object.__setattr__(self, "layer", self.trace.layers[0])
         _within("prompt", self.prompt, range(len(self.trace.prompts)))
         _within("layer", self.layer, self.trace.layers)
         if self.token is not None:
@@ -109,22 +112,11 @@ class Explorer:
         return f"prompt {kept.index(self.beside)}" if self.beside in kept else ""
 
 
-def opened(
-    trace: Any,
-    prompt: int = 0,
-    layer: int | None = None,
-    token: int | None = None,
-    mode: str = "first",
-    scale: float = 1.0,
-    beside: int | str | None = None,
-) -> Explorer:
-    """The explorer of a trace, or of two of the same tokens; see `moe_viz.explore`."""
-    two = isinstance(trace, list | tuple) and len(trace) == 2
-    first: Any = trace[0] if two else trace
-    other = trace[1] if two else None
-    top = first.layers[0] if isinstance(first, Trace) else 0
-    layer = top if layer is None else layer
-    return Explorer(first, prompt, layer, token, mode, other, scale, beside)
+def opened(traces: Trace | Sequence[Trace], **opening: Any) -> Explorer:
+    """The explorer of a trace, or of two of the same tokens, opened as its fields say."""
+    if isinstance(traces, list | tuple) and len(traces) == 2:
+        return Explorer(traces[0], other=traces[1], **opening)
+    return Explorer(traces, **opening)  # type: ignore[arg-type]  # and says what it takes
 
 
 def check_scale(scale: Any) -> None:

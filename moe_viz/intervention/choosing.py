@@ -1,0 +1,69 @@
+"""Choosing experts by scores: the best, the best beside some that are given, with slots left empty.
+
+In: a decision and its scores. Out: a decision for other experts, strongest first. An expert whose
+score is −∞ is never chosen; expert −1 is a slot that is left empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..routing import Routing
+
+
+def best_of(routing: Routing, k: int) -> Routing:
+    """The k best experts by score, strongest first; none that is ablated (score −∞)."""
+    ranked, experts = routing.scores.topk(k)
+    return routing.with_experts(experts.masked_fill(ranked == -torch.inf, -1))
+
+
+def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
+    """The same, with those to be `kept` (T, E) among the k."""
+    ranked, experts = _kept_first(routing.scores, kept).topk(k)
+    return _strongest_first(routing, experts.masked_fill(ranked == -torch.inf, -1))
+
+
+def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
+    """The same in k slots, of which no more are used than before, but for what is kept.
+
+    What a slot that was empty leaves to the layer's output stays missing.
+    """
+    ranked, experts = _kept_first(routing.scores, kept).topk(k)
+    room = (routing.experts >= 0).sum(1, keepdim=True)
+    late = torch.arange(k, device=ranked.device) >= room
+    unused = (late & (ranked < torch.inf)) | (ranked == -torch.inf)
+    return same_share(_strongest_first(routing, experts.masked_fill(unused, -1)), routing)
+
+
+def _kept_first(scores: Tensor, kept: Tensor) -> Tensor:
+    """Scores to rank by, (T, E): what is kept, and not ablated, comes before all others."""
+    return scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
+
+
+def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
+    """A decision for these experts (T, k), in the order of their own scores; −1 goes last."""
+    strength = routing.scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
+    order = strength.sort(dim=1, descending=True, stable=True).indices
+    return routing.with_experts(experts.gather(1, order))
+
+
+def same_share(changed: Routing, before: Routing) -> Routing:
+    """Where a slot was left empty, gates that add up to what they did before."""
+    empty = (before.experts < 0).any(1, keepdim=True)
+    share = before.gates.sum(1, keepdim=True)
+    return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))
+
+
+def without(routing: Routing, gone: Tensor) -> Routing:
+    """The same, with the slots of experts that are `gone` (T, E) left empty."""
+    hit = members(gone, routing.experts)
+    experts, gates = routing.experts.masked_fill(hit, -1), routing.gates.masked_fill(hit, 0)
+    return replace(routing, experts=experts, gates=gates.masked_fill(experts < 0, 0))
+
+
+def members(mask: Tensor, experts: Tensor) -> Tensor:
+    """Which of these experts (T, k) the mask (T, E) holds."""
+    return mask.gather(1, experts.clamp(min=0)) & (experts >= 0)
