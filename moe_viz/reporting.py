@@ -1,7 +1,7 @@
-"""One page through the paper's section 5 and what later papers asked, of one's own recordings.
+"""One page on your own recordings: section 5 of the Mixtral paper, and what later papers asked.
 
 In: traces, and those of a control. Out: a `Report`: an offline page, and the same numbers as files
-for machines. Published numbers of Mixtral stand beside one's own, and are told apart from them.
+for machines. Published numbers of Mixtral stand beside your own, and are marked as such.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The header of a safetensors file: where each tensor lies.
 
-In: an open file, of which only the header is read. Out: its metadata, and an entry for each tensor.
+In: an open file; only its header is read. Out: its metadata, and an entry for each tensor.
 Files come from the internet, so everything in the header is held against the size of the file.
 Weights and traces are both read through here, without a copy, which `safetensors` does not offer
 for NumPy. The format: https://github.com/huggingface/safetensors#format.

@@ -20,7 +20,7 @@ def inspect(source: str | Path) -> list[tuple[str, str]]:
     Raises `CheckpointError`, `ConfigError` or `TokenizerError` where `load` would.
 
     >>> dict(inspect("8x7m"))["layers"]
-    '6, each with 8 experts, of which a token goes to 2'
+    '6, each with 8 experts; a token goes to 2 of them'
     """
     checkpoint = open_checkpoint(source)
     c, books = checkpoint.config, ledger(checkpoint.config)
@@ -33,9 +33,9 @@ def inspect(source: str | Path) -> list[tuple[str, str]]:
         ("layout", checkpoint.layout),
         ("files", f"{len(files)}, {readable(stored)} of tensors"),
         ("stored as", _kinds(checkpoint, stored)),
-        ("parameters", f"{books.total:,}, of which a token uses {books.active:,}"),
-        ("layers", f"{c.layers}, each with {c.experts} experts, of which a token goes to "
-                   f"{c.experts_per_token}"),
+        ("parameters", f"{books.total:,}; a token uses {books.active:,} of them"),
+        ("layers", f"{c.layers}, each with {c.experts} experts; a token goes to "
+                   f"{c.experts_per_token} of them"),
         ("widths", f"hidden {c.hidden_size}, expert {c.expert_size}, {c.heads} query heads and "
                    f"{c.kv_heads} key heads of {c.head_dim}"),
         ("vocabulary", f"{c.vocab_size:,} tokens"),

@@ -60,11 +60,11 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
             self._check(name, shape, place)
             self._places[name] = place
         known = {place.key for place in self._places.values()}
-        strangers = [k for k in store.headers if k not in known and not k.endswith(_HARMLESS)]
-        if strangers:
+        unknown = [k for k in store.headers if k not in known and not k.endswith(_HARMLESS)]
+        if unknown:
             raise CheckpointError(
-                f"{source}: holds {len(strangers)} tensors that a Mixtral of this shape does not "
-                f"have, the first is {strangers[0]!r}. Do {described} and the weights belong "
+                f"{source}: holds {len(unknown)} tensors that a Mixtral of this shape does not "
+                f"have, the first is {unknown[0]!r}. Do {described} and the weights belong "
                 "together? Without those tensors this would be another model."
             )
 
@@ -112,7 +112,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         return self._store.pick(self._places[name].key, rows)
 
     def header(self, name: str) -> tuple[Shape, str]:
-        """Shape and stored type of a tensor, of which nothing is read."""
+        """Shape and stored type of a tensor, without reading it."""
         place = self._places[name]
         kind, shape = self._store.headers[place.key].kind, place.shape
         if place.rows is not None:

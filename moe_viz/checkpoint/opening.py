@@ -1,7 +1,7 @@
 """From a source to a `Checkpoint`, one way: where it is, what describes it, where its weights are.
 
 In: what a person names: the embedded model, a folder, a file, a repository on the Hub. Out: a
-mapping of canonical names to tensors, of which only headers have been read.
+mapping of canonical names to tensors; only headers have been read.
 """
 
 from __future__ import annotations

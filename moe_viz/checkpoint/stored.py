@@ -59,7 +59,7 @@ class Store(Protocol):
 
 
 class Bytes(Protocol):
-    """The bytes of a file, of which ranges can be had: uint8, (stop − start,)."""
+    """The bytes of a file, in ranges: uint8, (stop − start,)."""
 
     def ranges(self, wanted: Sequence[slice]) -> list[Tensor]:
         """Several ranges at once."""
@@ -108,7 +108,7 @@ class ByteStore:
 
 
 class MappedFile:
-    """The bytes of a file on this disk, mapped: a range is no copy."""
+    """The bytes of a file on this disk, mapped: a range is a view, not a copy."""
 
     def __init__(self, path: Path) -> None:
         self._whole = map_file(path)
@@ -142,7 +142,7 @@ Header = TypeVar("Header")
 def read_from(
     path: Path | HubPath, read_header: Callable[[BinaryIO, int, Path | HubPath], Header]
 ) -> Header:
-    """What a format's reader finds in the header of this file, of which no more is read."""
+    """What a format's reader finds in the header of this file; no more is read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -151,7 +151,7 @@ def read_from(
     except OSError as error:
         raise CheckpointError(
             f"{path}: is not a whole file of weights that can be read ({error.strerror}). Download "
-            "it again, or see to it that you may read it."
+            "it again, or check that you have permission to read it."
         ) from error
 
 

@@ -49,7 +49,7 @@ def intervene(
     logits in a trace stay what the router said; experts and gates are what was executed.
 
     Blocks compose, the inner one on the outer's result. What is ablated outside is never used
-    inside. An inner `top_k` chooses anew, by score: it keeps a swap, a temperature and random
+    inside. An inner `top_k` chooses again, by score: it keeps a swap, a temperature and random
     experts, and undoes forced ones, uniform gates and empty slots.
 
     Raises `InputError` for what the model does not have.

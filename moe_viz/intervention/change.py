@@ -41,7 +41,7 @@ class Intervention:
 
     @staticmethod
     def of(**asked: Any) -> Intervention:
-        """From lists as well as tuples; raises `InputError` for what is no number or no list."""
+        """From lists as well as tuples; raises `InputError` for anything but numbers in them."""
         known = [field.name for field in fields(Intervention)]
         if unknown := set(asked) - set(known):
             raise InputError(
@@ -130,7 +130,7 @@ class Intervention:
         return without(moved, gone)
 
     def _ablated(self, routing: Routing) -> Routing:
-        """The next best in the place of what is ablated."""
+        """The next best in place of an ablated expert."""
         gone = _mask(experts_at(routing.layer, self.ablate), routing)
         if gone is None or self.instead == "nothing":
             return routing
@@ -181,7 +181,7 @@ class Intervention:
         return same_share(replace(routing, gates=gates), routing)
 
     def _emptied(self, routing: Routing) -> Routing:
-        """Nothing in the place of what is ablated: the other experts keep their gates."""
+        """Nothing in place of an ablated expert: the others keep their gates."""
         gone = _mask(experts_at(routing.layer, self.ablate), routing)
         if gone is None or self.instead == "next best":
             return routing

@@ -27,9 +27,9 @@ def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
 
 
 def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
-    """The same in k slots, of which no more are used than before, but for what is kept.
+    """The same in k slots, using no more of them than before, kept experts apart.
 
-    What a slot that was empty leaves to the layer's output stays missing.
+    What an empty slot would have added to the layer's output stays missing.
     """
     ranked, experts = _kept_first(routing.scores, kept).topk(k)
     room = (routing.experts >= 0).sum(1, keepdim=True)
@@ -39,7 +39,7 @@ def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
 
 
 def _kept_first(scores: Tensor, kept: Tensor) -> Tensor:
-    """Scores to rank by, (T, E): what is kept, and not ablated, comes before all others."""
+    """Scores to rank by, (T, E): experts that are kept, and not ablated, come before all others."""
     return scores.masked_fill(kept & (scores > -torch.inf), torch.inf)
 
 

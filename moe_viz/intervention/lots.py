@@ -1,4 +1,4 @@
-"""Random numbers for tokens and experts that hang on nothing but their place.
+"""Random numbers for tokens and experts that depend only on seed, layer, row and expert.
 
 In: a seed, a layer, and the tokens' rows. Out: the same numbers however tokens are packed or
 chunked, on every device.

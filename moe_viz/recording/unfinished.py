@@ -1,4 +1,4 @@
-"""A recording that is still on its way, kept in a file, so that it can go on where it was cut off.
+"""An unfinished recording, kept in a file so that it can go on where it was cut off.
 
 In: after each layer, hidden states and what was recorded so far. Out: the same, in another process.
 The file names the recording it belongs to (model, dtype, tokens), and is gone when it is done.
@@ -54,7 +54,7 @@ class Unfinished:
                 header = file.metadata() or {}
                 if header.get("form") != _FORM:
                     raise InputError(
-                        f"{self.path}: is no unfinished recording. Choose another path for "
+                        f"{self.path}: is not an unfinished recording. Choose another path for "
                         "resume=; this file stays as it is."
                     )
                 if header["identity"] != self._identity:
@@ -67,7 +67,7 @@ class Unfinished:
         except (SafetensorError, OSError) as error:
             raise InputError(
                 f"{self.path}: cannot be read as an unfinished recording ({error}). Choose another "
-                "path for resume=, or delete the file to begin anew."
+                "path for resume=, or delete the file to start again."
             ) from error
         return State(int(header["batch"]), int(header["layers"]), tensors)
 

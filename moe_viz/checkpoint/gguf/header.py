@@ -1,6 +1,6 @@
 """The header of a GGUF file: its metadata, and where each tensor lies.
 
-In: a file, of which only the header is read. Out: a `GGUFHeader`. Everything in it comes from the
+In: a file, read as far as its header. Out: a `GGUFHeader`. Everything in it comes from the
 internet, so every count, length and offset is held against the size of the file before anything is
 made of it. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
 """
@@ -51,8 +51,8 @@ class GGUFHeader:
 def read_header(file: BinaryIO, size: int, path: Path | HubPath) -> GGUFHeader:
     """Read the header of an open file of `size` bytes; `path` is what messages call it.
 
-    Raises `CheckpointError` where it is no GGUF file, cut short, of a version or a tensor type that
-    is not supported, or contradicts itself.
+    Raises `CheckpointError` where it is not a GGUF file, is cut short, contradicts itself, or is of
+    a version or a tensor type that is not supported.
     """
     try:
         return _Reader(file, size, path).header()
@@ -71,8 +71,8 @@ class _Reader:
         magic = self._bytes(4) if self.size >= 4 else b""
         if magic != b"GGUF":
             raise CheckpointError(
-                f"{self.path}: is no GGUF file: it begins with {magic!r}. Expected b'GGUF'; older "
-                "ggml and ggjt files must be converted, and a page that says 404 downloaded again."
+                f"{self.path}: is not a GGUF file: it begins with {magic!r}. Expected b'GGUF'; "
+                "older ggml and ggjt files must be converted, and a page that says 404 downloaded again."
             )
         version = self._number("I")
         if version not in (2, 3):

@@ -64,7 +64,7 @@ class ByteCache:
         return sum(self._sizes.values())
 
     def claim(self, etag: str) -> None:
-        """This file is open now: what is kept of it does not make room for anything."""
+        """This file is open now: none of its ranges is evicted."""
         with self._lock:
             self._mine.add(_file(etag))
 
@@ -83,7 +83,7 @@ class ByteCache:
         return torch.from_numpy(kept)
 
     def put(self, etag: str, start: int, data: Tensor) -> None:
-        """Keep a range, if there is room for it. That it cannot be kept is no error."""
+        """Keep a range if there is room for it; if there is not, that is not an error."""
         name, array = _name(etag, start, start + len(data)), data.numpy()
         with self._lock:
             if self._full or not self._make_room(len(array) + _CHECKSUM):
@@ -101,9 +101,9 @@ class ByteCache:
 
     def _make_room(self, size: int) -> bool:
         """Remove ranges of other checkpoints until `size` bytes fit; whether they do."""
-        strangers = [n for n in self._sizes if n.split("-")[0] not in self._mine]  # oldest first
-        while self.used + size > self.limit and strangers:
-            name = strangers.pop(0)
+        evictable = [n for n in self._sizes if n.split("-")[0] not in self._mine]  # oldest first
+        while self.used + size > self.limit and evictable:
+            name = evictable.pop(0)
             (self.folder / name).unlink(missing_ok=True)
             del self._sizes[name]
         return self.used + size <= self.limit

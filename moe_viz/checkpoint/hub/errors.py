@@ -37,7 +37,7 @@ def explained(name: str) -> Iterator[None]:
             "download the weights and give the folder."
         ) from error
     except errors.HFValidationError as error:
-        raise CheckpointError(f"{name}: is no name of a repository ({error}).") from error
+        raise CheckpointError(f"{name}: is not the name of a repository ({error}).") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
         hint = "Is the token right (HF_TOKEN, or `hf auth whoami`)?" if status == 401 else ""

@@ -53,7 +53,7 @@ class _Again(Exception):
 
 
 class HubFile:
-    """A file of one commit, of which any range can be read: `file[start:stop]`, uint8.
+    """A file of one commit; any range of it can be read: `file[start:stop]`, uint8.
 
     Raises `CheckpointError` where the file changes while it is read, or the network stays broken.
     """
@@ -120,7 +120,7 @@ class HubFile:
         self.etag, self.size = said.etag, said.size
         return said.location
 
-    def _resolve_anew(self, refused: str) -> None:
+    def _resolve_again(self, refused: str) -> None:
         """Another address, unless another connection has fetched one since."""
         with self._lock:
             if self._location == refused:
@@ -202,7 +202,7 @@ class HubFile:
         """How many of the answer's bytes come before `start`; raises where it is a wrong one."""
         status, said = answer.status_code, answer.headers
         if status in (401, 403):  # a signed address is good for an hour or so
-            self._resolve_anew(location)
+            self._resolve_again(location)
             raise _Again(f"the server answered with {status}")
         if status in (301, 302, 303, 307, 308):
             with self._lock:
