@@ -13,15 +13,15 @@ from moe_viz.intervention.change import Intervention
 WORDS = [
     ({}, "nothing changed"),
     ({"layers": [1]}, "nothing changed in layers 1"),
-    ({"ablate": [(3, 1)]}, "ablated 3/1 (next best instead)"),
+    ({"ablate": [(2, 1)]}, "ablated 2/1 (next best instead)"),
     (
-        {"ablate": [(3, 1), (0, 7)], "instead": "nothing"},
-        "ablated 3/1, 0/7 (nothing instead)",
+        {"ablate": [(2, 1), (0, 7)], "instead": "nothing"},
+        "ablated 2/1, 0/7 (nothing instead)",
     ),
     ({"instead": "nothing"}, "nothing changed"),
     ({"force": [(0, 4), (1, 0)]}, "forced 0/4, 1/0"),
     ({"swap": [(2, 0, 5)]}, "swapped 2/0↔5"),
-    ({"swap": [(2, 0, 5), (3, 1, 2)]}, "swapped 2/0↔5, 3/1↔2"),
+    ({"swap": [(2, 0, 5), (1, 1, 2)]}, "swapped 2/0↔5, 1/1↔2"),
     ({"top_k": 1}, "top-1"),
     ({"random": 0}, "random experts, seed 0"),
     ({"random": 7}, "random experts, seed 7"),
@@ -29,7 +29,7 @@ WORDS = [
     ({"temperature": 0.25}, "router temperature 0.25"),
     ({"uniform_gates": True}, "uniform gates"),
     ({"uniform_gates": False}, "nothing changed"),
-    ({"top_k": 1, "layers": [2, 3]}, "top-1 in layers 2, 3"),
+    ({"top_k": 1, "layers": [1, 2]}, "top-1 in layers 1, 2"),
     ({"top_k": 1, "layers": []}, "top-1 in layers none"),
     ({"top_k": 1, "tokens": range(8)}, "top-1 in tokens 0, 1, 2, 3, 4, 5, 6, 7"),
     ({"top_k": 1, "tokens": range(9)}, "top-1 in tokens 0, 1, 2, 3, 4, 5, 6, 7 …"),
@@ -52,7 +52,7 @@ def test_an_intervention_is_named_word_by_word(asked, words):
     assert str(Intervention.of(**asked)) == words
 
 
-@pytest.mark.parametrize(("asked", "words"), [w for w in WORDS if "swap" not in w[0]])
+@pytest.mark.parametrize(("asked", "words"), WORDS)
 def test_a_recording_carries_the_words(model, asked, words):
     with mv.intervene(model, **asked):
         trace = mv.record(model, [[1, 2]])
