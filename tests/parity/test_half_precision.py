@@ -170,14 +170,16 @@ def test_the_mixture(models, x, tokens):
     index = TokenIndex.of_prompts([tokens])
     for n, layer in enumerate(ours.layers):
         there = [m.model.layers[n].mlp for m in (theirs, exact)]
-        as_near(layer.moe(h, index), there[0](h[None])[0], there[1](h.double()[None])[0])
+        slack = 1.2 if tokens > 1 else 1.5  # of a single token there are few numbers
+        as_near(layer.moe(h, index), there[0](h[None])[0], there[1](h.double()[None])[0], slack)
 
 
 def test_the_whole_model_layer_by_layer(models):
     ours, theirs, exact = models
     ids = torch.randint(0, ours.config.vocab_size, (T,), generator=torch.manual_seed(8))
     states = [x for _, x in ours.sweep(ids, [T])]
-    said, full = (m(ids[None], output_hidden_states=True) for m in (theirs, exact))
+    asked = {"output_hidden_states": True, "output_router_logits": True}
+    said, full = (m(ids[None], **asked) for m in (theirs, exact))
     assert torch.equal(ours.embedding(ids), said.hidden_states[0][0])
     for n, x in enumerate(states[:-1], start=1):  # the last of theirs is behind the norm
         as_near(x, said.hidden_states[n][0], full.hidden_states[n][0])

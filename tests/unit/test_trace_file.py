@@ -203,7 +203,7 @@ DAMAGE = {
     "expert above": ({"experts": np.full((3, 5, 2), 6, np.int16)}, "outside −1 … 5"),
     "expert below": ({"experts": np.full((3, 5, 2), -2, np.int16)}, "outside −1 … 5"),
     "prompts": ({"prompt_stops": np.array([3, 4, 5])}, "3 prompts, 2 texts, 2 labels"),
-    "texts turned": ({"text_stops": np.array([30, 15])}, "end to end"),
+    "texts turned": ({"text_stops": np.array([31, 30])}, "end to end"),
     "texts short": ({"text_stops": np.array([3, 15])}, "end to end"),
     "texts below": ({"text_stops": np.array([-1, 30])}, "end to end"),
     "inside a letter": ({"texts": np.full(30, 0xFF, np.uint8)}, "UnicodeDecodeError"),
@@ -215,6 +215,13 @@ DAMAGE = {
 def test_contents_that_do_not_fit_together_are_refused(path, more, message):
     with pytest.raises(TraceError, match=message):
         Trace.load(rewritten(path, more=more))
+
+
+@pytest.mark.parametrize("missing", [1, 4, 29])
+def test_a_file_that_lacks_its_end_says_so(path, missing):
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(TraceError, match=r"does not fit a file of .* Was the file cut short"):
+        Trace.load(path)
 
 
 def test_the_values_at_the_edge_are_accepted(path):
