@@ -126,6 +126,10 @@ def apply_hooks(hooks: Iterable[RouterHook], routing: Routing) -> Routing:
     return routing
 
 
+_INDEX = ("tokens", "prompt", "position", "generated")
+_KEEP = "Change the Routing it was given, with routing.with_experts(…) or dataclasses.replace."
+
+
 def _check(changed: Routing, before: Routing, hook: RouterHook) -> None:
     name = getattr(hook, "__qualname__", type(hook).__name__)
     where = f"router hook {name}, layer {before.layer}"
@@ -134,12 +138,28 @@ def _check(changed: Routing, before: Routing, hook: RouterHook) -> None:
             f"{where}: expected a Routing or None, found {type(changed).__name__}. "
             "Return dataclasses.replace(routing, …) to change a decision."
         )
-    T, E = before.logits.shape
-    if changed.logits.shape != (T, E) or changed.logits.dtype != torch.float32:
+    if changed.layer != before.layer:
         raise HookError(
-            f"{where}: logits must stay float32 of shape {(T, E)}, found "
-            f"{changed.logits.dtype} {tuple(changed.logits.shape)}."
+            f"{where}: expected a decision of layer {before.layer}, found one of layer "
+            f"{changed.layer}. {_KEEP}"
         )
+    _check_form(changed, before, where)
+    if len(before.tokens):
+        _check_values(changed, before, where)
+
+
+def _check_form(changed: Routing, before: Routing, where: str) -> None:
+    """Shapes, types and devices: what is known without a look at the values."""
+    T, E = before.logits.shape
+    tensors = {"logits": changed.logits}
+    if changed.altered is not None:
+        tensors["altered"] = changed.altered
+    for name, tensor in tensors.items():
+        if tensor.shape != (T, E) or tensor.dtype != torch.float32:
+            raise HookError(
+                f"{where}: {name} must stay float32 of shape {(T, E)}, found "
+                f"{tensor.dtype} {tuple(tensor.shape)}."
+            )
     shape = tuple(changed.experts.shape)
     if len(shape) != 2 or shape[0] != T or tuple(changed.gates.shape) != shape:
         raise HookError(
@@ -151,18 +171,57 @@ def _check(changed: Routing, before: Routing, hook: RouterHook) -> None:
             f"{where}: expected experts as int64 and gates as float32, found "
             f"{changed.experts.dtype} and {changed.gates.dtype}."
         )
-    device = before.logits.device
-    for name in ("logits", "experts", "gates"):
-        where_it_is = getattr(changed, name).device
-        if where_it_is != device:
+    tensors |= {"experts": changed.experts, "gates": changed.gates}
+    for name in _INDEX if changed.index is not before.index else ():
+        tensors[name] = found = getattr(changed.index, name)
+        expected = getattr(before.index, name)
+        if found.shape != expected.shape or found.dtype != expected.dtype:
             raise HookError(
-                f"{where}: {name} must stay on {device}, found them on {where_it_is}. Make new "
+                f"{where}: expected a decision for the {T} tokens it was given, found another "
+                f"{name}: {found.dtype} {tuple(found.shape)}. {_KEEP}"
+            )
+    device = before.logits.device
+    for name, tensor in tensors.items():
+        if tensor.device != device:
+            raise HookError(
+                f"{where}: {name} must stay on {device}, found them on {tensor.device}. Make new "
                 "tensors on routing.logits.device."
             )
-    # One look at the values, on the host: an expert that is not there would read foreign memory.
-    low, high = torch.stack(changed.experts.aminmax()).cpu().tolist() if T else (0, 0)
+
+
+def _check_values(changed: Routing, before: Routing, where: str) -> None:
+    """One look at the values, on the host, whatever is asked.
+
+    An expert that is not there would read foreign memory, and NaN would spread to every token that
+    attends to this one.
+    """
+    E = before.logits.shape[1]
+    wrong = {
+        "logits": ~changed.logits.isfinite().all(),
+        "gates": ~changed.gates.isfinite().all(),
+    }
+    if changed.altered is not None:  # −∞ is the score of an expert that must not be chosen
+        wrong["altered"] = ~(changed.altered < torch.inf).all()
+    for name in _INDEX if changed.index is not before.index else ():
+        wrong[name] = (getattr(changed.index, name) != getattr(before.index, name)).any()
+    looked = torch.stack([*changed.experts.aminmax(), *(flag.long() for flag in wrong.values())])
+    low, high, *flags = looked.cpu().tolist()
     if low < -1 or high >= E:
         raise HookError(
             f"{where}: experts must lie in −1 … {E - 1} (−1 leaves a slot unused), found "
             f"{low} … {high}."
         )
+    for name, flag in zip(wrong, flags, strict=True):
+        if flag and name in _INDEX:
+            asked, found = (getattr(r.index, name).cpu().tolist() for r in (before, changed))
+            row = next(n for n, (a, b) in enumerate(zip(asked, found, strict=True)) if a != b)
+            raise HookError(
+                f"{where}: expected a decision for the tokens it was given, found another {name}: "
+                f"{found[row]} instead of {asked[row]} in row {row} of {len(asked)}. {_KEEP}"
+            )
+        if flag:
+            raise HookError(
+                f"{where}: {name} must be finite{' or −∞' if name == 'altered' else ''}, found NaN "
+                "or infinity. If routing.logits are so already, load the model with "
+                "dtype='float32'; else mend the hook. Expert −1 with gate 0 leaves a slot unused."
+            )

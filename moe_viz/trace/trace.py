@@ -172,8 +172,7 @@ class Trace:
             return parts[0]
         first = parts[0]
         for other in parts[1:]:
-            same = other.provenance.title == first.provenance.title and other.layers == first.layers
-            if not same or other.provenance.fingerprint != first.provenance.fingerprint:
+            if _run(other) != _run(first):
                 raise TraceError(
                     f"Only recordings of one model, run the same way, can be joined: found "
                     f"{first!r} and {other!r}."
@@ -250,6 +249,12 @@ def margins_of(logits: np.ndarray, k: int) -> np.ndarray:
         return np.full(logits.shape[:-1], np.inf, np.float32)
     ranked = np.partition(logits, [E - k - 1, E - k], axis=-1)  # a whole sort is not needed
     return ranked[..., E - k] - ranked[..., E - k - 1]
+
+
+def _run(trace: Trace) -> tuple[Any, ...]:
+    """What recordings must share to be one trace: the model, how it was run, and E and k."""
+    p, E, k = trace.provenance, trace.router_logits.shape[2], trace.experts.shape[2]
+    return p.title, p.fingerprint, trace.layers, E, k
 
 
 def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:

@@ -93,7 +93,7 @@ def test_loss_is_the_cross_entropy_of_each_token(model, ids):
 def test_impossible_texts_are_refused_before_anything_is_computed(
     embedded, monkeypatch, texts, labels, message
 ):
-    monkeypatch.setattr(embedded, "hidden", lambda *a, **k: pytest.fail("it was computed"))
+    monkeypatch.setattr(embedded, "sweep", lambda *a, **k: pytest.fail("it was computed"))
     with pytest.raises(InputError, match=message):
         mv.record(embedded, texts, labels)
 
