@@ -57,14 +57,19 @@ class Provenance:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Provenance:
-        """Back from `to_json`; fields of later versions are left out, and text is all they hold."""
-        known: dict[str, Any] = {}
-        for name in (f.name for f in fields(Provenance)):
-            if name in ("interventions", "versions") or name not in raw:
-                continue
-            known[name] = str(raw[name])
+        """Back from `to_json`; fields of later versions are left out, and text is all they hold.
+
+        What is missing or null is as it is by default. Raises `TypeError` or `ValueError` where
+        interventions are no list, or versions no mapping.
+        """
+        there = {name: value for name, value in raw.items() if value is not None}
+        interventions, versions = there.get("interventions", ()), there.get("versions", {})
+        if isinstance(interventions, str):  # a list of letters, if it were read as one
+            raise TypeError(f"interventions must be a list, found {interventions!r}")
+        texts = {f.name for f in fields(Provenance)} - {"interventions", "versions"}
+        known: dict[str, Any] = {name: str(there[name]) for name in texts & there.keys()}
         return Provenance(
             **{"model": "unknown", **known},
-            interventions=tuple(str(i) for i in raw.get("interventions", ())),
-            versions={str(k): str(v) for k, v in dict(raw.get("versions", {})).items()},
+            interventions=tuple(str(i) for i in interventions),
+            versions={str(k): str(v) for k, v in dict(versions).items()},
         )

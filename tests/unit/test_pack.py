@@ -1,0 +1,173 @@
+"""What travels to the page is the trace, field by field, at every precision."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import moe_viz as mv
+from moe_viz.prompts import curated
+from moe_viz.trace import Trace, TracePrompt
+from moe_viz.trace.provenance import Provenance
+from moe_viz.view.explorer.pack import fitting, pack, precision
+
+TYPES = {"piece": "<u4", "spans": "<u4", "flags": "u1"}
+DEEPEST = 20.0
+
+
+def made(E=8, k=2, lengths=(7, 5, 9), L=3, seed=0, **changes) -> Trace:
+    rng, T = np.random.default_rng(seed), sum(lengths)
+    logits = rng.normal(0, 3, (L, T, E)).astype(np.float32)
+    experts = np.argsort(-logits, axis=2)[:, :, :k].astype(np.int16)
+    gates = rng.dirichlet(np.ones(k), (L, T)).astype(np.float32)
+    experts[:, 3, -1], experts[1, 4] = -1, -1
+    ends = np.cumsum([0, *lengths]).tolist()
+    texts, labels = ["one <b>", "two\u2028", curated()[0].text], ["en", "", "<i>"]
+    prompts = tuple(map(TracePrompt, texts, labels, ends, ends[1:]))
+    return Trace(**{
+        "router_logits": logits, "experts": experts, "gates": gates,
+        "token_ids": np.arange(T, dtype=np.int32), "tokens": [f"<{t % 6}>" for t in range(T)],
+        "spans": rng.integers(0, 500, (T, 2)).astype(np.int32), "special": rng.random(T) < 0.3,
+        "generated": rng.random(T) < 0.3, "prompts": prompts, "layers": (2, 5, 9)[:L],
+        "provenance": Provenance("m", dtype="float16", quantisation="Q8_0", date="2026-11-28"),
+    } | changes)  # fmt: skip
+
+
+def limit_for(trace: Trace, how: str) -> float:
+    """Bytes into which exactly this precision fits."""
+    return next(n for n in range(100_000, 400_000, 25) if precision(trace, n) == how)
+
+
+def opened(text: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """The data of a page and its arrays, read as the format says."""
+    data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    L, T, E, k = data["shape"]
+    whole, how = ("<i2" if data["wide"] else "i1"), data["precision"]
+    number = "<f2" if how == "half" else "u1"
+    types = TYPES | {"experts": whole, "others": whole, "gates": number, "logits": number}
+    shapes = {"piece": (T,), "flags": (T,), "spans": (T, 2), "logits": (L, T, E)}
+    arrays = {name: np.frombuffer(base64.b64decode(packed), types[name]).reshape(
+        shapes.get(name, (L, T, k))) for name, packed in data["arrays"].items()}  # fmt: skip
+    return data, arrays
+
+
+SHAPES = [(8, 2), (12, 3), (8, 1), (127, 4), (128, 4), (300, 2)]
+
+
+@pytest.mark.parametrize(
+    ("E", "k", "how"),
+    [(*shape, how) for shape in SHAPES for how in ("half", "byte", "none")
+     if (shape, how) != ((8, 2), "none")],  # in pairs: a form of its own
+)  # fmt: skip
+def test_each_field_arrives_at_its_precision(E, k, how):
+    trace = made(E, k)
+    data, arrays = opened(pack(trace, {"prompt": 0}, limit_for(trace, how)))
+    assert data["precision"] == how
+    assert data["shape"] == [3, 21, E, k]
+    assert not data["paired"]
+    assert arrays["experts"].tolist() == trace.experts.tolist()  # −1 and all
+    assert arrays["spans"].tolist() == trace.spans.tolist()
+    flags = [int(s) + 2 * int(g) for s, g in zip(trace.special, trace.generated, strict=True)]
+    assert arrays["flags"].tolist() == flags
+    assert [data["pieces"][n] for n in arrays["piece"]] == list(trace.tokens)
+    assert len(set(data["pieces"])) == len(data["pieces"]) == 6
+    if how == "half":
+        assert arrays["gates"].tolist() == trace.gates.astype(np.float16).tolist()
+    else:
+        assert np.abs(arrays["gates"] / 255 - trace.gates).max() <= 0.5 / 255 + 1e-6
+    if how == "none":
+        assert "logits" not in arrays
+        return
+    below = trace.router_logits - trace.router_logits.max(axis=2, keepdims=True)
+    if how == "half":
+        assert arrays["logits"].tolist() == below.astype(np.float16).tolist()
+    else:  # a byte is the square root of how far below, of 20
+        assert data["deepest"] == DEEPEST
+        shown = -((arrays["logits"] / 254) ** 2) * DEEPEST
+        expected = np.maximum(below, -DEEPEST)
+        step = DEEPEST * ((np.sqrt(-expected / DEEPEST) + 0.5 / 254) ** 2) + expected
+        assert (np.abs(shown - expected) <= step + 1e-5).all()
+
+
+def test_what_is_no_number_or_infinite_stays_apart_from_numbers():
+    trace = made()
+    logits = trace.router_logits.copy()
+    logits[0, 0, 3], logits[0, 1], logits[1, 2, 5] = -np.inf, np.nan, np.inf
+    logits[2, 2, 4] = -1e9
+    broken = replace(trace, router_logits=logits)
+    half = opened(pack(broken, {}))[1]["logits"].astype(float)
+    byte = opened(pack(broken, {}, limit_for(trace, "byte")))[1]["logits"]
+    assert (half[0, 0, 3], byte[0, 0, 3]) == (-np.inf, 255)
+    assert (half[0, 1] == 0).all() | np.isneginf(half[0, 1]).all()  # all alike
+    assert half[1, 2, 5] == 0
+    assert np.isneginf(np.delete(half[1, 2], 5)).all()
+    assert (np.delete(byte[1, 2], 5) == 255).all()
+    assert byte[2, 2, 4] == 254  # at the end of the scale, and not −∞
+    assert not np.isnan(half).any()
+
+
+def test_titles_prompts_topics_and_state_arrive():
+    trace, state = made(), {"prompt": 1, "layer": 2, "mode": "margin"}
+    data, _ = opened(pack(trace, state, left_out=4))
+    assert (data["title"], data["model"], data["date"]) == ("m · float16 · Q8_0", "m", "2026-11-28")
+    assert (data["synthetic"], data["other"], data["leftOut"]) == ("", "", 4)
+    assert (data["layers"], data["state"]) == ([2, 5, 9], state)
+    topics = ["", "", curated()[0].topic]
+    assert topics[2]
+    assert data["prompts"] == [
+        [p.label, p.text, p.start, p.stop, topic]
+        for p, topic in zip(trace.prompts, topics, strict=True)
+    ]
+    random = replace(trace.provenance, weights="random weights, seed 3")
+    data, _ = opened(pack(replace(trace, provenance=random), {}))
+    assert data["synthetic"] == "random weights, seed 3"
+    assert data["title"] == "m · float16 · Q8_0 · random weights, seed 3"
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_of_another_run_the_choices_and_the_title_arrive(k):
+    trace, other = made(k=2), made(k=k, seed=1, provenance=Provenance("m", dtype="bfloat16"))
+    data, arrays = opened(pack(trace, {}, other=other))
+    assert data["other"] == "m · bfloat16"
+    theirs = arrays["others"].tolist()
+    for row, (found, own) in enumerate(zip(theirs, other.experts.tolist(), strict=True)):
+        for t, (a, b) in enumerate(zip(found, own, strict=True)):
+            assert a == [*b, -1][:2], (row, t)
+    assert "others" not in opened(pack(trace, {}))[1]
+
+
+def test_nothing_in_it_can_end_the_element_it_stands_in():
+    text = pack(made(), {"mode": "</script>"}, other=made())
+    assert "<" not in text
+    assert "\u2028" not in text
+    data, _ = opened(text)
+    assert data["prompts"][0][1] == "one <b>"
+    assert data["prompts"][1][1] == "two\u2028"
+
+
+def test_a_smaller_room_takes_a_lesser_precision_and_then_fewer_prompts():
+    trace = made(lengths=(700, 500, 900))
+    limits = np.arange(100_000, 400_000, 500)
+    order = [precision(trace, n) for n in limits]
+    assert list(dict.fromkeys(order)) == ["none", "byte", "half"]
+    for how in ("half", "byte", "none"):
+        limit = limit_for(trace, how) if how != "none" else 140_000
+        assert len(pack(trace, {}, limit).encode()) <= limit
+    assert fitting(trace, [2], 1) == [2]  # the wanted one, whatever its size
+    kept = [fitting(trace, [1, 2], n) for n in range(1000, 200_000, 1000)]
+    assert list(dict.fromkeys(map(tuple, kept))) == [(1,), (1, 2), (0, 1, 2)]
+
+
+def test_the_page_holds_every_logit_and_a_notebook_output_what_fits():
+    trace = made()
+    for page in (True, False):
+        html = mv.explore(trace).to_html(page=page)
+        start = html.index('-data">') + 7
+        data, arrays = opened(html[start : html.index("</script>", start)])
+        assert data["precision"] == "half"
+        assert arrays["experts"].tolist() == trace.experts.tolist()
+        assert data["state"]["page"] == page
