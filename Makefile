@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PYTEST_ARGS ?=
 MINUTES ?= 60
+SAMPLE ?= 300
 # Where `make weights` keeps downloads, corpus and checkpoints; outside the repository.
 WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address
+.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address mutate
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +46,11 @@ test: $(VENV)/.dev chromium  ## set up, and pass all tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
+
+mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test notices: make mutate SAMPLE=300
+	$(BIN)/python tools/mutate.py map
+	$(BIN)/python tools/mutate.py pins
+	$(BIN)/python tools/mutate.py run --sample $(SAMPLE)
 
 lint: $(VENV)/.dev  ## ruff and pyright
 	$(BIN)/ruff check .
