@@ -1,7 +1,7 @@
 """One page through the paper's section 5 and what later papers asked, of one's own recordings.
 
 In: traces, and those of a control. Out: a `Report`: an offline page, and the same numbers as files
-for machines. Published numbers of Mixtral stand beside one's own, and are told apart from them.
+for machines. Published numbers of Mixtral are shown beside one's own, and marked as such.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def report(
     """All analyses of one or several traces of one model, beside the same of a control.
 
     `control` is the same texts recorded with `untrained_twin(model)`: without it, no claim about
-    specialisation can be told from what untrained routers do as well. `effects` is what
-    `moe_viz.effects` found, if the report shall show it. What these traces are too little for (one
-    label, no parallel passages) is left out, and the page says why.
+    specialisation can be told from what untrained routers also do. `effects` is what
+    `moe_viz.effects` found, if the report should show it. Analyses for which the traces are too few
+    (one label, no parallel passages) are left out, and the page says why.
 
     >>> import moe_viz as mv
     >>> trace = mv.record(mv.load("8x7m"), mv.prompts.passages()[:10])

@@ -36,13 +36,13 @@ _TYPE_OF = {
     "texts": "U8",
     "loss": "F32",
 }
-#: What a header that is not what it should be can raise when it is read.
+#: What reading a damaged header can raise.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 _LARGEST_HEADER = 100_000_000  # bytes: safetensors' own limit
 
 
 def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """One file, whole or not at all; what stood there is replaced last."""
+    """Write one file, whole or not at all; an existing one is replaced last."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary:
         safetensors.numpy.save_file(arrays, temporary, {_KEY: json.dumps(header)})
@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     metadata, layout = _read_layout(path)
     if _KEY not in metadata:
         raise TraceError(
-            f"{path}: is a safetensors file, but no trace of moe_viz. Record one with "
+            f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
     return json.loads(metadata[_KEY]), _map_arrays(path, layout)
@@ -71,8 +71,8 @@ def _read_layout(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _LARGEST_HEADER):
                 raise TraceError(
-                    f"{path}: is no whole safetensors file ({size:,} bytes). Expected a trace "
-                    "saved by moe_viz; copy it again if it was cut short."
+                    f"{path}: is not a complete safetensors file ({size:,} bytes). Expected a "
+                    "trace saved by moe_viz; copy it again if it was cut short."
                 )
             header = json.loads(file.read(length))
         metadata = dict(header.pop("__metadata__", {}))

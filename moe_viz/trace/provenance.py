@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-#: What stands on every figure made from weights that were never trained.
+#: What every figure made from untrained weights says.
 RANDOM_WEIGHTS = "random weights"
 
 
@@ -57,7 +57,7 @@ class Provenance:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Provenance:
-        """Back from `to_json`; fields of later versions are left out, and text is all they hold."""
+        """Back from `to_json`; unknown fields are ignored, and every value is text."""
         known: dict[str, Any] = {}
         for name in (f.name for f in fields(Provenance)):
             if name in ("interventions", "versions") or name not in raw:
