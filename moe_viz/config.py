@@ -2,7 +2,7 @@
 
 In: one of the presets, a Hugging Face `config.json`, a Mistral `params.json`, or the metadata of a
 GGUF file. Out: a frozen `MixtralConfig` whose numbers have been checked against each other. What
-the numbers cost is `ledger`'s business; what is computed with them is `model`'s.
+the numbers cost is counted in `costs`; what is computed with them is in `model`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MixtralConfig:
     The letters are those of the code and the notebooks: D `hidden_size`, L `layers`, H `heads`,
     F `expert_size`, E `experts`, k `experts_per_token`, V `vocab_size`.
 
-    Raises `ConfigError` where a value is impossible, by its name.
+    Raises `ConfigError`, naming the field, where a value is impossible.
 
     >>> config = MixtralConfig.preset("mixtral-8x7b")
     >>> config.hidden_size, config.layers, config.experts, config.experts_per_token
@@ -116,7 +116,7 @@ class MixtralConfig:
         try:
             return read(raw, name=path.parent.name or path.stem, where=str(path))
         except ConfigError as error:
-            # What is impossible is said without the file's name, wherever the values came from.
+            # Impossible values are reported without the file's name, wherever they came from.
             raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
 
     @staticmethod

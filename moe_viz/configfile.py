@@ -2,8 +2,8 @@
 
 In: the fields of a Hugging Face `config.json`, a Mistral `params.json`, or a GGUF file's metadata,
 and where they came from.
-Out: `MixtralConfig`'s fields but for its name. What is missing, or describes another architecture,
-raises `ConfigError`; whether the numbers are possible is `MixtralConfig`'s to say.
+Out: `MixtralConfig`'s fields except its name. A missing field, or another architecture, raises
+`ConfigError`; `MixtralConfig` checks whether the numbers are possible.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         if hidden % heads:
             raise ConfigError(
-                f"{where}: hidden_size ({hidden}) is no multiple of num_attention_heads "
+                f"{where}: hidden_size ({hidden}) is not a multiple of num_attention_heads "
                 f"({heads}), and no head_dim is given."
             )
         head_dim = hidden // heads
@@ -110,8 +110,8 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     architecture = raw.get("general.architecture")
     if not isinstance(architecture, str) or architecture != "llama":
         raise ConfigError(
-            f"{where}: general.architecture must be 'llama', which is what GGUF files call a "
-            f"Mixtral's, found {architecture!r:.40}."
+            f"{where}: general.architecture must be 'llama', as GGUF files call Mixtral's, "
+            f"found {architecture!r:.40}."
         )
     for key, value in raw.items():
         if key.startswith("llama.") and not isinstance(value, int | float | str):
@@ -129,7 +129,7 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         if raw.get(f"llama.rope.{name}", neutral) != neutral:
             raise ConfigError(
                 f"{where}: RoPE is scaled: llama.rope.{name} is "
-                f"{raw[f'llama.rope.{name}']!r:.40}. Expected Mixtral's, which is not."
+                f"{raw[f'llama.rope.{name}']!r:.40}. Expected Mixtral's RoPE, which is not scaled."
             )
     _refuse_window(raw.get("llama.attention.sliding_window"), where)
     heads, hidden = get("attention.head_count"), get("embedding_length")
@@ -140,7 +140,7 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         if raw.get(f"llama.{name}", head_dim) != head_dim:
             raise ConfigError(
                 f"{where}: llama.{name} is {raw[f'llama.{name}']!r:.40}, and a head has {head_dim} "
-                "numbers. In Mixtral RoPE turns whole heads, and keys are as long as values."
+                "numbers. In Mixtral RoPE rotates whole heads, and keys are as long as values."
             )
     vocabulary = raw.get("tokenizer.ggml.tokens")
     pieces = len(vocabulary) if isinstance(vocabulary, list) else None
@@ -161,11 +161,11 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _refuse_window(window: object, where: str) -> None:
-    """4096 stands in some early Mixtral files, wrongly: with it, text past 4k is nonsense."""
+    """Some early Mixtral files wrongly say 4096: with that, text past 4k is nonsense."""
     if window not in (None, 4096):
         raise ConfigError(
             f"{where}: sliding_window is {window!r:.40}; Mixtral attends to the whole context, and "
-            "moe_viz has no window to offer. Set it to null if the model was trained without one."
+            "moe_viz supports no window. Set it to null if the model was trained without one."
         )
 
 

@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The exact accounts of one configuration.
+    """The exact counts of one configuration.
 
     >>> ledger("mixtral-8x7b").total, ledger("mixtral-8x7b").active
     (46702792704, 12879925248)
@@ -128,7 +128,7 @@ class Ledger:
         """Floating-point operations of one token's forward pass, a multiply-add counted as two.
 
         `attended` is the number of positions its attention looks at: their scores and weighted
-        sums come on top. Left out, as is usual, are norms, softmaxes and activations.
+        sums are added. Norms, softmaxes and activations are left out, as is usual.
 
         >>> account = ledger("mixtral-8x7b")
         >>> account.flops_per_token(head=False), account.flops_per_token()
@@ -157,7 +157,7 @@ class Ledger:
 
 
 def ledger(model: str | MixtralConfig) -> Ledger:
-    """The accounts of a preset (`"mixtral-8x7b"`, `"mixtral-8x22b"`, `"8x7m"`) or of a config.
+    """The ledger of a preset (`"mixtral-8x7b"`, `"mixtral-8x22b"`, `"8x7m"`) or of a config.
 
     >>> f"{ledger('8x7m').total:,}"
     '24,263,936'

@@ -1,6 +1,6 @@
 """What this machine has that matters to moe_viz: versions, processor, memory, GPU, disk.
 
-Nothing is installed or changed; torch is looked at only where it is there.
+Nothing is installed or changed; torch is used only where it is installed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _memory() -> str:
 
 def _gpu() -> str:
     if not find_spec("torch"):
-        return "not looked for: torch is not installed"
+        return "unknown: torch is not installed"
     import torch
 
     if not torch.cuda.is_available():

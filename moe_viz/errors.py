@@ -1,4 +1,4 @@
-"""What can go wrong, by kind.
+"""The errors that this library raises, by kind.
 
 Every error of this library is a `MoeVizError`, and every message says what was expected, what was
 found, in which file or argument, and what to do next. Nothing here imports anything.
@@ -34,7 +34,7 @@ class HookError(MoeVizError):
 
 
 class TraceError(MoeVizError):
-    """A trace, or a trace file, that is damaged, of another version, or asked for what it lacks."""
+    """A trace or trace file that is damaged, of a later version, or lacks what was asked for."""
 
 
 class PlacementError(MoeVizError):
@@ -42,7 +42,7 @@ class PlacementError(MoeVizError):
 
 
 class OutputError(MoeVizError):
-    """A path that cannot be written. Nothing that stood there before has been touched."""
+    """A path that cannot be written. Nothing that was there before has been touched."""
 
 
 class MissingDependencyError(MoeVizError):

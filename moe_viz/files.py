@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: whole, or not at all; and what a file to read is."""
+"""Writes files whole or not at all, so that nothing is lost; says what a readable file is."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class ReadablePath(Protocol):
 
     @property
     def stem(self) -> str:
-        """Its name without the ending."""
+        """Its name without the extension."""
         ...
 
     @property
     def parent(self) -> Any:
-        """The folder it lies in, which has a name."""
+        """The folder it is in, which has a name."""
         ...
 
     def read_text(self, encoding: str) -> str:
-        """All that it holds."""
+        """Its whole text."""
         ...
 
 
 def package_text(name: str) -> str:
-    """A text file that this package brings, by its path in the package.
+    """A text file that comes with this package, by its path in the package.
 
     >>> package_text("view/pages/page.css").splitlines()[0][:2]
     '/*'
@@ -45,7 +45,7 @@ def package_text(name: str) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends without an error.
 
-    What stood at `path` before stays until that moment, and stays for good if anything fails.
+    What was at `path` before stays until then, and for good if anything fails.
     Raises `OutputError` where the folder cannot be written.
     """
     path = Path(path)
@@ -66,7 +66,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new, empty file in the folder of `path`, which is made where it is missing."""
+    """A new, empty file in the folder of `path`, which is created if it is missing."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")

@@ -1,4 +1,4 @@
-"""How far long work is: one kind of bar, in terminals and notebooks."""
+"""A progress bar for long work, the same in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class _Hidden(AbstractContextManager):
-    """No bar at all, at no cost: generating a token makes one of these."""
+    """No bar, at no cost: generating a token creates one of these."""
 
     desc = ""
 
@@ -29,7 +29,7 @@ _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars within: for whoever shows in another way how far the work is."""
+    """No progress bars within the block: for callers that show progress in another way."""
     before = _quiet.set(True)
     try:
         yield
@@ -67,7 +67,7 @@ def _in_notebook() -> bool:
 
 @cache
 def _replaced_text() -> type:
-    """A bar that is one output of its cell, replaced as work goes on, and nothing in the end.
+    """A bar that is one output of its cell, replaced as work goes on, and empty at the end.
 
     Text on stderr would leave a red band behind, like an error. A bar of widgets would stay in the
     saved notebook, broken without a kernel, and make every export ask a CDN for scripts.

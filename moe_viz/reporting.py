@@ -76,9 +76,9 @@ def report(
     """All analyses of one or several traces of one model, beside the same of a control.
 
     `control` is the same texts recorded with `untrained_twin(model)`: without it, no claim about
-    specialisation can be told from what untrained routers do as well. `effects` is what
-    `moe_viz.effects` found, if the report shall show it. What these traces are too little for (one
-    label, no parallel passages) is left out, and the page says why.
+    specialisation can be told from what untrained routers also do. `effects` is what
+    `moe_viz.effects` found, if the report should show it. Analyses for which the traces are too few
+    (one label, no parallel passages) are left out, and the page says why.
 
     >>> import moe_viz as mv
     >>> trace = mv.record(mv.load("8x7m"), mv.prompts.passages()[:10])

@@ -18,14 +18,14 @@
 #
 # Ten minutes of reading; under a minute of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - say what a router decides, how often, and about what;
 # - read the explorer: text, map, decision, load;
 # - read a table of loads, and say what it does not show.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -56,13 +56,14 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 # `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
 # writes nonsense. We use it to look at how such a model decides.
 #
-# A model reads text in *tokens*: words, pieces of words, signs (and `<s>`, which opens every text).
+# A model reads text in *tokens*: words, pieces of words, punctuation (and `<s>`, which opens every
+# text).
 #
 # Each layer of `8x7m` holds eight *experts*: feed-forward networks of equal shape, side by side.
 # For each token a *router* scores all eight, the two with the highest scores run, and their outputs
 # are added, weighted by two *gates* that sum to 1. The other six do nothing for this token. So a
-# token uses only part of the parameters: the share printed above. (42 % and not two eighths: not
-# all of the model is experts; notebook 01 counts.)
+# token uses only part of the parameters: the share printed above. (42 % and not two eighths,
+# because not all of the model is experts; notebook 01 counts.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Record
@@ -98,8 +99,8 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 # - **Text**: the colour of a token is its first choice (the expert with the highest score) in the
 #   chosen layer; the line below it, the gates of both.
 # - **Map**: every token (left to right) in every layer (top to bottom).
-# - **Right**: the router's scores of all eight experts as shares of 100 % (a *softmax*), the
-#   token's way through the layers, and how the layer's work is shared out. The percentages in the
+# - **Right**: the router's scores for all eight experts as shares of 100 % (a *softmax*), the
+#   token's path through the layers, and how the layer's work is shared out. The percentages in the
 #   sentence above are the two gates: shares among the chosen alone.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -107,7 +108,7 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 #
 # A word whose pieces go to different experts; a token whose third expert missed by less than 0.1;
 # and, in the Python program, a layer in which all line ends have the same first choice, and one in
-# which they have not. (Type / and then ⏎ to mark them, and look along the map.)
+# which they do not. (Type / and then ⏎ to mark them, and look along the map.)
 #
 # (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
 # Set the map to *margin*: dark is close.)
@@ -125,18 +126,18 @@ mv.explore(trace)
 experts = passage.experts[:, words]  # (layers, tokens, 2)
 ran = [len(np.unique(layer)) for layer in experts]
 pairs = len(np.unique(np.sort(experts[0], axis=1), axis=0))
-ways = experts.transpose(1, 0, 2).reshape(words.sum(), -1)  # one row for each token
-alone = int((np.unique(ways, axis=0, return_counts=True)[1] == 1).sum())
+paths = experts.transpose(1, 0, 2).reshape(words.sum(), -1)  # one row for each token
+alone = int((np.unique(paths, axis=0, return_counts=True)[1] == 1).sum())
 print("experts that ran at least once, layer by layer:", *ran)
 print(f"different pairs in layer 0: {pairs} of 28 possible")
-print(f"tokens whose way through all layers no other token takes: {alone} of {words.sum()}")
+print(f"tokens with a path through all layers of their own: {alone} of {words.sum()}")
 assert min(ran) >= 7
 assert alone > words.sum() / 2
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: one at a
-# time, in each layer anew. (What stood before a token can matter too: notebook 03.) Most tokens
-# take a way through the layers that no other token of the passage takes.
+# time, and afresh in each layer. (What came before a token can matter too: notebook 03.) Most
+# tokens take a path through the layers that no other token of the passage takes.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What there was to find
@@ -158,9 +159,9 @@ for layer, first in zip(program.layers, program.experts[:, line_ends, 0], strict
 # ## 6 · Who does how much?
 #
 # The *load* of an expert is its share of a layer's assignments (two for each token, `<s>` left
-# out). Shared out evenly, each would have one eighth. We record more text, and print the layer in
-# which English and German differ most: how much of the load would have to move to make them equal.
-# The columns are experts 0 to 7.
+# out). With even loads, each would have one eighth. We record more text, and print the layer in
+# which English and German differ most, measured by how much of the load would have to move to make
+# them equal. The columns are experts 0 to 7.
 
 # %% slideshow={"slide_type": "-"}
 topics = mv.prompts.passages().topics
@@ -190,24 +191,24 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 #
 # The loads differ. It does **not** show:
 #
-# - *That experts are specialists for languages.* Different languages are different tokens, and a
+# - *That experts are specialists for languages.* Different languages use different tokens, and a
 #   router that was never trained sends different tokens to different experts too. To claim more,
-#   one must compare with an untrained model: notebooks 04 and 05 do.
+#   compare with an untrained model: notebooks 04 and 05 do.
 # - *That other texts behave like these.* These are a few passages. Exercise 2 tries others.
 # - *Anything about Mixtral.* This is 8x7m.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take home
 #
-# - A router decides about each token, in each layer anew: two of its eight experts run.
+# - A router decides about each token, afresh in each layer: two of its eight experts run.
 # - All experts of a layer work on one passage, some more than others.
 # - An expert's number is a place within its layer, and means nothing in the next.
-# - Loads that differ are not yet specialists: they need something to be compared with.
+# - Loads that differ do not yet make specialists: they need something to be compared with.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1

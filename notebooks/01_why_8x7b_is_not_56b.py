@@ -18,15 +18,15 @@
 #
 # A quarter of an hour of reading; a few seconds of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - say how many parameters Mixtral 8x7B stores and how many a token uses, and why neither is 8 × 7;
 # - say which of the two grows with more experts, more experts for each token, more layers;
-# - check such an account against the bytes of a file;
+# - check such a count against the bytes of a file;
 # - say why it is not eight models.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -38,9 +38,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# Collect the guesses of section 1 on the board, and leave them there. 56, 14 and 7
-# are the usual ones; each is the answer to another question, and by section 5 the class can say to
-# which.
+# Collect the guesses of section 1 on the board, and leave them there. 56, 14 and 7 are the usual
+# ones; each answers a different question, and by section 5 the class can say which.
 #
 # </details>
 
@@ -72,8 +71,8 @@ print(f"stored {big.total:>15,}   {big.total / 1e9:5.1f} billion")
 print(f"used   {big.active:>15,}   {big.active / 1e9:5.1f} billion, {big.active / big.total:.0%}")
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# A *ledger* is nothing but arithmetic on the model's published shape: 32 layers, so many rows, so
-# many columns. You could do it by hand. Section 7 checks it against a file.
+# A *ledger* is only arithmetic on the model's published shape: 32 layers, so many rows, so many
+# columns. You could do it by hand. Section 7 checks it against a file.
 #
 # Not 56, and not 7. Where does the name come from?
 
@@ -95,13 +94,13 @@ print(f"Mixtral 8x7B     {big.total:>15,}   {big.total / 1e9:5.1f} billion")
 assert 8 * dense - big.total > 11e9
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# The 7 is rounded, so eight of it is 57.9 rather than 56. And Mixtral is 11 billion smaller than
-# that.
+# The 7 is rounded down, so eight times Mistral 7B is 57.9 rather than 56. And Mixtral is 11 billion
+# smaller than that.
 #
-# **Write down:** what could be there once, and not eight times?
+# **Write down:** what might exist once, and not eight times?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 3 · What is there eight times, and what once
+# ## 3 · What exists eight times, and what once
 
 # %% slideshow={"slide_type": "-"}
 print("                 Mistral 7B          Mixtral     times")
@@ -112,9 +111,9 @@ for part in big.parts:
 print(f"{'all':12}{dense:>15,}{big.total:>17,}{big.total / dense:>10.2f}")
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Only the experts are there eight times. Attention, the tables that turn tokens into numbers and
-# back (embedding and output head), and the norms are shared. The routers, which choose, are new,
-# and tiny. So the name counts the shared part seven times too often:
+# Only the experts exist eight times. Attention, the tables that turn tokens into numbers and back
+# (embedding and output head), and the norms are shared. The routers, which choose, are new, and
+# tiny. So the name counts the shared part seven times too often:
 
 # %% slideshow={"slide_type": "fragment"}
 routers = next(part.total for part in big.parts if part.name == "routers")
@@ -129,8 +128,8 @@ print(f"8 × {dense:,} − 7 × {shared:,} + {routers:,} = {big.total:,}")
 mv.chart(big)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Left: what must be stored. Right, to the same scale: what one token uses of it. The experts are
-# nearly everything on the left, and still most of the right.
+# Left: what must be stored. Right, to the same scale: the part of it that one token uses. The
+# experts are nearly everything on the left, and still most of the right.
 
 # %% slideshow={"slide_type": "skip"}
 experts = next(part for part in big.parts if part.name == "experts")
@@ -186,7 +185,7 @@ changes = {
 
 
 def changed(**change):
-    """The ledger of Mixtral 8x7B with something changed."""
+    """The ledger of Mixtral 8x7B with these settings changed."""
     return mv.ledger(replace(big.config, **change))
 
 
@@ -253,14 +252,14 @@ assert changed(layers=64).active > 1.9 * big.active
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # Experts are how a model stores more without computing more. More layers cannot do that. Whether
-# the model gets *better* is no question of arithmetic: [notebook 07](07_what_it_costs.ipynb).
+# the model gets *better* is not a question for arithmetic: [notebook 07](07_what_it_costs.ipynb).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · Do not believe it: measure
 #
 # A file of weights begins with eight bytes, the length of a list, and then the list: each *tensor*
-# (a table of numbers), its shape, and where its bytes lie. We have the file of one such model here,
-# `8x7m`, of Mixtral's architecture in small.
+# (a table of numbers), its shape, and where its bytes lie. We have such a file here: `8x7m`, a
+# small model of Mixtral's architecture.
 #
 # **Write down:** if its ledger says 24,263,936 parameters, and each takes two bytes in the file
 # (notebook 00 computed with four: float32), how large is the file?
@@ -355,22 +354,22 @@ print(
 )
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# There is no model to take out, and none of the eight could be run by itself. [Notebook
+# There are no eight models to take out, and none could be run by itself. [Notebook
 # 02](02_a_mixture_of_experts_from_scratch.ipynb) builds such a layer.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take home
 #
 # - 46.7 billion stored, 12.9 billion used by a token. Neither is 8 × 7.
-# - Only the feed-forward blocks are there eight times; the rest is shared.
-# - 57.9 billion is eight times Mistral 7B, and not Mixtral.
+# - Only the feed-forward blocks exist eight times; the rest is shared.
+# - 57.9 billion is eight times Mistral 7B; it is not Mixtral.
 # - E sets what is stored, k what is used, layers both.
 # - 256 experts, 8 in each of 32 layers: not eight models.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1

@@ -20,14 +20,14 @@
 # minutes for the sections marked *further*; a few seconds of a laptop's CPU, 2 GB of memory, no
 # network.
 #
-# After it you can
+# Afterwards you can
 #
 # - write a mixture-of-experts layer in plain Python, and in torch;
 # - recognise the same steps in the layer that this library runs Mixtral with;
 # - say what an expert is, in code, and what it is not.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -39,17 +39,16 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# This is live coding. Type sections 1 and 2 yourself, and let the class say what
-# comes next; the rest can be run. Who knows no torch can stop after section 1, and go on at section
-# 7.
+# This is live coding. Type sections 1 and 2 yourself, and let the class say what comes next; the
+# rest can be run. Anyone who does not know torch can stop after section 1 and rejoin at section 7.
 #
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · A load balancer that reads the request
 #
-# Eight workers. Each has an address: a list of numbers. A request is a list of numbers, too. Its
-# score with a worker is the product of both, number by number, summed.
+# Eight workers. Each has an address: a list of numbers. A request is a list of numbers, too. A
+# worker's score is the dot product of the two: multiply number by number, and add up.
 #
 # The k workers with the best scores get the request, and their answers are added, weighted by
 # *gates* that sum to 1.
@@ -149,12 +148,13 @@ assert abs(gates[:, 0] - gates[:, -1]).max() > 0.1
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Not the load balancer you know
 #
-# - It looks at what is in the request, and never at how busy a worker is.
-# - k workers answer, and their answers are *added*: it is no race.
-# - It keeps nothing in mind: the same request always goes the same way.
+# - It looks at what is in the request, not at how busy a worker is. (True of Mixtral in use.
+#   Capacity limits, as in GShard and Switch, and DeepSeek-V3's bias correction do look at load.)
+# - k workers answer, and their answers are *added*: it is not a race.
+# - It remembers nothing: the same request always goes the same way.
 # - Nobody writes the addresses. They are learnt, together with the workers.
 #
-# Since nothing looks at the load, something else must keep all workers busy: [notebook
+# Since nothing here looks at load, something in training must keep all workers busy: [notebook
 # 08](08_training_a_router.ipynb).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -182,9 +182,9 @@ class Expert(nn.Module):
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # This form is called SwiGLU: one half of the wide layer opens and closes the other (`silu(z)` is z
-# times a number between 0 and 1 that grows with z: almost 0 for very negative z, almost z for
-# large z). It is what Mixtral uses, and most models of its time; for the mixture it does not matter
-# what is in an expert.
+# times a number between 0 and 1 that grows with z: almost 0 for very negative z, almost z for large
+# z). Mixtral uses it, like most models of its time; for the mixture it does not matter what is
+# inside an expert.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The mixture
@@ -203,23 +203,23 @@ class Mixture(nn.Module):
         gates = best.softmax(-1)  # over the chosen only
         out = torch.zeros_like(x)
         for e, expert in enumerate(self.experts):
-            token, slot = (chosen == e).nonzero(as_tuple=True)  # whoever goes to this expert
+            token, slot = (chosen == e).nonzero(as_tuple=True)  # those that go to this expert
             out[token] += gates[token, slot, None] * expert(x[token])
         return out
 
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Twenty-one lines with `Expert`. `topk` and `softmax` are the dispatcher's `sorted` and `exp`, for
-# all tokens at once. The loop goes over *experts*, not over tokens: each runs once, on all tokens
-# that go to it. (The `*_` lets callers hand over more than we need; section 4, marked *further*,
-# uses it.)
+# Twenty-one lines, `Expert` included. `topk` and `softmax` are the dispatcher's `sorted` and `exp`,
+# for all tokens at once. The loop goes over *experts*, not over tokens: each runs once, on all
+# tokens that go to it. (The `*_` lets callers hand over more than we need; section 4, marked
+# *further*, uses it.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Is it right? · further
 #
 # Compare it with the layer this library uses, on the same weights. `8x7m` is a small model of
-# exactly Mixtral's architecture. We copy the weights of its layer 0 into our mixture: if the shapes
-# or names were others, this would fail.
+# exactly Mixtral's architecture. We copy the weights of its layer 0 into our mixture: if shapes or
+# names differed, this would fail.
 #
 # **Write down:** will the results be equal to the last bit?
 
@@ -243,7 +243,8 @@ largest, difference = reference.abs().max(), (ours - reference).abs().max()
 print(f"largest number {largest:.2f}, largest difference {difference:.0e}")
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Equal but for rounding: the two add up in another order, and a computer's sums depend on it.
+# Equal but for rounding: the two add up in a different order, and a computer's sums depend on the
+# order.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · Your twenty-one lines run a whole model · further
@@ -263,8 +264,9 @@ torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
 print(f"{tuple(before.shape)} scores, largest difference {(after - before).abs().max():.0e}")
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Everything else in there, attention, norms and tables, is as in any dense model. The mixture is
-# the only new part.
+# Attention, norms and tables are as in any dense model; the mixture is the only new part. As in a
+# dense model, it reads the hidden state *after a norm*, and what it returns is *added* to that
+# state.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · Reading `moe.py` aloud
@@ -282,8 +284,9 @@ print(getsource(moe.Router))
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # One matrix, E rows of D numbers. `functional.linear` is the dispatcher's product with each
-# address. It is computed in float32 even if the model is not, since a close decision may fall
-# either way with the last bits. (The 0.2 % in the comment: with this one product in bfloat16.)
+# address. It is computed in float32 even if the model is not, since the last bits can tip a close
+# decision. (The comment's figures: with this one product in bfloat16, on random scores and on
+# 8x7m.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The expert
@@ -292,8 +295,8 @@ print(getsource(moe.Router))
 print(getsource(moe.Expert))
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Ours, written down a little differently. Nothing in it says which expert it is, or what it should
-# be good at.
+# Ours, written a little differently. Nothing in it says which expert it is, or what it should be
+# good at.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The decision
@@ -304,7 +307,7 @@ print(getsource(moe.MoELayer.route))
 # %% [markdown] slideshow={"slide_type": "-"}
 # Scores, the k best, a softmax over those. What follows is new: the decision becomes an object of
 # its own, a `Routing`, and passes through *hooks*. A hook may write it down (that is how `record`
-# works) or give back another one (that is how experts are turned off in [notebook
+# works) or return a different one (that is how experts are turned off in [notebook
 # 06](06_turn_an_expert_off.ipynb)).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -314,9 +317,9 @@ print(getsource(moe.MoELayer.route))
 print(getsource(moe.MoELayer.forward))
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# First decide, for all tokens; then run the experts. A hook stands between the two, so no expert
-# has run when it is asked. `index` says which tokens these are, for the hooks; the layer itself
-# does not look at it, nor at any other token.
+# First decide, for all tokens; then run the experts. Hooks are called between the two, before any
+# expert has run. `index` says which tokens these are, for the hooks; the layer itself does not look
+# at it, nor at any other token.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # And `run_experts`, in `moe_viz/model/dispatch.py`, does what our loop does. It sorts the choices
@@ -368,13 +371,13 @@ print(f"without the division the gates sum to {largest.sum(-1).mean():.2f} on av
 # and that is A. $Z$ cancels: the six that were not chosen have no say. In floating point it does
 # not cancel exactly, so the two are the same mathematically and not bit for bit.
 #
-# Without the division it is another model: the layer's output would shrink when the router is
+# Without the division it is a different model: the layer's output would shrink when the router is
 # unsure.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · So what is an expert?
 #
-# **Write down:** in Mixtral 8x7B, which share of a layer's parameters is one expert?
+# **Write down:** in Mixtral 8x7B, what share of a layer's parameters is one expert?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## One layer of Mixtral 8x7B
@@ -408,8 +411,8 @@ assert big.attention + big.router + big.norms + 8 * big.expert == big.layer
 #   out.
 # - *One of eight in the model.* There are 256. Expert 3 of layer 0 and expert 3 of layer 1 share
 #   nothing but the number.
-# - *A specialist by design.* No line of the code above gives it a subject. Whether training does is
-#   a question to be measured: [notebook 05](05_do_experts_specialise.ipynb).
+# - *A specialist by design.* No line of the code above gives it a subject. Whether training does
+#   has to be measured: [notebook 05](05_do_experts_specialise.ipynb).
 
 # %% slideshow={"slide_type": "skip"}
 with torch.inference_mode():  # theirs, x: a layer of 8x7m, and tokens for it, of section 3
@@ -432,13 +435,13 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
 #
 # What changes in the picture of section 1 if the request is longer, but in the same direction:
-# other workers, or other gates? Say it, then use `all_gates(8)`.
+# different workers, or different gates? Predict, then use `all_gates(8)`.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -447,9 +450,8 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 2
 #
-# Let two experts be twins: copy the weights of expert 0 to expert 1 in a copy of `mine`
-# (section 3). What does the layer give for a token that goes to just these two? Say it before you
-# compute it.
+# Make two experts twins: copy the weights of expert 0 to expert 1 in a copy of `mine` (section 3).
+# What does the layer give for a token that goes to just these two? Predict before you compute.
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -457,8 +459,8 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 3
 #
-# Let k be 8 of 8. What are the gates then? Is anything saved in computing? Was
-# anything ever saved in storing? (A new `Mixture` will do; its weights are random.)
+# Let k be 8 of 8. What are the gates then? Is any computing saved? Was any storage ever saved? (A
+# new `Mixture` will do; its weights are random.)
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -466,8 +468,8 @@ assert not torch.allclose(ours, other)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 4
 #
-# Count the parameters of `mine` (section 3), and check them with the ledger of `8x7m`. What of
-# the layer is missing?
+# Count the parameters of `mine` (section 3), and check them with the ledger of `8x7m`. Which parts
+# of the layer are missing?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -516,8 +518,8 @@ with torch.inference_mode():
     gates = every.router(x).softmax(-1)  # over all: nothing is left out
     blend = sum(gates[:, e, None] * expert(x) for e, expert in enumerate(every.experts))
     torch.testing.assert_close(every(x), blend, atol=1e-5, rtol=1e-4)
-print("The gates are the softmax over all scores. Every expert runs for every token: nothing is")
-print("saved in computing. There never was less to store: all eight are always there.")
+print("The gates are the softmax over all scores. Every expert runs for every token: no computing")
+print("is saved. Storage never was: all eight are always there.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 4

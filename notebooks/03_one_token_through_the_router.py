@@ -19,7 +19,7 @@
 # One token, every layer, every number. A quarter of an hour of reading, and five minutes for the
 # sections marked *further*; under a minute of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - compute a routing decision by hand, from the scores to the gates;
 # - say where the scores come from, and how close a decision was;
@@ -27,7 +27,7 @@
 # - further: say which layers look at the token alone, and what the decision is for.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -39,16 +39,16 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# Let the class do section 3 on paper. Two scores, one difference, one gate: after
-# that nobody thinks that a router reads texts.
+# Let the class do section 3 on paper. Two scores, one difference, one gate: after that nobody
+# thinks a router reads texts.
 #
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · One sentence, one token
 #
-# `8x7m` has Mixtral's architecture, in small: 6 layers of 8 experts, 2 of them for each token. It
-# is not Mixtral. We follow one token of one sentence.
+# `8x7m` has Mixtral's architecture on a small scale: 6 layers of 8 experts, 2 of them for each
+# token. It is not Mixtral. We follow one token of one sentence.
 
 # %% slideshow={"slide_type": "-"}
 from textwrap import fill
@@ -106,8 +106,8 @@ assert list(gates) == np.argsort(-scores)[:2].tolist()
 #
 # $$\frac{e^{a}}{e^{a} + e^{b}} = \frac{1}{1 + e^{-(a - b)}}$$
 #
-# Only their difference counts. We do it for every token in every layer, and compare with what the
-# model did.
+# Only the difference matters. We compute it for every token in every layer, and compare with what
+# the model did.
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 best = -np.sort(-trace.router_logits, axis=2)  # (layers, tokens, experts), strongest first
@@ -131,7 +131,7 @@ print(f"the same as the model's, for {by_hand.size} decisions")
 # ## 4 · Where do the scores come from?
 #
 # **Write down:** how many parameters does it take to score eight experts? The token arrives as 256
-# numbers, its *hidden state*.
+# numbers, its *hidden state*, scaled by a norm (RMSNorm).
 #
 # We catch what goes into layer 0's router (a *hook* of torch is called whenever a module runs), and
 # multiply it ourselves:
@@ -143,7 +143,7 @@ hook = router.register_forward_hook(lambda module, inputs, output: seen.append(i
 mv.record(model, sentence)
 hook.remove()
 
-hidden = seen[0][t].numpy()  # (256,)
+hidden = seen[0][t].numpy()  # (256,), after the norm
 rows = router.weight.float().numpy()  # (8, 256): one row for each expert
 assert np.allclose(rows @ hidden, scores, atol=1e-4)
 print(f"{rows.shape[0]} rows × {rows.shape[1]} numbers = {rows.size:,} parameters")
@@ -151,11 +151,13 @@ print(f"{rows.shape[0]} rows × {rows.shape[1]} numbers = {rows.size:,} paramete
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## A router is eight rows
 #
-# Each expert has one row of numbers; its product with the token's hidden state is the score. That
-# is all: no loop, no memory, no look at the other tokens, none at how busy an expert is.
+# Each expert has one row of numbers; its product with the token's normed hidden state is the score.
+# That is all: no loop, no memory, no look at other tokens or, in Mixtral's design, at how busy an
+# expert is. What the chosen experts return is *added* to the hidden state, which goes on to the
+# next layer.
 #
 # But the hidden state has come through attention, and attention looks back. What the router gets is
-# not the word `key`, it is `key` after `Press any`.
+# not the word `key`, but `key` after `Press any`.
 
 # %% slideshow={"slide_type": "-"}
 big = mv.ledger("mixtral-8x7b")
@@ -167,7 +169,8 @@ print(f"{big.router / big.layer:.4%} of its layer")
 # ## 5 · How close was it?
 #
 # The *margin* is the second-best score minus the third: by how much the third, the *runner-up*,
-# missed. It tells how easily another word before, or coarser rounding, could have changed the pair.
+# missed. It tells how easily a different word before it, or coarser rounding, could have changed
+# the pair.
 #
 # **Write down:** in how many of the six layers did the runner-up miss by less than 0.1?
 
@@ -183,8 +186,8 @@ assert (order[:, :2] == trace.experts[:, t]).all()
 assert np.allclose(trace.margins[:, t], best[:, t, 1] - best[:, t, 2])
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Read downwards, this is the token's way through the model. Expert 4 of layer 0 and expert 4 of
-# layer 2 are unrelated networks: a number that returns means nothing.
+# Read downwards, this is the token's path through the model. Expert 4 of layer 0 and expert 4 of
+# layer 2 are unrelated networks: a number that recurs means nothing.
 #
 # And a margin says nothing about the first two: in layer 5 they are nearly equal, and the third is
 # far behind.
@@ -193,10 +196,10 @@ assert np.allclose(trace.margins[:, t], best[:, t, 1] - best[:, t, 2])
 # ## 6 · See it
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Beside the text stand the numbers of section 2. Click a token, then press ↓ and watch the table of
-# section 5 go by, layer for layer; then ← and → for the other tokens. Set the map to *margin* and
-# look for the darkest field: exercise 1 asks for it. A colour says who works on what comes *after*
-# the token; section 9 shows it.
+# The numbers of section 2 are shown beside the text. Click a token, then press ↓ and watch the
+# table of section 5 go by, layer by layer; then ← and → for the other tokens. Set the map to
+# *margin* and look for the darkest cell: exercise 1 asks for it. A colour says who works on what
+# comes *after* the token; section 9 shows it.
 
 # %% slideshow={"slide_type": "-"}
 assert best[5, t, 0] - best[5, t, 1] < 0.1 < trace.margins[5, t]
@@ -264,24 +267,24 @@ assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # The rule about what comes before holds here too: it is the architecture's. And a model that never
-# learnt anything also sends `key` in all six sentences to one pair in its first layer, and in the
-# second to one first choice. But one token in six sentences is an anecdote: section 8 takes more
+# learnt anything also sends `key` in all six sentences to one pair in its first layer, and to one
+# first choice in the second. But one token in six sentences is an anecdote: section 8 takes more
 # tokens, and a number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A number, and what it must be compared with · further
 #
 # Take every token that occurs at least ten times in 32 English passages: mostly short words and
-# signs. In each layer, what share of its occurrences has the token's commonest first choice (its
-# *favourite*)? The chart shows the mean over tokens; the bar is a 95 % interval, the uncertainty
-# from having only 32 passages. Beside it stand
+# punctuation. In each layer, what share of its occurrences has the token's most common first choice
+# (its *favourite*)? The chart shows the mean over tokens; the bar is a 95 % confidence interval,
+# since there are only 32 passages. It also shows
 #
-# - *uniform*: one in eight, if all were even;
-# - *shuffled*: each passage's choices, dealt out at random among its tokens. A token would show
-#   this if it did not matter which token it is;
+# - *uniform*: one in eight, if routing were even;
+# - *shuffled*: each passage's choices, shuffled among its tokens: what a token would show if it did
+#   not matter which token it is;
 # - the untrained twin.
 #
-# **Write down:** who holds a token more firmly to one expert, the trained model or the twin?
+# **Write down:** which holds a token more firmly to one expert, the trained model or the twin?
 
 # %% slideshow={"slide_type": "skip"}
 english = mv.prompts.passages().select("en")
@@ -300,8 +303,8 @@ mv.chart(found, control)
 # ## What the chart says
 #
 # - In layers 0 and 1 a token goes to one expert nearly always: far more than shuffled. **The
-#   untrained twin does the same.** It is no sign of learning. The same token arrives as nearly the
-#   same numbers.
+#   untrained twin does the same.** It is not a sign of learning: the same token arrives as nearly
+#   the same numbers.
 # - In layers 2 and 3 the trained model is *less* firm than its twin: there the choice depends more
 #   on what came before. (For `key` in section 7 layer 2 looked the other way round: that
 #   is what an anecdote is worth.)
@@ -320,10 +323,10 @@ print(f"layer 5: expert {counts.argmax()} is the first choice of {share:.0%} of 
 assert share > 0.75
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# This is 8x7m on these passages, and says nothing about Mixtral's routers. Of those the paper
-# (arXiv 2401.04088, section 5) reports that they follow syntax more than subject, and that
-# indentation in code goes to the same experts. Notebook 05 goes through that section, with an
-# untrained model beside every number.
+# This is 8x7m on these passages, and says nothing about Mixtral's routers. The paper (arXiv
+# 2401.04088, section 5) reports that those follow syntax rather than subject, especially in the
+# first and last layers, and that indentation in code goes to the same experts. Notebook 05 goes
+# through that section, with an untrained model beside every number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 9 · What is the decision for? · further
@@ -353,7 +356,7 @@ assert change[t + 1 :].max() > 0.01
 assert change[t + 1 :].min() < -0.01
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ## The decision at one token goes into what comes next
+# ## The decision at one token affects what comes next
 #
 # Up to `key`, and for `key` itself, nothing has changed: that token had been predicted one step
 # earlier. At `key` the model works on what comes after it, and there the changes begin. Some tokens
@@ -370,19 +373,18 @@ assert change[t + 1 :].min() < -0.01
 # - A score is a row of numbers times the token's hidden state.
 # - The token and what stands before it decide; what follows cannot.
 # - Further: in layers 0 and 1 a token nearly always goes one way, and so it does in an untrained
-#   model. The decision at a token goes into the prediction of those after it, for better or worse.
+#   model. The decision at a token affects the prediction of those after it, for better or worse.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
 #
-# Which decision of the whole sentence was the closest? Name token, layer, the
-# expert that just got in and the one that just did not. (`trace.margins` is layers × tokens; leave
-# out `<s>`.)
+# Which decision of the whole sentence was the closest? Name the token, the layer, the expert that
+# just got in and the one that just did not. (`trace.margins` is layers × tokens; leave out `<s>`.)
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -444,5 +446,5 @@ for n, piece in enumerate(code.tokens):
     if "key" in piece:
         pairs = "  ".join(f"{first}+{second}" for first, second in code.experts[:, n])
         print(f"token {n}, {piece!r}, id {code.token_ids[n]}: {pairs}")
-print("With the space and without it are two tokens, with two entries in the vocabulary: to the")
-print("model, at its input, they are as different as two words.")
+print("With the space and without it, these are two tokens, two entries in the vocabulary: at the")
+print("model's input they are as different as two words.")

@@ -19,15 +19,15 @@
 # A quarter of an hour of reading, and five minutes for the sections marked *further*; about ten
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - read a heatmap of routing, and say what a colour is and what it is not;
-# - say in which layers a passage takes other ways in another language;
+# - say in which layers a passage is routed differently in another language;
 # - show that an expert's number means nothing in another layer;
 # - further: tell close decisions from clear ones, and say what rounding does to them.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -39,9 +39,9 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# In the deck, Tab moves into a picture. Then ← → turn tokens, ↑ ↓ turn layers, 0 – 7
-# leave one expert, / finds a token, Esc shows all again. Esc once more leaves the picture, and the
-# arrow keys turn slides again. (Tab goes on to its buttons and menus.)
+# In the deck, Tab moves into a picture. Then ← → move through tokens, ↑ ↓ through layers, 0 – 7
+# show one expert, / finds a token, Esc shows all again. Esc once more leaves the picture, and the
+# arrow keys change slides again. (Tab goes on to its buttons and menus.)
 #
 # </details>
 
@@ -49,8 +49,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # ## 1 · One passage in five languages, and a program
 #
 # `8x7m` has Mixtral's architecture and is not Mixtral: 6 layers, 8 experts in each, and for every
-# token a router picks 2 of them. We record what the routers say about a passage that was written
-# in five languages, and about a Python program.
+# token a router picks 2 of them. We record what the routers say about one passage, written in each
+# of five languages, and about a Python program.
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 from itertools import combinations
@@ -72,10 +72,10 @@ trace
 # one with the highest score.
 #
 # **Write down a number:** in how many of the six layers will more than half of the French passage
-# have one and the same colour?
+# have the same colour?
 #
-# Then look: French is open, in layer 0. Click into the picture, and go down through the layers
-# with ↓.
+# Then look: French is open, in layer 0. Click into the picture, and go down through the layers with
+# ↓.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## First choices
@@ -87,8 +87,8 @@ mv.explore(trace, prompt=1)
 # ## 3 · The answer
 #
 # The share of tokens that have the commonest colour of their passage. The *untrained twin* has the
-# same architecture, reads the same tokens, and has random weights: what it does as well is no
-# result of training.
+# same architecture, reads the same tokens, and has random weights: what it does too is not a result
+# of training.
 
 # %% slideshow={"slide_type": "skip"}
 control = mv.record(mv.untrained_twin(model), prompts)
@@ -115,14 +115,15 @@ print("\nwhich expert it is in layer 5:", last)
 #
 # French: in one layer, the last, like German and Italian. (English in the last two; Spanish and
 # Python in none.) In layers 0 to 2 every passage is a mixture of colours, hardly more uneven than
-# with random weights; in layer 4 some are less uneven than those; in the last all are more.
+# with random weights; in layer 4 some are less uneven than with random weights; in the last all are
+# more so.
 #
-# Is there then an expert for each language? In this passage German, Spanish and Italian have the
+# So is there an expert for each language? In this passage German, Spanish and Italian have the
 # *same* commonest expert in the last layer.
 #
-# And all this is 8x7m. Of Mixtral the paper reports no such thing: no obvious pattern by topic,
-# some by syntax (published, arXiv 2401.04088). Notebook 05 asks why the small model differs, and
-# how much of it is language at all.
+# And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no languages; across eight
+# kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05 asks how much
+# of what we see here is language at all.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert all((shares[label] > 0.5).tolist() == [False] * 5 + [True] for label in ("fr", "de", "it"))
@@ -136,20 +137,20 @@ assert len({last[label] for label in ("de", "es", "it")}) == 1
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · The same tokens in five languages
 #
-# Other languages are other tokens. But this passage names things that nobody translates: `Python`,
-# `3`, `python --version`, `pip`. They are the same tokens in all five passages; only what stands
-# around them differs.
+# Different languages use different tokens. But this passage names things that nobody translates:
+# `Python`, `3`, `python --version`, `pip`. They are the same tokens in all five passages; only what
+# stands around them differs.
 #
 # **Write down:** in which layers will they have the same colour in all five languages: in all of
 # them, in the first ones, in the last ones?
 #
-# In the picture, press / and type `python`; the buttons *Parallel* change the language, and stay
-# with the token.
+# In the picture, press / and type `python`; the *Parallel* buttons change the language and keep the
+# token.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# To see two passages at once, set *Compare with* to `de`: its text and map stand below, the loads
-# of both on the right, and a click over there changes sides. With `all of python` only the loads
-# are compared. A picture opens that way with `mv.explore(trace, prompt=1, beside=2)`, or
+# To see two passages at once, set *Compare with* to `de`: its text and map appear below, the loads
+# of both on the right, and a click there switches sides. With `all of python` only the loads are
+# compared. A picture opens that way with `mv.explore(trace, prompt=1, beside=2)`, or
 # `beside="python"`.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -175,7 +176,8 @@ def alike(recorded):
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same way in another language?
 #
-# Of the seven pieces, in all ten pairs of languages: how many have the same first choice in both.
+# For the seven pieces and all ten pairs of languages: how often the first choice is the same in
+# both.
 
 # %% slideshow={"slide_type": "-"}
 print(" " * 16 + "".join(f"layer {n}  " for n in trace.layers))
@@ -202,9 +204,9 @@ assert alike(trace)[5] < 0.4
 # | entropy, divided by log 8 | how undecided is the router? 0: all on one, 1: all eight equal |
 # | probability of one expert | how much is this expert wanted, chosen or not? |
 #
-# Light is much, dark is little. The next picture shows the margins of the English passage; the
-# menu *Colour of the map* has the others. **Before you look:** will the router be surer in the
-# first layers, or in the last?
+# Light is high, dark is low. The next picture shows the margins of the English passage; the menu
+# *Colour of the map* has the others. **Before you look:** will the router be surer in the first
+# layers, or in the last?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The margin: dark is close
@@ -253,7 +255,7 @@ assert np.ptp(certainty(control)[0]) < 0.05
 # with them in float32. Now the same weights and the same tokens, computed in bfloat16.
 #
 # **Write down:** of 100 decisions (one token in one layer, two experts), how many will come out
-# otherwise? And which?
+# differently? And which?
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 rough = mv.record(mv.load("8x7m", dtype="bfloat16"), prompts)
@@ -265,13 +267,13 @@ found
 # the same for unrelated choices.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## float32 and bfloat16: darker is where they part
+# ## float32 and bfloat16: darker is where they differ
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore([trace, rough], mode="agreement")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Which decisions come out otherwise?
+# ## Which decisions come out differently?
 
 # %% slideshow={"slide_type": "-"}
 print(" " * 22 + "".join(f"layer {n}  " for n in trace.layers))
@@ -285,9 +287,9 @@ assert found.identical.min() > 0.97
 assert np.nanmax(found.margin_changed / found.margin) < 0.5
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# About one in a hundred, and those that were close. A difference between two recordings is
-# therefore no news by itself: look at the margin first, and say in which arithmetic it was
-# recorded. The title of every picture does.
+# About one in a hundred, and those that were close. So a difference between two recordings means
+# little by itself: look at the margin first, and say in which arithmetic it was recorded. The title
+# of every picture does.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · The same number in another layer
@@ -295,7 +297,7 @@ assert np.nanmax(found.margin_changed / found.margin) < 0.5
 # Expert 3 of layer 1 is dark red in the pictures, and so is expert 3 of layer 2.
 #
 # **Write down:** do the two experts of a token in one layer, and its two in the next, have the same
-# numbers more often than chance would have it?
+# numbers more often than by chance?
 
 # %% slideshow={"slide_type": "skip"}
 rng = np.random.default_rng(0)
@@ -304,7 +306,7 @@ rng = np.random.default_rng(0)
 def in_common(recorded, order=None):
     """How often a token's experts in a layer and in the next have a number in common, by layer."""
     chosen = recorded.experts[:, ~recorded.special]  # (layers, tokens, 2)
-    after = chosen[1:] if order is None else order[chosen[1:]]  # the next layer's, renumbered
+    after = chosen[1:] if order is None else order[chosen[1:]]  # the next layer's, permuted
     return (chosen[:-1, :, :, None] == after[:, :, None, :]).any(axis=(2, 3)).mean(axis=1)
 
 
@@ -313,7 +315,7 @@ def in_common(recorded, order=None):
 #
 # How often do they have a number in common? For two pairs that have nothing to do with each other:
 # 13 times in 28, 46 % (of the 28 pairs 15 avoid both numbers, 13 do not). Beside it: the same after
-# the next layer's experts were given their numbers anew, at random, 500 times.
+# permuting the numbers of the next layer's experts at random, 500 times.
 
 # %% slideshow={"slide_type": "-"}
 as_is = in_common(trace)
@@ -327,14 +329,15 @@ for n in range(5):
 assert ((low <= as_is) & (as_is <= high)).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The real numbering is one like any other. (Experts of neighbouring layers may well have to do
-# with each other; but not those with the same number.)
+# The real numbering is like any other. (Experts of neighbouring layers may well be related, but not
+# because they share a number.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Shown: other numbers, the same model
+# ## Shown: different numbers, the same model
 #
-# We reverse the order of layer 3's experts, rows of the router and networks: number 0 becomes 7, 1
-# becomes 6. **Predict:** what happens to the predictions of the model, and to the colours?
+# We reverse the order of layer 3's experts, both the router's rows and the networks: number 0
+# becomes 7, 1 becomes 6. **Predict:** what happens to the predictions of the model, and to the
+# colours?
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 layer = model.layers[3].moe
@@ -365,13 +368,13 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 #   changed, and the model did not.
 # - In 8x7m, seven pieces that no language translates mostly have the same first choice in layers 0
 #   to 3; less so in layer 4; mostly another in layer 5.
-# - Further: many decisions are close, and rounding alone turns about one in a hundred.
-# - One passage is a picture and no statistics. That is the next notebook's business.
+# - Further: many decisions are close, and rounding alone flips about one in a hundred.
+# - One passage is a picture, not statistics: those are in the next notebook.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
@@ -396,7 +399,7 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 3
 #
-# Are the *weights* of equal number more alike than others? Put each expert's
+# Are the *weights* of experts with the same number more alike than other pairs? Put each expert's
 # weights in one row, and compute the cosine between all experts of layer 0 and all of layer 1. An
 # expert is `model.layers[0].moe.experts[3]`, with the matrices `.w1.weight`, `.w2.weight`,
 # `.w3.weight`.
@@ -429,7 +432,7 @@ half = {label: commonest(programs, label)[1] > 0.5 for label in programs.labels}
 assert {label: over.sum() for label, over in half.items() if over.any()} == {"c": 1}
 assert half["c"][5]
 print("Only the C program, in the last layer, and only just. Python and JavaScript come close")
-print("there; HTML does in no layer.")
+print("there; HTML does not in any layer.")
 mv.explore(programs, layer=5)
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]

@@ -19,7 +19,7 @@
 # A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - ask the question so that the answer can be no: with a baseline, an interval, and a control;
 # - repeat Figures 7 and 9 of the Mixtral paper, and read them;
@@ -28,7 +28,7 @@
 # - further: ask by topic and by syntax, and read Table 5 and Figure 10.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -42,8 +42,9 @@ if importlib.util.find_spec("moe_viz") is None:
 #
 # The authors of Mixtral asked whether experts specialise by *domain*: mathematics, medical
 # abstracts, code (arXiv 2401.04088, section 5). They recorded eight kinds of text in layers 0, 15
-# and 31, and found no obvious specialisation by topic. What they saw looked like "syntax rather
-# than domain": indentation, for instance, goes to the same experts.
+# and 31, and found no obvious specialisation by topic. (DM Mathematics stood out a little, most in
+# the first and last layers; it is synthetic.) What they saw looked like syntax rather than domain,
+# "especially at the initial and final layers": indentation, for instance, goes to the same experts.
 #
 # That is published. We ask the same of `8x7m`, which is not Mixtral, and one thing more:
 # *language*, which the paper did not ask about. What we find will look strong. Most of this
@@ -74,9 +75,9 @@ trace, control
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# The two recordings are most of the computing, about ten seconds. The three rules of
-# the whole notebook: a baseline (what would chance give?), an interval over documents (what would
-# other texts give?), a control (what would it be without training?).
+# The two recordings are most of the computing, about ten seconds. The three rules of the whole
+# notebook: a baseline (what would chance give?), an interval over documents (how much hangs on
+# these texts?), a control (what would it be without training?).
 #
 # </details>
 
@@ -124,7 +125,7 @@ assert max(moved(control, "en", other).max() for other in ("de", "code")) < 0.15
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # The last layers, and by far. The paper's Figure 9 splits the load into first and second choices.
-# In English and the last layer, the busiest expert by each:
+# For English in the last layer, the busiest expert by each:
 
 # %% slideshow={"slide_type": "-"}
 busiest = {}
@@ -139,17 +140,17 @@ assert busiest["first choice"]["low"] > 0.7
 # ## 4 · How far apart, and by chance?
 #
 # How far apart are the five languages? The *Jensen-Shannon divergence* of two loads (of first
-# choices) is 0 bits where they are alike and 1 where they share no expert. Two samples of one and
-# the same thing already differ a little. So we deal the labels out among the documents anew, 999
-# times: the *null*. The *p-value* is the share of these deals that are as far apart as what was
-# seen.
+# choices) is 0 bits where they are alike and 1 where they share no expert. Two samples of the same
+# thing already differ a little. So we permute the labels among the documents, 999 times: the
+# *null*. The *p-value* is the share of permutations, the true labels included, in which they are at
+# least as far apart as observed.
 #
-# **Write down yes or no:** will random weights route five languages apart by more than chance, with
-# a p below 0.05?
+# **Write down yes or no:** will random weights separate five languages by more than chance, with a
+# p below 0.05?
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # With more than two labels, the divergence is the mean over all pairs of labels (in bits; at most
-# 1). p is corrected for looking at six layers: 0.006 is the smallest it can be. `null` is the mean
+# 1). p is corrected for looking at six layers: it cannot be smaller than 0.006. `null` is the mean
 # of the 999.
 
 # %% slideshow={"slide_type": "skip"}
@@ -179,8 +180,8 @@ assert (found["divergence"][:2] < 3 * beside["divergence"][:2]).all()
 assert found["divergence"][5] > 20 * beside["divergence"][5]
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Random weights route the languages apart as well, beyond chance: other languages are other
-# tokens, and other tokens score otherwise under any weights. So the null alone proves nothing
+# Random weights separate the languages too, beyond chance: different languages use different
+# tokens, and different tokens score differently under any weights. So the null alone proves nothing
 # about training. The control does: in layers 0 and 1 training adds little, in the last layer much.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -189,23 +190,23 @@ assert found["divergence"][5] > 20 * beside["divergence"][5]
 # Much, but of what? Perhaps an expert is not for German but for `␣der` and `␣und`. Then the tokens
 # that all languages share would be routed alike.
 #
-# `only` leaves nothing but these tokens in the statistics: all signs and digits; then the comma
-# alone, and the full stop alone. A comma is a comma in five languages; only what came before it
-# differs.
+# `only` keeps just these tokens in the statistics: all symbols (punctuation, operators) and digits;
+# then the comma alone, and the full stop alone. A comma is a comma in five languages; only what
+# came before it differs.
 #
-# **Write down:** for commas alone, in which layers will the languages be apart?
+# **Write down:** on commas alone, in which layers will the languages be apart?
 
 
 # %% slideshow={"slide_type": "skip"}
 def only(recorded, wanted):
-    """The same recording; tokens that are not wanted are left out of all statistics."""
+    """The same recording, with the statistics restricted to the wanted tokens."""
     kept = np.array([wanted(piece) for piece in recorded.tokens])
     return replace(recorded, special=recorded.special | ~kept)
 
 
 chosen = {
     "all tokens": lambda piece: True,
-    "signs and digits": lambda piece: not any(c.isalpha() for c in piece),
+    "symbols, digits": lambda piece: not any(c.isalpha() for c in piece),
     "commas": lambda piece: piece == ",",
     "full stops": lambda piece: piece == ".",
 }
@@ -246,13 +247,13 @@ for title, recorded in (("8x7m", spoken), ("twin", untrained)):
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## In the last layer, yes
 #
-# In most layers nearly all commas have one and the same first choice, in any language: the token
-# decides. In the last layer of 8x7m commas are no less far apart than all tokens together, and full
-# stops from layer 3 on, strongly from layer 4.
+# In most layers nearly all commas have the same first choice, in any language: the token decides.
+# In the last layer of 8x7m the languages are no less far apart on commas than on all tokens. On
+# full stops they part from layer 3 on, strongly from layer 4.
 #
 # Is that training? The twin sends nearly all commas to one expert and could hardly tell languages
-# apart by them; where it has the room, with full stops in layers 0 and 4, it does a little. So look
-# at *signs and digits*, which it spreads: 0.018 in the last layer, where 8x7m has 0.633.
+# apart by them; where it spreads them, with full stops in layers 0 and 4, it does a little. So look
+# at *symbols, digits*, which it does spread: 0.018 in the last layer, where 8x7m has 0.633.
 #
 # So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
 # token alone does not decide. Whether it is the language as such or the words just before, this
@@ -260,24 +261,24 @@ for title, recorded in (("8x7m", spoken), ("twin", untrained)):
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 commas, stops = [next(v for k, v in shared.items() if k.startswith(n)) for n in ("comma", "full")]
-signs, twin_signs = [
-    next(v for k, v in x.items() if "signs" in k) for x in (shared, shared_control)
+symbols, twin_symbols = [
+    next(v for k, v in x.items() if "symbols" in k) for x in (shared, shared_control)
 ]
 assert commas["p"][5] < 0.05
 assert commas["divergence"][5] > found["divergence"][5]
 assert (stops["p"] < 0.05).tolist() == [False] * 3 + [True] * 3
 assert stops["divergence"][4] > 10 * stops["divergence"][3]
-assert signs["divergence"][5] > 30 * twin_signs["divergence"][5]
-assert (signs["divergence"][:4] < 3 * twin_signs["divergence"][:4]).all()
+assert symbols["divergence"][5] > 30 * twin_symbols["divergence"][5]
+assert (symbols["divergence"][:4] < 3 * twin_symbols["divergence"][:4]).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · Syntax, topic or language? · further
 #
 # The paper's question was not about languages: its eight domains are kinds of text. Our passages
-# cross topics with languages, 32 × 5, so we can put three questions to the same tokens. How many
+# cross topics with languages, 32 × 5, so we can ask three questions of the same tokens. How many
 # bits does each tell about a token's first choice?
 #
-# - its *kind*: sign, digit, beginning of a word, or the rest of one (syntax, roughly): at most 2;
+# - its *kind*: symbol, digit, beginning of a word, or the rest of one (syntax, roughly): at most 2;
 # - the *topic* of its text, one of 32: at most 3, since there are eight experts;
 # - the *language* of its text, one of five: at most 2.3.
 #
@@ -294,7 +295,7 @@ def kind(piece):
 
 # %% slideshow={"slide_type": "skip"}
 def information(recorded, what):
-    """Bits that `what`, a number for each counted token, tells of its first choice, by layer."""
+    """Bits that `what`, one number per counted token, tells about its first choice, by layer."""
     bits = []
     for first in recorded.experts[:, ~recorded.special, 0]:
         joint = np.zeros((8, what.max() + 1))
@@ -317,19 +318,19 @@ questions = {"kind": kinds, "topic": topic[document], "language": language[docum
 
 
 # %% slideshow={"slide_type": "skip"}
-def dealt(recorded, labels, within=None, times=99):
-    """Bits that chance alone tells, by layer: labels dealt out among passages, 99 times."""
-    deals = []
+def by_permuting(recorded, labels, within=None, times=99):
+    """Bits that chance alone tells, by layer (mean, most): labels permuted among passages."""
+    bits = []
     for _ in range(times):
-        anew = labels.copy()
+        permuted = labels.copy()
         for group in (within == g for g in range(5)) if within is not None else [...]:
-            anew[group] = rng.permutation(labels[group])
-        deals.append(information(recorded, anew[document]))
-    return np.mean(deals, axis=0), np.max(deals, axis=0)
+            permuted[group] = rng.permutation(labels[group])
+        bits.append(information(recorded, permuted[document]))
+    return np.mean(bits, axis=0), np.max(bits, axis=0)
 
 
-by_chance, at_most = dealt(spoken, topic, within=language)  # among the passages of each language
-language_chance, _ = dealt(spoken, language)
+by_chance, at_most = by_permuting(spoken, topic, within=language)  # within each language
+language_chance, _ = by_permuting(spoken, language)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Bits about the first choice
@@ -338,7 +339,7 @@ language_chance, _ = dealt(spoken, language)
 told = {name: information(spoken, what) for name, what in questions.items()}
 twin = {f"{name}, twin": information(untrained, what) for name, what in questions.items()}
 print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
-chance = {"topics dealt": by_chance, "languages dealt": language_chance}
+chance = {"topics permuted": by_chance, "languages permuted": language_chance}
 for name, bits in {**told, **chance, **twin}.items():
     print(f"{name:20}" + "".join(f"{x:7.3f}  " for x in bits))
 assert (told["topic"] < 0.06).all()
@@ -347,16 +348,17 @@ assert told["language"][5] > 10 * told["kind"][5]
 assert max(bits.max() for bits in twin.values()) < 0.15
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# - **Topic**: next to nothing, at most 0.05 of 3 bits. It is more than any of 99 deals gives, but
-#   in the first four layers random weights tell as much: other topics have other words.
+# - **Topic**: next to nothing, at most 0.05 of 3 bits. It is more than any of 99 permutations
+#   gives, but in the first four layers random weights tell as much: different topics use different
+#   words.
 # - **Kind** comes first in layers 0 to 3, though random weights show most of that in the first two.
 # - **Language** comes first in the last two layers, and under random weights never.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# So on topic, over all languages at once, 8x7m agrees with what was published of Mixtral: no
-# obvious specialisation. (Topics within English: exercise 1.) What it does by language, the paper
-# did not ask. `code` differs from prose in its tokens and its syntax as well as in its subject:
-# with it alone, "syntax or domain?" cannot be answered.
+# So on topic, over all languages at once, 8x7m agrees with what was published about Mixtral: no
+# obvious specialisation. (Topics within English: exercise 1.) The paper did not ask about
+# languages. `code` differs from prose in its tokens and its syntax as well as in its subject: with
+# it alone, "syntax or domain?" cannot be answered.
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 assert (told["kind"][:2] < 1.5 * twin["kind, twin"][:2]).all()
@@ -370,7 +372,7 @@ assert abs(told["topic"] - twin["topic, twin"])[:4].max() < 0.01
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · Repetition: Table 5 and Figure 10 · further
 #
-# How often does the next token go to the same first choice? In even, independent routing: 12.5 %.
+# How often does the next token go to the same first choice? With even, independent routing: 12.5 %.
 # Published for Mixtral, in per cent, layers 0, 15 and 31:
 
 # %% slideshow={"slide_type": "-"}
@@ -383,8 +385,8 @@ analysis.Finding("repetition of the first choice", f"PUBLISHED for Mixtral 8x7B,
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **Write down** the number for English in the last layer of 8x7m, where one expert is the first
-# choice of most tokens. Beside it will stand what the shares alone give (*same load, no order*),
-# and the same tokens of each text in random order (*tokens shuffled*).
+# choice of most tokens. You will also see what the shares alone give (*same load, no order*), and
+# the same tokens of each text in random order (*tokens shuffled*).
 
 # %% slideshow={"slide_type": "skip"}
 repeated = analysis.repetition(trace.select(label=["en", "code"]))
@@ -405,9 +407,9 @@ for label in ("en", "code"):
         print(f"{label + ' ' + name:26}" + "".join(f"{x:7.1%}  " for x in values))
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# In the last layer English repeats its first choice more than six times as often as even routing.
-# But one expert takes most tokens anyway: the same load in random order explains most of it. In
-# code the order itself adds more. Compared with 12.5 % alone, the two would look like one
+# In the last layer English repeats its first choice more than six times as often as even routing
+# would. But one expert takes most tokens anyway: the same load in random order explains most of it.
+# In code the order itself adds more. Compared with 12.5 % alone, the two would look like one
 # discovery.
 
 # %% slideshow={"slide_type": "skip"}
@@ -423,23 +425,25 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 #
 # | | 8x7m (measured here) | Mixtral (published) |
 # | :-- | :-- | :-- |
-# | by topic (section 6) | next to nothing | nothing obvious |
+# | by topic (section 6) | next to nothing | nothing obvious (mathematics a little) |
 # | by syntax (section 6) | yes, part of it under random weights too | yes |
-# | by language | in the last two layers, strongly | not asked in the paper |
+# | by language | in the last two layers, strongly | not measured |
 # | repeated (section 7) | beyond load: little; in code more | layers 15, 31: beyond even |
 #
 # *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
-# the right one.
+# the right one. Routing by language in late layers is published for other large mixtures (arXiv
+# 2510.04694, 2604.03592, 2605.29714), while ST-MoE saw none: so 8x7m's need not come from its small
+# size, and proves nothing about Mixtral.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why does the small model look so specialised?
 #
-# In Mixtral's last layer, the next token has the same first choice 20 to 25 times in 100
+# In Mixtral's last layer, the next token has the same first choice 20 to 26 times in 100
 # (published); English in 8x7m, 83 times, mostly because one expert is so busy there (section 7).
-# What lies behind it was not measured. The model's card guesses: its nine domains differ in
-# language and syntax, and so in their very tokens; its texts come from few sources, each with a
-# style of its own; and with six layers and 21 million training tokens its routers see little beyond
-# a token and its neighbours.
+# The cause was not measured. The model's card guesses: its nine domains differ in language and
+# syntax, and so in their very tokens; its texts come from few sources, each with a style of its
+# own; and with six layers and 21 million training tokens its routers see little beyond a token and
+# its neighbours.
 #
 # The first guess can be checked, in part.
 
@@ -452,7 +456,7 @@ print(f"tokens that are such pieces: {share:.0%}")
 assert 0.3 < share < 0.6
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Few pieces, but many tokens. And commas part in the last layer nevertheless (section 5): there,
+# Few pieces, but many tokens. And on commas the languages still part in the last layer (section 5):
 # different tokens cannot be the whole reason.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -460,21 +464,21 @@ assert 0.3 < share < 0.6
 #
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
-# - Ask again on the tokens that all share. What is left is about context.
+# - Ask again on the tokens that all languages share. What is left is about context.
 # - 8x7m routes by language in its last layers (and hardly by topic: section 6). Whether Mixtral
 #   does, these recordings cannot say. Notebook 09 shows how to record the real one.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
 #
-# English alone: are technical passages (`bug_report`, `software_install`,
-# `physics`, `manual`, `astronomy`, `mixture_of_experts`) routed apart from six others? Record them
-# with labels of your own, and use `label_divergence`. What do its p-values and the control say?
+# English alone: are technical passages (`bug_report`, `software_install`, `physics`, `manual`,
+# `astronomy`, `mixture_of_experts`) routed differently from six others? Record them with labels of
+# your own, and use `label_divergence`. What do its p-values and the control say?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -492,9 +496,8 @@ assert 0.3 < share < 0.6
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 3
 #
-# Repeat section 5 for English and code instead of five languages. Signs and digits
-# occur in both, but are they the same mixture of signs? Which row of your table is free of that
-# objection?
+# Repeat section 5 for English and code instead of five languages. Symbols and digits occur in both,
+# but is it the same mixture of symbols? Which row of your table is free of that objection?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -557,7 +560,7 @@ for name, recorded in (("8x7m", trace), ("untrained", control)):
         first = each.experts[:, ~each.special, 0]
         share = [np.bincount(row, minlength=8).max() / len(row) for row in first]
         print(f"{name:10} {what:11}" + "".join(f"{x:7.0%}" for x in share))
-print("Line ends do share an expert, and in layers 1 to 5 of the untrained twin still more so: it")
+print("Line ends do share an expert, and in layers 1 to 5 of the untrained twin even more so: it")
 print("is the token, not training.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
@@ -568,8 +571,8 @@ for name, part in divergences(trace.select(label=["en", "code"])).items():
     stars = np.where(part["p"] < 0.05, "*", " ")
     values = zip(part["divergence"], stars, strict=True)
     print(f"{name:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
-print("Commas and full stops alone: there the mixture is one sign in both. (In code a full stop is")
-print("mostly something else than the end of a sentence.)")
+print("Commas and full stops alone: there it is the same single symbol in both. (In code a full")
+print("stop mostly does something other than end a sentence.)")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 4

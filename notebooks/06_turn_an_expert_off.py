@@ -19,15 +19,15 @@
 # A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
 # a minute of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
-# - change a router's decisions for as long as you like, and know that it is undone;
+# - change a router's decisions for as long as you like, and know that the change is undone;
 # - measure what an expert is worth to which texts, with a control beside it;
 # - say what a damage matrix does not show;
 # - further: keep apart how busy an expert is and how much it is missed.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -40,8 +40,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # ## 1 · Watching is not enough
 #
 # In notebook 04 one expert of 8x7m was the first choice of nearly all tokens of a French passage,
-# in the last layer. Does French need it? Watching cannot tell. So we take it away, and see how
-# much worse the model predicts.
+# in the last layer. Does French need it? Watching cannot tell. So we take it away, and see how much
+# worse the model predicts.
 #
 # The measure is the *loss*, in nats per token: minus the logarithm of the probability that the
 # model gave to the token that came. Smaller is better. Guessing among the 8,192 pieces of the
@@ -84,9 +84,9 @@ except KeyboardInterrupt:
     assert model.provenance.interventions == ()
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# What was changed stands in the title of every recording and every picture made meanwhile.
+# The title of every recording and picture made inside the block says what was changed.
 #
-# **Write down:** in which of the layers 0 to 5 will decisions come out otherwise?
+# **Write down:** in which of the layers 0 to 5 will decisions come out differently?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Without expert 5 of layer 2: darker is where decisions differ
@@ -104,8 +104,8 @@ assert np.isclose(changed[2], users)
 assert changed[3:].min() > 0
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Before layer 2 none; in layer 2 all tokens that used the expert, and no others; after it some
-# that follow, since what they see has changed.
+# Before layer 2, none; in layer 2, those of all tokens that used the expert, and no others; after
+# it some more, since the layers' input has changed.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · One expert, two, all eight
@@ -148,15 +148,18 @@ for label in ("en", "fr", "python"):
     part = by_k.where(label=label)
     assert part["change"].argmin() == 1
     assert (np.diff(part["change"][2:]) > 0).all()
+    assert part["change"][2] < 0.05
     assert part["low"][7] > 0
 twin = mv.effects(untrained, texts, {f"k = {k}": {"top_k": k} for k in (1, 8)})
 print(f"untrained twin, k = 1 and 8: {twin['change'].min():+.3f} … {twin['change'].max():+.3f}")
 assert abs(twin["change"]).max() < 0.05
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Two, as trained. One costs a little (about 0.1); from the third on, each costs more. To the
-# untrained twin it makes no difference. More experts for a token are more computing, and here no
-# better predictions.
+# Two, as trained, though four texts of a kind are too few to tell k = 3 from it (on 32 passages it
+# costs 0.024 nats). One costs a little (about 0.1); beyond 3, each adds to the loss. To the
+# untrained twin it makes no difference. More experts are more computing, and here no better
+# predictions. That is not a law: with Mixtral-8x7B-Instruct, quantised, k = 3 gave the lowest
+# perplexity (llama.cpp, pull request 4406).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · Does it matter *which*? · further
@@ -164,7 +167,7 @@ assert abs(twin["change"]).max() < 0.05
 # Four changes, from mild to wild:
 #
 # - other gates, same experts: both count alike (`uniform_gates`), or the gates are made sharper
-#   (`temperature` below 1) or flatter (above 1);
+#   (the router's `temperature` below 1) or flatter (above 1);
 # - other experts: two drawn at random take the places, and the gates, of the chosen (`random`).
 #
 # **Write down** a guess in nats for `random`. Guessing without any idea would cost 9.
@@ -186,9 +189,9 @@ for row, twin in zip(found.rows(), control.rows(), strict=True):
           f"({row['low']:+.3f} … {row['high']:+.3f})  {twin['change']:+.3f}")  # fmt: skip
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Gates matter little. *Which* experts matters more than anything else in this notebook: with two
-# at random the model loses most of what it knows beyond guessing. To the untrained twin it is all
-# the same: random networks are as good as each other.
+# Gates matter little. *Which* experts matters more than anything else in this notebook: with two at
+# random the model loses most of what it knows beyond guessing. It is all the same to the untrained
+# twin: one random network is as good as another.
 
 # %% slideshow={"slide_type": "skip"}
 wild = found.where(intervention="random experts")
@@ -244,11 +247,11 @@ assert 0.2 < (first["low"] <= 0).mean() < 0.45
 # ## Two layers, two patterns
 #
 # Layer 0: without any one of its experts every kind of text is predicted a little worse. (On four
-# texts of each kind, the interval of a third of these cells reaches to zero.) Layer 5: most are
-# missed by nobody, one a great deal by French (5/6), one by English (5/4), and by Python one a
-# little (5/0).
+# texts of each kind, the interval of a third of these cells includes zero.) Layer 5: most are
+# hardly missed; French misses 5/6 a great deal, English misses 5/4, and Python 5/0 a little.
 #
-# Which layer hurts more? The worst single one is in layer 5; but layer 0 misses more of its eight.
+# Which layer hurts more? The worst single loss is in layer 5; but in layer 0 more of the eight are
+# missed.
 #
 # The twin, whose loss is about that of guessing, has nothing to lose: it shows only that the
 # measure does not invent damage.
@@ -271,11 +274,10 @@ for n in (0, 5):
               f"correlation {np.corrcoef(busy, missed)[0, 1]:+.2f}")  # fmt: skip
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# In layer 5 yes, in layer 0 no: there the busiest is not the one that is missed most; for English
-# and French it is the one that is missed *least*. (Eight points: a correlation of 0.6 may be luck.)
-# Load is how often an expert is asked. Damage is how often it is asked times
-# how badly the *next best* does in its place. So the two may agree, as in layer 5, and still be
-# different questions.
+# In layer 5 yes, in layer 0 no: there the busiest is not the one missed most; for English and
+# French it is the one missed *least*. (Eight points: a correlation of 0.6 may be luck.) Load is how
+# often an expert is asked. Damage is how often it is asked times how badly the *next best* does in
+# its place. So the two may agree, as in layer 5, and still be different questions.
 
 # %% slideshow={"slide_type": "skip"}
 for label in ("en", "fr", "python"):
@@ -292,10 +294,10 @@ for label in ("en", "fr", "python"):
 #
 # We looked at 48 numbers and took the largest, which is likely too large, by luck; and it stands on
 # four documents. So: the same expert on twenty passages that had no part in choosing it. Its tokens
-# go to the next best, or to nobody: then the token's other expert keeps its gate.
+# go to the next best, or to none: then the token's other expert keeps its gate.
 #
-# (`p`: how often the mean would be as large if each document's change had its sign at random. Four
-# documents have 16 such turns only, too few for a small p.)
+# (`p`: how often the mean would be as large if each document's change had a random sign. Four
+# documents allow only 16 patterns of signs, too few for a small p.)
 #
 # **Write down:** will French miss it on the twenty as much as on the four? And English?
 
@@ -321,8 +323,8 @@ assert (french["p"] < 0.05).all()
 assert (abs(english["change"]) < 0.02).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# French is clearly worse without it, by somewhat less than on the four texts that chose it.
-# English does not notice. No expert in its place is hardly worse than the next best.
+# French is clearly worse without it, by somewhat less than on the four texts that chose it. English
+# does not notice. Leaving its place empty is hardly worse than filling it with the next best.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Is it "the French expert"?
@@ -351,7 +353,7 @@ for name, change in (("without 5/6:    ", tests["next best"]), ("random experts:
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Random choices in layer 5 alone cost French about as much as the loss of 5/6 (exercise 3), and
 # random choices in all layers (section 4) six times as much: layer 5 is a small part of what the
-# layers together know of French.
+# layers together know about French.
 
 # %% slideshow={"slide_type": "skip"}
 random = found.where(intervention="random experts", label="fr")
@@ -364,27 +366,27 @@ assert without_it < 6 < 7 < with_random
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · What a damage matrix does not show
 #
-# - *What an expert knows.* Only how badly the next best replaces it, alone, in this model.
+# - *What an expert knows.* Only how badly the next best replaces it, by itself, in this model.
 # - *What pairs do.* Two that stand in for each other are each missed less than the two together,
 #   which can be more than their sum (exercise 1).
 # - *Other texts.* Four passages of each kind: intervals are wide, and say so.
 # - *Where it happens.* A loss rises at the end; what broke in layer 0 broke everything after it.
-# - *Anything about Mixtral.* Its experts are 256, its layers 32. The method is the same:
-#   `mv.effects` takes any model that fits into memory.
+# - *Anything about Mixtral.* It has 256 experts in 32 layers. The method is the same: `mv.effects`
+#   takes any model that fits into memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take home
 #
-# - To know what a part does, change it, and keep a control.
-# - 8x7m predicts best with the two experts that its routers chose: more are worse, random ones in
-#   all layers are ruin.
-# - Further: busy and missed are two things.
+# - To find out what a part does, change it, and keep a control.
+# - 8x7m predicts best with the two experts that its routers chose: many more make it worse, random
+#   ones in all layers ruin it.
+# - Further: being busy and being missed are two things.
 # - Choose on some texts, test on others.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
@@ -399,9 +401,9 @@ assert without_it < 6 < 7 < with_random
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 2
 #
-# Let two experts change places: `swap=[(0, 1, 6)]` sends the tokens of expert 1 to
-# expert 6 of the same layer, and the other way round. Compare swapping 1 and 6 in layer 0 with the
-# same two in layer 5, on the French and Python texts of section 3. Worse than turning both off?
+# Make two experts change places: `swap=[(0, 1, 6)]` sends the tokens of expert 1 to expert 6 of the
+# same layer, and the other way round. Compare swapping 1 and 6 in layer 0 with the same two in
+# layer 5, on the French and Python texts of section 3. Worse than turning both off?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -462,4 +464,4 @@ asked = {f"random in layer {n}": {"random": 0, "layers": [n]} for n in range(6)}
 for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
     print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
           f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
-print("Layer 0 for both, by far; then layer 5. For French that costs about as much as 5/6 alone.")
+print("Layer 0 for both, by far; then layer 5, which costs French about as much as 5/6 alone.")

@@ -19,16 +19,16 @@
 # A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - say why Mixtral computes like a model of 12.9B and occupies memory like one of 46.7B;
 # - say when that makes it faster, and when it hardly does;
 # - say, with honest numbers, what use a mixture is;
-# - further: take the claim "six times faster than Llama 2 70B" apart, and reckon what a long
-#   context costs, and what comes of too little memory.
+# - further: take the claim "six times faster than Llama 2 70B" apart, and work out what a long
+#   context costs, and what happens with too little memory.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -40,8 +40,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · Two bills
 #
-# A model costs twice. **Memory**: every parameter must lie somewhere, used or not. **Computing**:
-# each token is multiplied with the parameters that it uses, two operations for each.
+# A model costs twice. **Memory**: every parameter must be kept somewhere, used or not.
+# **Computing**: each token is multiplied by the parameters that it uses, two operations for each.
 #
 # In a dense model both are the same parameters. In a mixture they are not.
 
@@ -71,11 +71,11 @@ assert 2 * mixtral.active - mixtral.flops_per_token() == left_out
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Three models for this machine
 #
-# That was arithmetic. Does a machine keep to it? `8x7m` has Mixtral's architecture, in small; it is
-# not Mixtral. It stores 24 million parameters and uses 10 million for a token. Beside it, two dense
-# models: one expert to a layer, so wide that one has **10 million** parameters, as many as 8x7m
-# *uses*, and the other **24 million**, as many as it *stores*. Their weights are random: a dense
-# model is no slower for what it has not learnt.
+# That was arithmetic. Does a machine follow it? `8x7m` has Mixtral's architecture on a small scale;
+# it is not Mixtral. It stores 24 million parameters and uses 10 million for a token. Beside it, two
+# dense models, with one expert to a layer: wide enough for **10 million** parameters, as many as
+# 8x7m *uses*, or for **24 million**, as many as it *stores*. Their weights are random, since
+# training does not change a dense model's speed.
 
 # %% slideshow={"slide_type": "skip"}
 import json
@@ -130,7 +130,7 @@ assert round(flops["dense 24M"] / flops["8x7m"], 1) == 3.4
 # - **16 tokens**: sixteen conversations go on by one token each, in one step;
 # - **512 tokens**: one text is read, all at once.
 #
-# **Write down three numbers:** in each of them, how many times longer than 8x7m does *dense 24M*
+# **Write down three numbers:** in each of them, how many times as long as 8x7m does *dense 24M*
 # take? It needs 3.4 times the operations for each token.
 
 # %% slideshow={"slide_type": "skip"}
@@ -177,8 +177,8 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # %% [markdown] slideshow={"slide_type": "-"}
 # - Against *dense 24M*, which needs the same memory, the mixture is faster: it computes less.
 # - Against *dense 10M*, which computes as much, it has no advantage.
-# - In the middle, with 16 tokens, its advantage over the one is smallest and its price beside the
-#   other greatest, though each token computes as little as ever.
+# - In the middle, with 16 tokens, its advantage over the first is smallest and its price against
+#   the second greatest, though each token needs as little computing as ever.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
@@ -189,16 +189,16 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Your numbers differ from anybody else's (processor time, one thread). Which is faster should not:
-# the cell checks it. Time does not follow operations alone: many small products take longer than a
-# few large ones with as many operations.
+# Your numbers will differ from other people's (processor time, one thread). Which model is faster
+# should not: the cell checks that. Time does not follow operations alone: many small products take
+# longer than a few large ones with as many operations.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · One reason why the middle is worst
 #
-# With few tokens, a machine spends its time on fetching weights from memory rather than on
-# multiplying: each weight is fetched, and used for a few tokens. Then what counts is how many
-# experts have to be fetched.
+# With few tokens, a machine spends its time fetching weights from memory rather than multiplying:
+# each weight is fetched, and used for a few tokens. Then what counts is how many experts have to be
+# fetched.
 #
 # One token needs 2 of a layer's 8 experts.
 #
@@ -225,8 +225,8 @@ def neighbours(n):
     return text[rng.integers(len(text) - n + 1) :][:n]
 
 
-def strangers(n):
-    """n tokens of n texts: what a server's step holds."""
+def unrelated(n):
+    """n tokens from n texts: what a server's step holds."""
     return [rng.choice(texts[i]) for i in rng.choice(len(texts), n, replace=False)]
 
 
@@ -237,24 +237,24 @@ def strangers(n):
 # be $0.75^n$, and they would touch $8\,(1 - 0.75^n)$ experts of a layer.
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-print(f"{'':42}neighbours in one text")
-print("tokens   formula   each of another text   layer 0   layer 5   untrained")
+print(f"{'':44}neighbours in one text")
+print("tokens   formula   each from another text   layer 0   layer 5   untrained")
 for n in (1, 2, 4, 8, 16):
-    formula, apart = 8 * (1 - 0.75**n), touched(trace, strangers, n)
+    formula, apart = 8 * (1 - 0.75**n), touched(trace, unrelated, n)
     near, control = touched(trace, neighbours, n), touched(twin, neighbours, n).mean()
-    print(f"{n:6}{formula:10.1f}{apart.mean():23.1f}{near[0]:10.1f}{near[-1]:10.1f}{control:12.1f}")
+    print(f"{n:6}{formula:10.1f}{apart.mean():25.1f}{near[0]:10.1f}{near[-1]:10.1f}{control:12.1f}")
     assert abs(apart - formula).max() < 0.5  # in every layer
     assert abs(control - formula) < 0.5
 assert near[0] > 7.3
 assert near[-1] < 6.3
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Sixteen tokens of different texts need nearly all of a layer's 8 experts. All must be fetched, and
-# each serves some four tokens, where a dense model's weights serve sixteen. (Many small products
-# instead of a few large ones are another reason; these timings do not tell them apart.)
+# Sixteen tokens from different texts need nearly all of a layer's 8 experts. All must be fetched,
+# and each serves some four tokens, where a dense model's weights serve sixteen. (Many small
+# products instead of a few large ones are another reason; these timings do not tell them apart.)
 #
 # *Neighbours in one text* need fewer in 8x7m's last layer, not in its first. In its untrained twin
-# (same architecture, random weights) they do not. (*Each of another text* and *untrained*: means
+# (same architecture, random weights) they do not. (*Each from another text* and *untrained*: means
 # over layers.)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
@@ -268,8 +268,8 @@ assert near[-1] < 6.3
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · The same arithmetic for Mixtral · further
 #
-# Weights that a step of n tokens has to fetch, if routing were even and independent. (Here in GB, a
-# billion bytes, as links are sold: 93 GB are section 1's 87 GiB.)
+# The weights that a step of n tokens would have to fetch if routing were even and independent.
+# (Here in GB, a billion bytes, as links are sold: 93 GB are section 1's 87 GiB.)
 
 
 # %% slideshow={"slide_type": "skip"}
@@ -316,14 +316,22 @@ for n in (1, 4, 16, 64):
 print(f"  weights stored                    {LLAMA_2_70B / mixtral.total:6.2f}")
 assert round(LLAMA_2_70B / mixtral.active, 2) == 5.36
 assert LLAMA_2_70B / fetched(16) < 1.5
+each = 2 * 80 * 8 * 128 * 2  # Llama 2 70B: keys and values, layers, heads, head size, bytes
+for name, unit in (("GiB", 2**30), ("GB", 1e9)):
+    llama_room = (160 * unit - 2 * LLAMA_2_70B) / each  # in tokens
+    ours = (160 * unit - mixtral.bytes("bfloat16")) / mixtral.cache_per_token()
+    print(f"  tokens cached in 2 × 80 {name:4}      {llama_room / ours:6.2f}", end="")
+    print(f"  ({llama_room:,.0f} and {ours:,.0f}): {ours / llama_room:.1f} times as many")
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # Parameters alone give **5.36** at best: for one conversation, where each weight is fetched for one
-# token; or with so many tokens in a step that multiplying takes longer than fetching. In
-# between, fetching decides, and gives down to about **1.5**.
+# token; or with so many tokens in a step that multiplying takes longer than fetching. In between,
+# fetching decides, and the ratio falls to about **1.5**.
 #
-# Six is not impossible: software and hardware have their say. But it does not follow from the
-# model's size, and without the batch that it was measured with it says little.
+# But size can give six in another way: by what is left of a *given memory*. On two GPUs of 80 GiB,
+# beside bfloat16 weights, there is room for the keys and values (section 8) of 5.8 times as many
+# tokens, so for as many more conversations in a step. With 80 GB (80 × 10⁹ bytes) it is 7.6 times.
+# So six is plausible, but without its memory and batch the number says little.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A long context · further
@@ -344,8 +352,8 @@ assert context * each == 4 * 2**30
 assert 0.6 < scores / mixtral.flops_per_token() < 0.7
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# 4 GiB: little beside the weights, and it is needed *for each conversation* anew. Twenty-two full
-# ones take more than the weights. All users share the weights; none shares this *cache*.
+# 4 GiB: little beside the weights, but *every conversation* needs its own. Twenty-two full ones
+# take more than the weights. All users share the weights; nobody shares this *cache*.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
@@ -353,14 +361,14 @@ assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 9 · Too little memory · further
 #
-# Experts can wait in slow memory, and come when a router names them (*offload*). Those that came
-# last stay, as many as fit. The question is how often the right one is there already.
+# Experts can wait in slow memory, and be fetched when a router names them (*offload*). The last
+# ones fetched stay, as many as fit. The question is how often the right one is there already.
 #
 # Suppose that four of a layer's eight fit. Four fixed ones would serve half of all calls if routing
 # were even.
 #
-# **Write down a number:** and in 8x7m, with the rule "throw out what was not used for longest"
-# (LRU)? Then move the slider, or use the arrow keys, through its layers.
+# **Write down a number:** and in 8x7m, with the rule "evict the one unused for longest" (LRU)? Then
+# move the slider, or use the arrow keys, through its layers.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## An expert cache
@@ -373,8 +381,8 @@ mv.chart(cache)
 # ## What the cache is good for
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-lru, anyone = (cache.where(policy=policy, size=4) for policy in ("LRU", "random"))
-rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "throw out any": anyone["hit"]}
+lru, random = (cache.where(policy=policy, size=4) for policy in ("LRU", "random"))
+rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "evict any": random["hit"]}
 control = mv.analysis.expert_cache(twin).where(policy="LRU", size=4)
 rates["LFU"] = cache.where(policy="LFU", size=4)["hit"]
 rates["untrained twin, LRU"], rates["four fixed, if even"] = control["hit"], lru["uniform"]
@@ -386,26 +394,26 @@ assert rates["LRU"][0] < 0.5 < 0.52 < 0.75 < rates["LRU"][-1]
 assert control["hit"].max() < 0.55
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# - **First layers:** LRU is a little worse than four fixed experts if routing were even.
+# - **First layers:** LRU is a little worse than four fixed experts would be with even routing.
 # - **Last layers:** far better. Little of it comes from the *order* of tokens, since shuffled ones
 #   do nearly as well: one text uses few of these experts.
-# - **The rule** matters less: throwing out any expert at all is not far behind the least recently
-#   used one (LRU); the one used least often (LFU) does best.
+# - **The rule** matters less: evicting any expert at all is not far behind evicting the least
+#   recently used (LRU); evicting the one used least often (LFU) does best.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Why LRU is even a little *below* one half in the first layers: a token's two experts differ. When
 # the second is asked for, the first has just taken one of the four places, so three are left for
 # the other seven: 3/7 instead of 4/8, or 46 % for both together. With room for one, the second
-# always throws the first out. And every text begins with an empty cache: hence less than 100 % with
+# always evicts the first. And every text begins with an empty cache: hence less than 100 % with
 # room for all eight.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert abs((4 / 8 + 3 / 7) / 2 - 0.464) < 0.001
 assert (rates["LRU"] - rates["LRU, shuffled tokens"]).max() < 0.1
-assert (rates["LRU"] - rates["throw out any"]).max() < 0.1
+assert (rates["LRU"] - rates["evict any"]).max() < 0.1
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# All of this is 8x7m. Of Mixtral the paper's Table 5 says how often consecutive tokens share an
+# All of this is 8x7m. For Mixtral, the paper's Table 5 says how often consecutive tokens share an
 # expert:
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -417,7 +425,7 @@ assert abs(mean[0] - 46.4) < 3
 assert min(mean[1:]) > 50
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# About as even choices would in layer 0, more often in the two later layers of the table. So a
+# About as often as even choices would in layer 0, more often in the table's two later layers. So a
 # cache should gain something there too; how much, the table does not say.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -472,8 +480,10 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 #   at 16 of 17 looks (of the same two runs), and at the end behind in none of nine kinds of text.
 # - **That is a small gain**, and one run each: another seed might well move both ends by as much.
 #   After so few tokens there may be little yet to fill the additional parameters with.
-# - Whether large mixtures gain more cannot be seen here. What was published about Mixtral beside
-#   a dense model with five times as many active parameters stands in notebook 09.
+# - Larger ones were reported to gain more: pre-training up to 7 times as fast at equal computing
+#   (Switch, arXiv 2101.03961), a third of GPT-3's training energy (GLaM, 2112.06905), about twice
+#   as fast as a dense model of equal active size (OLMoE, 2409.02060). For Mixtral's benchmarks see
+#   notebook 09.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(bits["mixture"][-1], 2) == 1.81
@@ -489,20 +499,20 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 #   token costs the computing of a small model. With some sixteen in a step most of that is gone.
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
 #   as with a dense model of 12.9B.
-# - It does **not fit**: experts have to be brought for nearly every token, and each is a wait. A
+# - It does **not fit**: experts have to be fetched for nearly every token, and each is a wait. A
 #   dense model that fits may serve you better.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
 #
-# Your machine has so many GiB of memory. In which dtype of `mv.ledger(…).bytes`
-# does Mixtral 8x7B fit, and with how many full contexts (section 8) beside it? Try 24, 80 and 141
-# GiB. A dtype's name is "float32", "bfloat16" or "int8".
+# Your machine has a certain number of GiB of memory. In which dtype of `mv.ledger(…).bytes` does
+# Mixtral 8x7B fit, and with how many full contexts (section 8) beside it? Try 24, 80 and 141 GiB. A
+# dtype's name is "float32", "bfloat16" or "int8".
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.
@@ -556,7 +566,7 @@ for memory in (24, 80, 141):
             f"{memory:4} GiB, {dtype:9}",
             "does not fit" if left < 0 else f"{left // 4:.0f} contexts",
         )
-print("24 GiB are too little for all three, 80 do for one byte a number, 141 for bfloat16 too.")
+print("24 GiB is too little for all three, 80 is enough for one byte a number, 141 for bfloat16.")
 print("Activations and the software itself need room as well: the true numbers are smaller.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]

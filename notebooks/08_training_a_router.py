@@ -19,7 +19,7 @@
 # A quarter of an hour of reading, and five minutes for the section marked *further*; about half
 # a minute of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
 # - say how a router learns, although nobody tells it which expert is right;
 # - say what happens when it is left alone, and what that costs;
@@ -27,7 +27,7 @@
 # - further: say when in its training a router makes up its mind.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -92,10 +92,10 @@ assert heard.nonzero().flatten().tolist() == trained
 assert len(trained) == 2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 2 · Who is chosen, learns
+# ## 2 · The chosen ones learn
 #
-# A chosen expert is trained. A trained expert tends to be more use than the one beside it, wins by
-# that, and may so be chosen more often. One that is never chosen stays as random as it began.
+# A chosen expert is trained. A trained expert tends to be more useful than its neighbours, so it
+# may be chosen more often. One that is never chosen stays as random as it began.
 #
 # Nothing in this asks for eight experts. How far does it go? We train a mixture so small that
 # seconds are enough, on text that is here anyway: the Python files of this library, byte by byte.
@@ -113,9 +113,9 @@ print(f"{len(files)} files, {len(text):,} bytes of text")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Predict
 #
-# An expert's *load* is its share of a layer's work, two assignments for each token. Shared out
-# evenly, each of the eight has 1/8 or 12.5 %. No expert can have more than 1/2: it is at most one
-# of a token's two.
+# An expert's *load* is its share of a layer's work, two assignments for each token. With even
+# loads, each of the eight has 1/8 or 12.5 %. No expert can have more than 1/2: it is at most one of
+# a token's two.
 #
 # **Write down a number:** after 160 steps of training, what is the load of the busiest expert of
 # the *second* layer? And of the *first*?
@@ -123,8 +123,8 @@ print(f"{len(files)} files, {len(text):,} bytes of text")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · One step, and many
 #
-# A step reads eight pieces of text, and moves all weights a little against the loss. `extra` is for
-# what section 5 will add to it; here it is nothing.
+# A step reads eight pieces of text, and changes all weights a little so that the loss goes down.
+# `extra` is for what section 5 will add to it; here it is nothing.
 
 # %% slideshow={"slide_type": "skip"}
 STEPS, TEXTS, LENGTH = 160, 8, 64
@@ -170,8 +170,8 @@ def train(seed, extra):
 
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Three seeds, that is three times other random weights and other pieces of text, so that one
-# accident proves nothing.
+# Three seeds: three different sets of random weights and pieces of text, so that we do not rely on
+# one accident.
 
 # %% slideshow={"slide_type": "skip"}
 SEEDS = (0, 1, 2)
@@ -210,8 +210,8 @@ def drawn(loads, title):
 drawn(alone[0][0], "Loads without balancing")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# A band is an expert, its height the expert's load; all bands together are the layer's whole work.
-# The colours mean nothing across the two layers.
+# Each band is an expert, and its height the expert's load; all bands together are the layer's whole
+# work. The colours mean nothing across the two layers.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The answer, for three seeds
@@ -240,13 +240,13 @@ assert loads[:, 1].min(axis=1).mean() < 0.03
 assert first[:, 1].max() < 0.3
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# In layer 1 one expert is among the chosen two of most tokens: not far from the 50 % that are the
-# most it can have. The idlest has next to nothing to do. This is the beginning of what is called
-# *collapse*. In layer 0 the work remains more evenly spread, here.
+# In layer 1 one expert is among the chosen two of most tokens: not far from 50 %, the most it can
+# have. The idlest has next to nothing to do. This is the beginning of what is called *collapse*. In
+# layer 0 the work stays more evenly spread, here.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# So left alone, a router need not collapse, nor for ever: this is one very small model over 160
-# steps. Why its layers differ is not shown by these numbers.
+# So a router left alone need not collapse, nor stay collapsed: this is one very small model over
+# 160 steps. These numbers do not show why its layers differ.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
@@ -255,7 +255,7 @@ assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
 # ## 4 · What is bad about it?
 #
 # - An idle expert **occupies memory** and does nothing.
-# - Where experts lie on **different machines**, all wait for the busiest. With a load of 1/2
+# - Where experts are on **different machines**, all wait for the busiest. With a load of 1/2
 #   instead of 1/8 that is four times an even share.
 #
 # And the quality? We look at that in section 6.
@@ -306,7 +306,7 @@ balanced = [train(seed, extra=lambda routing: 0.01 * balance(routing)) for seed 
 drawn(balanced[0][0], "Loads with balancing, weight 0.01")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · What it changed, and what not
+# ## 6 · What it changed, and what it did not
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print(f"{'last 20 steps, three seeds':30}{'left alone':21}{'balanced':21}even")
@@ -322,13 +322,12 @@ assert (after[1][:, 1].min(axis=1) > after[0][:, 1].min(axis=1)).all()
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # - **Layer 1** is much nearer to even: in all three runs its busiest expert has less to do, and its
-#   idlest more. Layer 0 had
-#   less to gain.
+#   idlest more. Layer 0 had less to gain.
 # - **The loss** (on the texts being trained on) is about the same. In so short a training of so
 #   small a model, experts that do nothing are hardly missed.
 #
-# So this shows that balancing *balances*, if not every expert at once. That more experts at work
-# make a better model would take a larger model, and more text, to show.
+# So this shows that balancing *balances*, if not every expert at once. To show that more working
+# experts make a better model would take a larger model, and more text.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 learnt = np.mean([losses[0] for _, losses in alone]) - nats[0].mean()
@@ -340,8 +339,8 @@ assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1][:, 1].min(axis=1).mea
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · Even over what?
 #
-# `8x7m`, this course's model, was trained with the same loss and the same weight, on a mix of five
-# languages and four kinds of code. It has Mixtral's architecture, and is not Mixtral.
+# `8x7m`, this course's model, was trained with the same loss and weight (and a z-loss of 0.001), on
+# a mix of five languages and four kinds of code. It has Mixtral's architecture, and is not Mixtral.
 #
 # **Write down two numbers:** the load of the busiest expert of its last layer, over the whole mix?
 # And over the English passages alone?
@@ -374,20 +373,23 @@ assert found["the whole mix"][0].max() < 0.25 < 0.4 < found["English"][0][-1]
 assert max(control[-1] for _, control in found.values()) < 0.25
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The loss looks at whole batches, and those held the mix. Over the mix (all nine labels counting
-# alike) the busiest has 21 % at most; *one kind of text* may use few experts, and in 8x7m's last
-# layer it does. Its untrained twin sends each kind about as evenly as the mix. Balancing does not
-# forbid to specialise.
+# The loss looks at one batch at a time: 16 windows of random domains, two in the last 12 % of the
+# run. Over the mix (all nine labels counting alike) the busiest has 21 % at most; *one kind of
+# text* may use few experts, and in 8x7m's last layer it does. Its untrained twin spreads each kind
+# about as evenly as the mix. Balancing does not forbid specialising, but the batch matters: evened
+# over each small batch it holds specialisation down, over a global batch it allows it (arXiv
+# 2501.11873).
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# How cleanly 8x7m separates its texts is not what the paper found for Mixtral: notebook 05.
+# The paper on Mixtral measured no languages, so it cannot be compared here: notebook 05.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · When does a router make up its mind? · further
 #
 # 8x7m's training lasted 5,108 steps. At eight moments the routing of the same 23 texts was saved.
 # Compare each moment with the last: how many of a token's two experts are the two that it will have
-# in the end? Choices that have nothing to do with each other would share one in four.
+# at the end? Unrelated choices would share one in four; step 0, before any training, is the
+# control.
 #
 # **Write down a number:** after 256 steps, a twentieth of the training, what share do they have in
 # common with the end?
@@ -399,15 +401,15 @@ now = mv.record(model, mv.prompts.curated().texts[::8])  # the same texts
 experts = experts[:, :, ~now.special]  # without <s>
 kept = (experts[..., None] == experts[-1][:, :, None, :]).any(-1).mean((2, 3))  # (moments, layers)
 each = np.array([(experts == e).any(-1).mean(-1) for e in range(8)])  # (8, moments, layers)
-chance = (each * each[:, -1:]).sum(0) / 2  # of independent choices with these loads
+chance = (each * each[:, -1:]).sum(0) / 2  # of unrelated choices with these loads
 assert (now.experts[:, ~now.special] == experts[-1]).mean() > 0.97
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 layer_of, step_of = np.tile(np.arange(6), len(steps)), np.repeat(steps, 6)
 columns = {"step": step_of, "layer": layer_of, "kept": kept.ravel(), "chance": chance.ravel()}
 data = Finding("saturation", "8x7m", "assignments, special tokens left out", columns)
-said = f"After 256 steps {kept[4].mean():.0%} of assignments are as in the end, after 4,096 "
-said += f"{kept[6].mean():.0%}; independent choices: {chance[4].mean():.0%}."
+said = f"Assignments as at the end: {kept[0].mean():.0%} at step 0, {kept[4].mean():.0%} after 256 "
+said += f"and {kept[6].mean():.0%} after 4,096 steps; unrelated choices: {chance[4].mean():.0%}."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Share of the final routing
@@ -418,29 +420,31 @@ for n, mark in enumerate(("circle", "square", "diamond", "triangle-up", "cross",
     style = {"mode": "lines+markers", "marker": {"symbol": mark, "size": 9}}
     figure.add_scatter(x=names, y=kept[:, n], name=f"layer {n}", **style)
 grey = {"dash": "dash", "color": "#7f8a96"}
-figure.add_scatter(x=names, y=chance.mean(1), name="independent", mode="lines", line=grey)
+figure.add_scatter(x=names, y=chance.mean(1), name="unrelated", mode="lines", line=grey)
 figure.update_layout(height=400, margin={"t": 16, "r": 16, "b": 16, "l": 64})
 figure.update_xaxes(title="steps of training (not to scale)", type="category")
-figure.update_yaxes(title="as in the end", tickformat=".0%", range=[0, 1.02])
-Chart(figure, "How soon routing is as in the end", "8x7m", said, data)
+figure.update_yaxes(title="as at the end", tickformat=".0%", range=[0, 1.02])
+Chart(figure, "How soon routing is as at the end", "8x7m", said, data)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("step       " + "".join(f"  layer {n}" for n in range(6)) + "   chance")
 for step, row, by_chance in zip(steps, kept, chance.mean(1), strict=True):
     print(f"{step:7,}    " + "".join(f"{x:9.0%}" for x in row) + f"{by_chance:9.0%}")
 assert 1.7 < kept[4].mean() / chance[4].mean() < 2.5
+assert (round(kept[0].mean(), 2), round(kept[4].mean(), 2)) == (0.38, 0.55)
 assert abs(kept[0, -1] - chance[0, -1]) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What the curves say
 #
-# - **Half early, the rest never quite.** After a twentieth of the training about half of all
-#   assignments are as in the end: twice what independent choices would give.
-# - They change to the last: 4 to 15 % of them, by layer, between steps 4,096 and 5,108.
+# - **Half early, the rest never quite.** After a twentieth of the training 55 % of all assignments
+#   are as at the end. That is twice what unrelated choices give, but 38 % were so at step 0, before
+#   any training.
+# - They keep changing to the end: 4 to 15 % of them, by layer, between steps 4,096 and 5,108.
 # - **Layer 0** begins far above chance, with 62 % at step 0, before anything was learnt. Much of
 #   its final routing is its random beginning. The last layer begins at chance.
 #
-# That is a warning: that a router has settled does not mean that it has found something out.
+# A warning: a router that has settled has not necessarily found anything out.
 
 # %% slideshow={"slide_type": "skip"}
 most = each.max(0) / 2  # load of the busiest expert: (moments, layers)
@@ -453,8 +457,8 @@ assert most[0, -1] < 0.15 < 0.3 < most[2, -1]
 assert most[-1, -1] < 0.22
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# And 8x7m's last layer took the way that section 3 showed, for a while: at step 16 one expert had
-# almost a third of these texts' work, at the end a fifth. It was balanced from the first step on.
+# For a while, 8x7m's last layer went the way of section 3: at step 16 one expert had almost a third
+# of these texts' work, at the end a fifth. It was balanced from the first step on.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What to take home
@@ -467,7 +471,7 @@ assert most[-1, -1] < 0.22
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
@@ -524,10 +528,8 @@ print("In this layer, and with this seed: the larger the weight, the nearer to e
 single = initialise(Mixtral(replace(config, experts_per_token=1)), seed=0)
 single(torch.tensor([65])).logsumexp(-1).sum().backward()
 print("largest gradient of the router:", single.layers[1].moe.router.weight.grad.abs().max().item())
-print("A gate is the softmax over the chosen scores. Of a single one it is always 1, whatever the")
-print(
-    "score: the router learns nothing. With k = 1 one takes the softmax over all experts instead."
-)
+print("A gate is the softmax over the chosen scores. For a single one it is always 1, whatever the")
+print("score: the router learns nothing. With k = 1 the softmax is taken over all experts instead.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 3

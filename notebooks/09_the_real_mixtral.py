@@ -19,16 +19,16 @@
 # A quarter of an hour of reading, and a few minutes for the section marked *further*; about fifteen
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
-# After it you can
+# Afterwards you can
 #
-# - say what your machine can do with Mixtral 8x7B, and which command does it;
-# - record texts of your own, and write a conversation in Instruct's own form;
+# - say what your machine can do with Mixtral 8x7B, and with which command;
+# - record texts of your own, and write a conversation in Instruct's template;
 # - say what fewer bits do to routing;
 # - read the announcement's benchmark claims, and say which of them hold;
 # - further: read the small print of its tables.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.
+# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
 import importlib.util
 import subprocess
 import sys
@@ -47,17 +47,17 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# Whoever has the weights can present this notebook with real output: replace "8x7m" in section 3 by
-# the folder, and in section 5 as far as the memory allows; every figure will then say so by itself.
-# (Section 6 writes a text, which a streamed model cannot.)
+# If you have the weights, you can present this notebook with real output: replace "8x7m" by the
+# folder in section 3, and in section 5 as far as memory allows; every figure will then say so by
+# itself. (Section 6 generates text, which a streamed model cannot.)
 #
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 1 · How large is it?
 #
-# 46,702,792,704 parameters. How many bytes that is depends on the bits of each. Files in the form
-# *GGUF* hold quantised numbers: fewer bits for each, and a scale for every block of them.
+# 46,702,792,704 parameters. How many bytes that is depends on the bits of each. Files in the *GGUF*
+# format hold quantised numbers: fewer bits for each, and a scale for every block of them.
 #
 # **Write down two numbers:** how many GiB in bfloat16, and how many in GGUF's four-bit type `Q4_K`?
 
@@ -94,12 +94,12 @@ assert round(mixtral.bytes("bfloat16") / 2**30, 2) == 86.99
 # `moe-viz inspect FILE` says what is inside.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 2 · Where can the weights lie?
+# ## 2 · Where can the weights be?
 #
-# | placement | weights lie | it can |
+# | placement | weights are | it can |
 # | :-- | :-- | :-- |
 # | *resident* | all in the memory that computes: GPU, or CPU | record, generate |
-# | *offload* | in the host's memory; experts come to the GPU when named | record, generate |
+# | *offload* | in the host's memory; experts move to the GPU when named | record, generate |
 # | *stream* | on disk, or on the Hub; each layer passes through once for all texts | record |
 #
 # `placement="auto"` takes the first that fits. The recording is the same in each; here is 8x7m,
@@ -117,7 +117,7 @@ assert np.array_equal(*(t.router_logits for t in passed))
 # ## Ask the doctor
 #
 # `moe-viz doctor SOURCE` looks at the headers of a checkpoint, times an expert of its size on this
-# machine, and says which *placement* is to be had and about how long it takes. What it finds for
+# machine, and says which *placements* are possible and about how long they take. What it finds for
 # 8x7m here:
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -153,15 +153,16 @@ assert placements[0].fits
 # - **Neither** (Colab): streamed from the Hub; each recording reads 90 GB over the network.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Long ones can be cut off and go on: `mv.record(model, texts, resume="half.safetensors")`, or
-# `moe-viz record … --resume half.safetensors`. `--cache-gb 100` keeps what the Hub sent. How long
-# it took with made-up weights of the real shape stands in [benchmarks](../benchmarks/README.md);
-# what has been tried on GPUs, and what not, in the [README](../README.md).
+# Long recordings can be interrupted and resumed:
+# `mv.record(model, texts, resume="half.safetensors")`, or
+# `moe-viz record … --resume half.safetensors`. `--cache-gb 100` keeps what the Hub sent. For how
+# long it took with random weights of the real shape, see [benchmarks](../benchmarks/README.md); for
+# what has and has not been tried on GPUs, the [README](../README.md).
 #
-# Why not fewer than 90 GB, if only routers matter? The router of layer 31 judges what thirty-one
+# Why not fewer than 90 GB, if only routers matter? The router of layer 31 scores what thirty-one
 # layers of experts have made of a token. Only the last layer's experts, the final norm, the output
-# head and unused rows of the embedding can be left out. (A T4 has no bfloat16 arithmetic, hence
-# float16 there.)
+# head and unused rows of the embedding can be left out. (A T4 has no tensor cores for bfloat16,
+# hence float16 there.)
 
 # %% slideshow={"slide_type": "skip"}
 table = mixtral.config.vocab_size * mixtral.config.hidden_size
@@ -197,7 +198,7 @@ trace
 # ```
 #
 # The report goes through the paper's analysis of routing, its section 5: the first thing to do with
-# real weights, since its numbers can then be laid beside the published ones.
+# real weights, since its numbers can then be compared with the published ones.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert 32 * 8 * 4 == 1024
@@ -205,8 +206,8 @@ assert 32 * 8 * 4 == 1024
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · Base and Instruct
 #
-# There are two: the **base** model goes on with a text; **Instruct** was trained further to answer.
-# Same architecture, same ledger, other weights. Instruct expects its turns in a template:
+# There are two: the **base** model continues a text; **Instruct** was trained further to answer.
+# Same architecture, same ledger, different weights. Instruct expects its turns in a template:
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 ids = model.tokenizer.chat("What is an expert?", "A feed-forward block.", "And a router?")
@@ -220,7 +221,7 @@ assert ids[0] == model.tokenizer.bos
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # `[INST]` is ordinary text. `<s>` opens the conversation, `</s>` closes each answer: only these are
-# tokens of their own. Recorded as any other ids: `mv.record(model, [ids])`.
+# tokens of their own. Record it like any other ids: `mv.record(model, [ids])`.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # (**Not run here.**) The same question to both shows what further training did to routing:
@@ -235,13 +236,13 @@ assert ids[0] == model.tokenizer.bos
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · What do fewer bits do to routing?
 #
-# *Exact* means float32 arithmetic on the stored weights. We record the same texts three times more:
+# *Exact* means float32 arithmetic on the stored weights. We record the same texts three more times:
 # in float16, in bfloat16, and with 8x7m's matrices rounded to 4 bits, in blocks of 32 numbers that
 # share a scale. That is GGUF's idea in its simplest form. Routers and norms stay as they are.
 #
-# Beside it: how many of the two *experts* are *shared* on average, the same *by chance*
-# (independent choices with the same loads), and the median *margin*, by how much the third expert's
-# score was below the second's: of all decisions, and of those that changed.
+# The table also shows how many of the two *experts* are *shared* on average, the same *by chance*
+# (independent choices with the same loads), and the median *margin* (the second expert's score
+# minus the third's) of all decisions and of those that changed.
 #
 # **Write down three numbers:** in what share of decisions does the pair of experts stay the same?
 
@@ -288,7 +289,7 @@ assert same[0] > same[1] > 0.97 > 0.96 > same[2] > 0.8
 mv.explore([exact, runs["4 bits"]], prompt=0, layer=1, mode="agreement")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# This is a model of 24 million parameters, rounded crudely: about Mixtral in Q4_K it says nothing.
+# This is a model of 24 million parameters, rounded crudely: it says nothing about Mixtral in Q4_K.
 # With the real weights the same comparison is (**not run here**):
 #
 # ```sh
@@ -300,11 +301,12 @@ mv.explore([exact, runs["4 bits"]], prompt=0, layer=1, mode="agreement")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · And if I want to *use* it?
 #
-# Then this library is the wrong tool: it is made for looking. The announcement named **vLLM**, with
-# which one *serves* a model to many people at a time. Many people's tokens go through in one step:
+# Then this library is the wrong tool: it is made for looking. The announcement named **vLLM**,
+# which *serves* a model to many people at a time. Many people's tokens go through in one step:
 # notebook 07 shows why that matters for a mixture.
 #
-# A server hands out text. It does not hand out what the routers decided. For that, come back with
+# A server hands out text. On request vLLM (`--enable-return-routed-experts`) and SGLang also return
+# each token's expert ids in every layer, but no logits, gates or margins. For those, come back with
 # the text, and record it: recording tokens gives the routing that generating them had.
 
 # %% slideshow={"slide_type": "skip"}
@@ -314,7 +316,7 @@ assert np.array_equal(later.experts, written.experts)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # With the same arithmetic, that is. A server that computes in fewer bits decides some close calls
-# otherwise, as section 5 shows for 8x7m.
+# differently, as section 5 shows for 8x7m.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 7 · What was claimed
@@ -413,7 +415,7 @@ Chart(figure, "Quality and active parameters", f"{published.PAPER}, Table 2", sa
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # This axis is the one that flatters Mixtral: computing for a token, where it needs 5.4 times less.
-# By memory it has 46.7 billion parameters beside 69.0, which is 1.5 times fewer.
+# In memory it has 46.7 billion parameters against 69.0, which is 1.5 times fewer.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert round(published.LLAMA_2_70B / mixtral.active, 1) == 5.4
@@ -437,11 +439,11 @@ assert len(published.BOLD) == 5
 # %% [markdown] slideshow={"slide_type": "-"}
 # - **Never compare across tables**: on GSM8K two tables differ by 16 points for one and the same
 #   model. They were not measured alike.
-# - **BBQ** asks questions that a prejudice would answer wrongly. **BOLD** lets the model go on with
-#   openings about groups of people, and looks at how much the tone of what it writes varies. The
+# - **BBQ** asks questions that a prejudice would answer wrongly. **BOLD** lets the model continue
+#   openings about groups of people, and measures how much the tone of what it writes varies. The
 #   figure's caption says "lower std" (less deviation): that holds for two of five groups.
-# - **TruthfulQA**: reported, not confirmed. The numbers were reported at the time; in the copies of
-#   the announcement that could be read for this course they are absent.
+# - **TruthfulQA**: reported, not confirmed. The numbers were reported at the time; the copies of
+#   the announcement that could be read for this course do not have them.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) == 16
@@ -449,7 +451,7 @@ assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
 #
-# Solutions stand at the end of the notebook, folded: try first.
+# Solutions are folded at the end of the notebook: try first.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 1
@@ -497,7 +499,7 @@ for name, kind in BLOCK_TYPES.items():
     print(
         f"{name:8}{size:6.1f} + {cache:.0f} GiB:", "fits" if size + cache < 24 else "does not fit"
     )
-print("Only what has fewer than four bits a number.")
+print("Only types with fewer than four bits a number.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 2
@@ -512,7 +514,7 @@ for width in (3, 6):
             weights.data = ((blocks / scale).round() * scale).reshape(weights.shape)
     same = mv.compare(exact, mv.record(other, prompts)).identical.mean()
     print(f"{width} bits: the same pair in {same:.1%}")
-print("With every bit more the levels lie twice as close, and fewer decisions turn.")
+print("With every additional bit the levels lie twice as close, and fewer decisions change.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 3

@@ -1,4 +1,4 @@
-"""What is written about the notebooks from one place: contents, links, badges, the install cell.
+"""Writes contents, links, badges and the install cell of the notebooks from one place.
 
 In: the notebooks' headings, and the repository's address in pyproject.toml. Out: the parts between
 markers in README.md and notebooks/README.md, and the first cell of every notebook. `make contents`
@@ -19,7 +19,7 @@ import jupytext
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
-#: Those that a 2 GB machine without a GPU shows: Binder.
+#: Those that run on Binder, with 2 GB of memory and no GPU.
 BINDER = ("00", "01", "03", "04", "05")
 INSTALL = "install"
 
@@ -53,9 +53,9 @@ def notebooks() -> list[tuple[Path, str]]:
 
 
 def install_cell() -> str:
-    """The code of the first cell: installs moe_viz where it is not there yet, torch untouched."""
+    """The code of the first cell: installs moe_viz where it is missing, and leaves torch alone."""
     return (
-        "# On Colab, Binder or anywhere moe_viz is not installed yet; torch that is there stays.\n"
+        "# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.\n"
         "import importlib.util\nimport subprocess\nimport sys\n\n"
         'if importlib.util.find_spec("moe_viz") is None:\n'
         f'    source = "moe-viz[model,arrow,analysis] @ git+{address()}"\n'

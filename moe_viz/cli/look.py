@@ -23,8 +23,10 @@ def explore(
         Path | None, typer.Option("--out", "-o", help="Write the page to this file instead.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
-    port: Annotated[int, typer.Option(help="Of the server; 0 takes a free one.")] = 0,
-    seconds: Annotated[float | None, typer.Option(help="Stop the server after so long.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the server; 0 picks a free one.")] = 0,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop the server after so many seconds.")
+    ] = None,
 ) -> None:
     """Look at a trace in a browser, from a server on this machine alone; Ctrl-C ends it.
 
@@ -76,7 +78,7 @@ def ledger(
     console.print(table)
     console.print(
         f"{books.bytes('bfloat16') / 2**30:,.2f} GiB in bf16; "
-        f"{books.flops_per_token() / 1e9:,.2f} GFLOP a token, attention scores apart; "
+        f"{books.flops_per_token() / 1e9:,.2f} GFLOP a token without attention scores; "
         f"{books.cache_per_token('bfloat16'):,} bytes of cache a token.\n"
         f"The dense twin (one expert a layer, no router) has {books.dense_twin:,} parameters: "
         f"{books.config.experts} × that is {books.config.experts * books.dense_twin:,}, and not "
@@ -139,11 +141,11 @@ def doctor(
     source: Annotated[
         str | None, typer.Argument(help="8x7m, a folder, a .gguf file, or org/name.")
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Of the recording in mind.", min=1)] = 1000,
+    tokens: Annotated[int, typer.Option(help="Size of the planned recording.", min=1)] = 1000,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
 ) -> None:
-    """Say what this machine has; and of a checkpoint, where it fits and how long it takes.
+    """Say what this machine has; for a checkpoint also where it fits and how long it takes.
 
     Example: [bold]moe-viz doctor mistralai/Mixtral-8x7B-v0.1 --tokens 5000[/]
     """
@@ -175,7 +177,7 @@ def _placements(source: str, tokens: int, device: str, dtype: str) -> None:
         table.add_row(e.placement, *row)
     table.caption = (
         f"Measured here: {rates.read / 1e6:,.0f} MB/s read, {rates.make:.3g} s to have an expert "
-        f"ready, {rates.compute:.3g} s for its share of the tokens. Times are about right at best."
+        f"ready, {rates.compute:.3g} s for its share of the tokens. Times are rough estimates."
     )
     console.print(table)
 

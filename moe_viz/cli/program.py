@@ -22,7 +22,7 @@ __all__ = ["app", "look", "main", "run", "share"]
 
 def main() -> None:
     """The program `moe-viz`: errors of this library become messages, not tracebacks."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal or pipe of another encoding is no reason
+    for stream in (sys.stdout, sys.stderr):  # another encoding must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:

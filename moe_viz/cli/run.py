@@ -44,7 +44,7 @@ def record(
     dtype: DtypeOption = "auto",
     placement: PlacementOption = "auto",
     resume: Annotated[
-        Path | None, typer.Option(help="Keep what is done here; run again to go on from it.")
+        Path | None, typer.Option(help="Keep unfinished work in this file; run again to continue.")
     ] = None,
     cache_gb: CacheOption = 0.0,
 ) -> None:
@@ -71,9 +71,11 @@ def record(
 def generate(
     text: Annotated[str, typer.Argument(help="The text to continue, or @FILE.")],
     max_new_tokens: Annotated[int, typer.Option("--tokens", "-n", help="At most this many.")] = 64,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
+    temperature: Annotated[
+        float, typer.Option(help="Of sampling; 0 takes the likeliest token.")
+    ] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from this share of probability.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write the trace here.")
     ] = None,

@@ -46,7 +46,9 @@ def report(
 
     if traces:
         if effects:
-            raise InputError("--effects runs the model, and a trace has none: leave traces out.")
+            raise InputError(
+                "--effects runs the model, which a trace does not hold: leave traces out."
+            )
         own = Trace.join([Trace.load(path) for path in traces])
         other = Trace.join([Trace.load(path) for path in control]) if control else None
         check_writable(out / "report.html")
@@ -104,7 +106,7 @@ def slides(
         Path | None, typer.Option(help="Also print it here, with Chromium or Chrome.")
     ] = None,
 ) -> None:
-    """Make slides of notebooks: one file that needs no network, with its pictures alive.
+    """Make slides of notebooks: one file that needs no network, with interactive pictures.
 
     Example: [bold]moe-viz slides notebooks/04_expert_heatmaps.ipynb -o talk.html[/]
     """
@@ -113,7 +115,7 @@ def slides(
     for path in (out, pdf or out):
         check_writable(path)
     save_slides(notebooks, out, execute)
-    console.print(f"written to {out}; arrow keys turn, S opens the notes", markup=False)
+    console.print(f"written to {out}; arrow keys change slides, S opens the notes", markup=False)
     if pdf is not None:
         console.print(f"printed to {save_pdf(out, pdf)}", markup=False)
 
@@ -124,7 +126,7 @@ def html(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, .html.")],
     execute: ExecuteOption = None,
 ) -> None:
-    """Make a page of notebooks: one file that needs no network, with its pictures alive.
+    """Make a page of notebooks: one file that needs no network, with interactive pictures.
 
     Example: [bold]moe-viz html notebooks/00_start_here.ipynb -o start.html[/]
     """

@@ -21,13 +21,13 @@ def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor
     # Slot s of token t is number s·T + t. Sorted by expert, unused ones (−1) first:
     experts_of, order = chosen.T.flatten().sort(stable=True)
     bounds = torch.searchsorted(experts_of, torch.arange(len(experts), device=x.device))
-    unused, *ends = [*bounds.cpu().tolist(), k * T]  # the one look at the host in a layer
+    unused, *ends = [*bounds.cpu().tolist(), k * T]  # a layer's only wait for the host
     rows = x.index_select(0, order % T)  # each token once for every expert it goes to
     outputs = [x.new_zeros(unused, D)]
     for expert, start, end in zip(experts, [unused, *ends], ends, strict=False):
         if start < end:
             outputs.append(expert(rows[start:end]))
-    # Where each slot's output stands in what follows: the sorting, backwards.
+    # Where each slot's output is in what follows: the inverse of the sorting.
     places = torch.empty_like(order).index_copy_(0, order, torch.arange(k * T, device=x.device))
     # For each token the rows of its k slots, strongest first, times their gates, summed.
     return functional.embedding_bag(

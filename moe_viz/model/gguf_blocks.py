@@ -1,9 +1,8 @@
 """How GGUF packs numbers: each type's blocks as float32.
 
-In: bytes (n, B) of n blocks. Out: float32 (n, W), the W numbers of each block, to the last bit what
-the `gguf` package gives. A block holds small whole numbers and what they are multiplied with; the
-arithmetic below is that of llama.cpp (ggml-quants.c), in the same order. What a matrix of them is
-used for is `quantized`'s business.
+In: bytes (n, B) of n blocks. Out: float32 (n, W), the W numbers of each block, bit for bit as the
+`gguf` package gives them. A block holds small whole numbers and their scales; the arithmetic below
+is that of llama.cpp (ggml-quants.c), in the same order. `quantized` uses the result.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def _fields(packed: Tensor, bits: int) -> Tensor:
 
 def _bits(packed: Tensor) -> Tensor:
     """The bits of bytes (n, b), lowest first: uint8 (n, 8 b), 0 or 1."""
-    # A byte eight times in a word of 64 bits, of which each copy keeps one of its bits.
+    # Each byte is copied eight times into a 64-bit word, where each copy keeps one bit.
     words = packed.long().mul_(0x0101010101010101).bitwise_and_(_ONE_BIT_EACH)
     return words.view(torch.uint8).ne_(0)
 
@@ -134,7 +133,7 @@ _IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
 def _iq4(packed: Tensor) -> Tensor:
     """Codes (n, g, 16), two a byte, as numbers: (n, g, 2, 16)."""
     values = torch.tensor(_IQ4, dtype=torch.float32, device=packed.device)
-    # One look at a table of all 256 bytes gives both codes' numbers.
+    # One lookup in a table of all 256 bytes gives both codes' numbers.
     codes = torch.arange(256, device=packed.device)
     pairs = values[torch.stack((codes & 15, codes >> 4))]  # (2, 256)
     both = packed.int()

@@ -43,7 +43,7 @@ class RMSNorm(nn.Module):
 class KVCache:
     """Keys and values of the tokens seen so far, for every layer and prompt.
 
-    Room is taken once, for `capacity` tokens of each prompt, or doubled when it runs out.
+    Memory is allocated once, for `capacity` tokens of each prompt, and doubled when it runs out.
     """
 
     def __init__(self, capacity: int = 256) -> None:
@@ -153,7 +153,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if t == s:
         out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     else:
-        # is_causal aligns the first query with the first key; here the last ones meet.
+        # is_causal would align the first query with the first key, not the last with the last.
         out = torch.cat(
             [
                 scaled_dot_product_attention(block, k, v, attn_mask=mask, enable_gqa=True)
@@ -204,7 +204,7 @@ class Attention(nn.Module):
     def _cached(
         self, q: Tensor, k: Tensor, v: Tensor, cache: KVCache, prompt: int, start: int, length: int
     ) -> Tensor:
-        """One prompt, behind what the cache holds of it."""
+        """One prompt, after what the cache already holds of it."""
         rows = slice(start, start + length)
         keys, values = cache.extend(self.layer, prompt, k[rows], v[rows])
         return attend(q[None, rows], keys[None], values[None])[0]

@@ -46,7 +46,7 @@ class DecoderLayer(nn.Module):
         )
 
     def route(self, x: Tensor, run: Pass) -> None:
-        """As far as the router, for its hooks alone."""
+        """Run as far as the router, for its hooks only."""
         x = x + self.attention(self.attention_norm(x), run)
         for rows, index in run.chunks:
             self.moe.route(self.moe_norm(x[rows]), index, run.hooks)
@@ -84,7 +84,7 @@ class Mixtral(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What is computed in, but for routers; packed weights are cast to it as they are used."""
+        """The dtype of all but the routers; packed weights are cast to it as they are used."""
         return self.norm.weight.dtype
 
     @contextmanager
@@ -165,9 +165,9 @@ class Mixtral(nn.Module):
     ) -> Iterator[tuple[int, Tensor]]:
         """One layer after the other: how many are done, and the hidden states (T, D) after them.
 
-        Without `last`, the last layer goes as far as its router, all that a recording needs, and
-        nothing comes of it. `resume` is what this method gave before: it goes on from there. With
-        `progress`, a bar shows how far it is, where that takes longer than a moment.
+        Without `last`, the last layer runs only as far as its router, which is all that a recording
+        needs, and yields nothing. `resume` is a pair yielded earlier, from which this continues.
+        With `progress`, a progress bar is shown where it takes longer than a moment.
         """
         check_tokens(token_ids, lengths, self.config)
         run = self._prepare(lengths, cache, index)
@@ -218,7 +218,7 @@ def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfi
     if token_ids.ndim != 1 or token_ids.dtype not in (torch.int64, torch.int32):
         raise InputError(
             "token_ids must be a vector of whole numbers, all prompts end to end: found "
-            f"{token_ids.dtype} of shape {tuple(token_ids.shape)}. Flatten batches, and say the "
+            f"{token_ids.dtype} of shape {tuple(token_ids.shape)}. Flatten batches, and give the "
             "prompts' lengths."
         )
     if not lengths or min(lengths) < 1:

@@ -1,9 +1,9 @@
 """A sparse mixture of experts: the layer that this whole library is about.
 
 In a dense transformer every token passes through the same feed-forward block. Here there are E of
-them, the experts, and a router picks k for each token. In: hidden states (T, D) of T tokens. Out:
-the same shape. What is attended to, and which prompt a token belongs to, is somebody else's
-business: a mixture of experts looks at each token on its own.
+them, the experts, and a router picks k for each token. In: normed hidden states (T, D) of T
+tokens. Out: the same shape, which the caller adds to its hidden states. It knows nothing of
+attention or of prompts: a mixture of experts looks at each token on its own.
 
     T tokens   D hidden size   F expert intermediate size   E experts   k experts per token
 """
@@ -29,7 +29,8 @@ class Router(nn.Module):
         self.weight = nn.Parameter(torch.empty(config.experts, config.hidden_size))
 
     def forward(self, x: Tensor) -> Tensor:
-        # In float32 whatever the model's dtype: bf16 scores flip about 0.2 % of the choices.
+        # In float32 whatever the model's dtype. In bf16 about 0.2 % of the choices flip with random
+        # scores of unit variance, 0.57 % with 8x7m's.
         return functional.linear(x.float(), self.weight.float())  # (T, E)
 
 
@@ -65,5 +66,5 @@ class MoELayer(nn.Module):
         """Which experts each token goes to, before any of them runs."""
         logits = self.router(x)  # (T, E)
         best, experts = logits.topk(self.k)  # (T, k) each, strongest first
-        gates = best.softmax(-1)  # over the chosen only: the others count for nothing
+        gates = best.softmax(-1)  # over the chosen only: the others have no weight
         return apply_hooks(hooks, Routing(self.layer, logits, experts, gates, index))

@@ -1,9 +1,9 @@
 """Quantised matrices that stay packed, and are unpacked as they are used.
 
-In: the bytes of a matrix as a GGUF file holds them. Out: modules that stand where a linear layer or
-an embedding stood. Numbers are unpacked in float32 and then cast, since unpacking in bf16 errs by
-up to a hundredth of the largest; a few rows at a time, so that a whole matrix never stands unpacked
-in memory. An expert that no token goes to is never unpacked.
+In: the bytes of a matrix as a GGUF file holds them. Out: modules that replace a linear layer or
+an embedding. Numbers are unpacked in float32 and then cast, since unpacking in bf16 errs by up to
+a hundredth of the largest; a few rows at a time, so that a whole matrix is never unpacked in
+memory. An expert that no token goes to is never unpacked.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PackedLinear(PackedModule):
 
 
 class PackedEmbedding(PackedModule):
-    """An embedding, of which only the rows in use are unpacked: ids (T,) → (T, D)."""
+    """An embedding that unpacks only the rows in use: ids (T,) → (T, D)."""
 
     def __init__(self, weight: Packed, dtype: torch.dtype) -> None:
         super().__init__(weight)

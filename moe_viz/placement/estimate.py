@@ -1,9 +1,10 @@
 """Which placements of a checkpoint this machine can offer, and about how long a recording takes.
 
-In: a checkpoint, from its headers; one of its experts' size and types, made up, and timed here; a
-stretch of its file, read for real. Out: an `Estimate` for each placement. Reading, unpacking and
-multiplying are measured on their own and added up the way a placement overlaps them; attention
-scores and the first touch of memory are left out, so take the result as the order of magnitude.
+In: a checkpoint, from its headers; an expert of its size and types with made-up weights, timed
+here; a stretch of its file, which is really read. Out: an `Estimate` for each placement. Reading,
+unpacking and multiplying are measured separately and added up the way a placement overlaps them;
+attention scores and the first touch of memory are left out, so take the result as the order of
+magnitude.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .loading import device_named, dtype_named, room_for_experts, stream_memory
 from .memory import available_memory, free_memory
 from .ondemand import ROWS, built, expert_name
 
-#: Bytes of the checkpoint that are read to see how fast that goes.
+#: Bytes of the checkpoint that are read to measure the speed.
 LOCAL_SAMPLE, HUB_SAMPLE = 2**28, 2**25
 
 
@@ -51,11 +52,11 @@ class Estimate:
     load: float  # seconds before the first recording
     record: float  # seconds of each
     generates: bool
-    why_not: str = ""  # where it is not to be had for another reason than memory
+    why_not: str = ""  # set where something other than memory rules it out
 
     @property
     def fits(self) -> bool:
-        """Whether it can be had here, now."""
+        """Whether it is possible here, now."""
         return not self.why_not and self.needed <= self.free
 
 
@@ -143,7 +144,7 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def _read_rate(checkpoint: Checkpoint) -> float:
-    """Bytes/s of the middle of the largest file, not from the system's memory of it."""
+    """Bytes/s of the middle of the largest file, read past the page cache where possible."""
     largest = max(checkpoint.headers, key=lambda header: header.start + header.size)
     end = largest.start + largest.size
     size = min(end, HUB_SAMPLE if checkpoint.revision else LOCAL_SAMPLE)

@@ -1,7 +1,7 @@
 """Where and when a model is computed.
 
-`load` opens a checkpoint, decides device, dtype and placement, and hands back a model that is ready
-to run. Resident: all weights on one device. Offload: experts come to the device when they are
+`load` opens a checkpoint, decides device, dtype and placement, and returns a model that is ready to
+run. Resident: all weights on one device. Offload: experts are fetched to the device when they are
 needed. Stream: one pass over weights that need not fit anywhere.
 """
 
@@ -38,9 +38,9 @@ def load(
 ) -> Mixtral:
     """A model with its tokenizer, ready to record and to generate.
 
-    `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's form; a GGUF
+    `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's format; a GGUF
     file, whose packed weights stay packed; or a repository on the Hub, `"org/name"` (with
-    `@revision` behind it, or a GGUF file's path), which is not downloaded: what is needed of it is
+    `@revision` after it, or a GGUF file's path), which is not downloaded: what is needed of it is
     read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
 
     `device` is `"auto"` (CUDA where there is one), anything torch understands, or several with
@@ -49,7 +49,7 @@ def load(
     `"float16"`.
 
     `placement` is `"resident"` (all weights in the device's memory), `"offload"` (experts wait in
-    the host's memory and come to the GPU when they are needed; generates), `"stream"` (weights pass
+    the host's memory and are fetched to the GPU when needed; generates), `"stream"` (weights pass
     through memory once per recording; does not generate), or `"auto"`: resident where that fits
     into free memory, else offload on a GPU where the host's memory holds the weights, else stream.
 
@@ -104,7 +104,7 @@ def load(
 
 
 def devices_named(device: str | torch.device) -> list[torch.device]:
-    """The devices of these names, with commas between them, which work."""
+    """The devices with these names, separated by commas, each checked to work."""
     names = device.split(",") if isinstance(device, str) else [device]
     devices = [device_named(name.strip() if isinstance(name, str) else name) for name in names]
     if len(set(devices)) < len(devices):
@@ -113,12 +113,12 @@ def devices_named(device: str | torch.device) -> list[torch.device]:
 
 
 def device_named(device: str | torch.device) -> torch.device:
-    """The device of this name, which works; "auto" is CUDA where there is one."""
+    """The device with this name, checked to work; "auto" is CUDA where there is one."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-        torch.ones(1, device=chosen).cpu()  # "meta" has shapes, and holds nothing
+        torch.ones(1, device=chosen).cpu()  # "meta" has shapes, and no data
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PlacementError(
             f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]} "
@@ -128,7 +128,7 @@ def device_named(device: str | torch.device) -> torch.device:
 
 
 def dtype_named(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype of this name, which the device can compute in; "auto" is float32, always."""
+    """The dtype with this name, if the device can compute in it; "auto" is always float32."""
     name = str(dtype).removeprefix("torch.")
     if name == "auto":
         return torch.float32
@@ -140,8 +140,8 @@ def dtype_named(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         and torch.cuda.get_device_capability(device) < (8,)
     ):
         raise PlacementError(
-            f"{torch.cuda.get_device_name(device)} has no bfloat16 arithmetic, and would imitate "
-            "it slowly. Take dtype='float16', or 'float32', which is exact."
+            f"{torch.cuda.get_device_name(device)} has no fast bfloat16 arithmetic, only "
+            "emulation. Take dtype='float16', or 'float32', which is exact."
         )
     return _DTYPES[name]
 
@@ -149,14 +149,14 @@ def dtype_named(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
 def _choose(
     placement: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> str:
-    """Where the weights will lie, by what is free now; said before reading for minutes."""
+    """The placement that fits into what is free now; an error here saves minutes of reading."""
     needed, there = checkpoint.memory(dtype), free_memory(device)
     if placement == "offload" or needed <= there:  # offload counts for itself
         return "resident" if placement == "auto" else placement
     passing = stream_memory(checkpoint, dtype)
     if placement in ("auto", "stream") and passing > there:
         raise PlacementError(
-            f"Even passing through, {checkpoint.config.name} takes {passing / 2**30:.1f} GiB, a "
+            f"Even streamed, {checkpoint.config.name} takes {passing / 2**30:.1f} GiB, a "
             f"few of its experts at a time, and {device} has {there / 2**30:.1f} GiB free. Close "
             "other programs, take a smaller dtype, or a quantised file."
         )
@@ -172,11 +172,11 @@ def _choose(
             "placement='offload' on a GPU, which can generate; dtype='bfloat16' or 'float16', if "
             "that is enough; or a machine with more memory."
         )
-    # Experts that come and go are read again and again: from memory, not from a disk or a network.
+    # Offloaded experts are read again and again: from memory, not from a disk or a network.
     stored = sum(header.size for header in checkpoint.headers)
     waits = device.type != "cpu" and not checkpoint.revision and stored <= available_memory()
     chosen, consequence = (
-        ("offload", "experts wait in the host's memory, and come when a token goes to them")
+        ("offload", "experts wait in the host's memory, and are fetched when needed")
         if waits
         else ("stream", "each recording reads the weights once, and generation is not offered")
     )
@@ -185,7 +185,7 @@ def _choose(
 
 
 def stream_memory(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
-    """Bytes of weights that a sweep holds at once, activations apart."""
+    """Bytes of weights that a sweep holds at once, without activations."""
     experts = [expert_name(n, 0) for n in range(checkpoint.config.layers)]
     return 3 * max(checkpoint.memory(dtype, name) for name in experts)
 

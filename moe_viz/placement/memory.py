@@ -1,4 +1,4 @@
-"""How much memory may be taken now, on the host and on a GPU."""
+"""How much memory is free now, on the host and on a GPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..machine import available_memory as available_memory
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that may be taken on a device now; infinite where it does not say.
+    """Bytes that are free on a device now; infinite where it does not say.
 
-    What nobody refers to any more is given back first: a model that fetches its own weights refers
-    to itself, and so outlives its last use until somebody looks.
+    Garbage is collected first: a model that fetches its own weights refers to itself, and so
+    outlives its last use until then.
     """
     gc.collect()
     if device.type == "cuda":

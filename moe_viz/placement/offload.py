@@ -1,10 +1,10 @@
-"""Offload: experts wait in the host's memory, and come to the GPU when a token goes to them.
+"""Offload: experts wait in the host's memory, and are fetched when a token goes to them.
 
 Unlike a sweep this can generate: attention, routers, norms and embeddings stay on the device, and
 so do the experts used last, as many as fit. In: a checkpoint. Out: a model like any other. While a
 layer computes, the experts that the next one will probably need are on their way: the next
 router's opinion of this layer's hidden states is a good guess (arXiv 2312.17238, section 3.2). A
-guess decides when an expert comes, never which one runs.
+guess decides when an expert is fetched, never which one runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .ondemand import ROWS, OnDemand, built, expert_name
 from .resident import fill
 from .transfer import Sent, Transfer
 
-#: Bytes of the device that are left to activations, the key-value cache and torch itself.
+#: Bytes of the device that are reserved for activations, the key-value cache and torch itself.
 RESERVE = 1.5 * 2**30
 
 
@@ -47,13 +47,13 @@ class ExpertCache:
         self.hits = self.misses = 0
 
     def need(self, names: Sequence[str]) -> None:
-        """A decision has named these: begin to bring those over that are missing."""
+        """A decision has named these: start fetching those that are missing."""
         missing = sum(name not in self._there for name in names)
         self.hits, self.misses = self.hits + len(names) - missing, self.misses + missing
         self.expect(names, keep=names)
 
     def expect(self, names: Iterable[str], keep: Collection[str]) -> None:
-        """Begin to bring experts over, as far as room can be made without losing those to keep."""
+        """Start fetching experts, as far as room can be made without dropping those to keep."""
         for name in names:
             if name in self._there:
                 self._there.move_to_end(name)
@@ -61,7 +61,7 @@ class ExpertCache:
                 self._there[name] = self._send(name)
 
     def take(self, name: str) -> nn.Module:
-        """An expert, which is used now."""
+        """An expert that is about to run."""
         if name not in self._there:  # there was no room for it before
             self._make_room(self._sizes[name], keep=())
             self._there[name] = self._send(name)
@@ -69,7 +69,7 @@ class ExpertCache:
         return self._there[name].received()
 
     def _make_room(self, size: int, keep: Collection[str]) -> bool:
-        """Drop what was used longest ago until `size` bytes fit; whether they do."""
+        """Drop what was used longest ago until `size` bytes fit; False if they never do."""
         used = sum(self._sizes[name] for name in self._there)
         for name in [name for name in self._there if name not in keep]:
             if used + size <= self.budget:
@@ -80,7 +80,7 @@ class ExpertCache:
 
 
 class OffloadedMixtral(Mixtral):
-    """A Mixtral whose experts come to the device one by one, and stay there while there is room.
+    """A Mixtral whose experts are fetched one by one, and stay on the device while there is room.
 
     `budget` is how many bytes of experts the device may hold. Raises `PlacementError` where that is
     less than one expert.
@@ -106,7 +106,7 @@ class OffloadedMixtral(Mixtral):
                 "dtype, a quantised file, or placement='stream'."
             )
         self.experts = ExpertCache(self._send, sizes, budget)
-        self.chunk = 2**62  # an expert that came is used by all tokens
+        self.chunk = 2**62  # an expert that was fetched is used by all tokens
         staying = {name: checkpoint[name] for name in checkpoint if ".moe.experts." not in name}
         fill(self, staying, device, dtype)
         self._host = _on_host(checkpoint, device)
@@ -121,16 +121,16 @@ class OffloadedMixtral(Mixtral):
         self, lengths: Sequence[int], cache: KVCache | None, index: TokenIndex | None
     ) -> Pass:
         run = super()._prepare(lengths, cache, index)
-        # Behind all other hooks, so that it sees what will be executed.
+        # After all other hooks, so that it sees what will be executed.
         return replace(run, hooks=(*run.hooks, self._bring_for))
 
     def _notice(self, router: nn.Module, args: tuple[Tensor]) -> None:
         self._routed = args[0]
 
     def _bring_for(self, routing: Routing) -> None:
-        """A hook that brings over the experts of a decision, and those that the next may name."""
+        """A hook that fetches the experts of a decision, and those that the next may name."""
         wanted = [routing.experts, *self._guess(routing.layer + 1)]
-        # One look at the device for both.
+        # One copy from the device for both.
         both = torch.cat(wanted, dim=-1).cpu().split([w.shape[1] for w in wanted], dim=1)
         now, *later = (
             [expert_name(n, e) for e in experts.unique().tolist() if e >= 0]
@@ -141,7 +141,7 @@ class OffloadedMixtral(Mixtral):
             self.experts.expect(names, keep=[*now, *names])
 
     def _guess(self, layer: int) -> list[Tensor]:
-        """The experts that a layer may choose, (T, k), by what the one before it has seen."""
+        """The experts that a layer may choose, (T, k), going by what the one before it saw."""
         if layer == self.config.layers:
             return []
         router = self.layers[layer].get_submodule("moe.router")
@@ -153,7 +153,7 @@ class OffloadedMixtral(Mixtral):
 
 
 def _on_host(checkpoint: Checkpoint, device: torch.device) -> Mapping[str, Tensor | Packed]:
-    """The experts as they wait: mapped from their files, or pinned in memory where it is plenty.
+    """The waiting experts: mapped from their files, or pinned in memory where there is plenty.
 
     A GPU reads pinned memory directly, and beside the computation.
     """

@@ -19,14 +19,14 @@ ROWS = 4096
 
 
 class OnDemand(nn.Module):
-    """Stands where a module belongs, and takes it when it is to compute."""
+    """Takes the place of a module, and gets the module itself when it has to compute."""
 
     def __init__(self, name: str, take: Callable[[str], nn.Module], rows: int = 2**62) -> None:
         super().__init__()
         self.name, self.take, self.rows = name, take, rows
 
     def forward(self, x: Tensor, *args: Any) -> Tensor:
-        """What the module makes of x."""
+        """The module's output for x."""
         module = self.take(self.name)
         if len(x) <= self.rows:
             return module(x, *args)
@@ -80,7 +80,7 @@ def filled(
     device: torch.device,
     dtype: torch.dtype,
 ) -> nn.Module:
-    """A module made on the meta device with the weights of this name; packed, it is another."""
+    """A module made on the meta device with the weights of this name; another one if packed."""
     holder = nn.Module()
     holder.add_module("module", module)
     fill(holder, Part(weights, name, "module"), device, dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..model.quantized import Packed, PackedEmbedding, PackedLinear
 from .transfer import to_device
 
-#: Bytes from which on a copied matrix stays laid out as it is stored.
+#: A copied matrix of at least this many bytes keeps the layout it is stored in.
 LARGE = 2**26
 
 
@@ -22,8 +22,8 @@ def fill(
 ) -> None:
     """Give a model made on the meta device its weights, each read once.
 
-    A tensor that is stored in `dtype` and stays on the CPU is used where the file maps it, without
-    a copy; a packed one stays packed. Routers and norms are always plain.
+    A tensor that is stored in `dtype` and stays on the CPU is used from the mapped file, without a
+    copy; a packed one stays packed. Routers and norms are always plain.
     """
     weights: dict[str, Tensor] = {}
     for name in checkpoint:
@@ -59,6 +59,6 @@ def _placed(name: str, stored: Tensor, device: torch.device, dtype: torch.dtype)
         return placed
     # A copy was made, so its layout is free: with the longer side contiguous, the product with a
     # single token, as in decoding, reads memory in long strides. Where a matrix is so large that
-    # nobody decodes on a CPU, laying it out anew would take longer than it saves.
+    # nobody decodes on a CPU, changing the layout would take longer than it saves.
     tall = placed.ndim == 2 and placed.shape[0] > placed.shape[1] and placed.nbytes < LARGE
     return placed.t().contiguous().t() if tall else placed

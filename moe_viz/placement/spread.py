@@ -1,7 +1,7 @@
 """Resident on several devices: some layers on each, hidden states passed on from one to the next.
 
 In: a checkpoint, and devices with how much each may hold. Out: a model like any other, whose home
-is the first device: embedding, final norm and output head lie there, and recordings are kept there.
+is the first device: embedding, final norm and output head are there, and so are recordings.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SpreadMixtral(Mixtral):
 
 
 class _Away:
-    """A layer on its device: what comes to it is brought there first."""
+    """A layer on its device: its inputs are moved there first."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class _Away:
         return x if self.home is None else x.to(self.home)
 
     def route(self, x: Tensor, run: Pass) -> None:
-        """As far as the router, for its hooks alone."""
+        """Run as far as the router, for its hooks only."""
         self.layer.route(x.to(self.device), self._here(run))
 
     def _here(self, run: Pass) -> Pass:
@@ -97,7 +97,7 @@ def share_out(
     total, places, held, on = sum(sizes), list[torch.device](), 0.0, 0
     for size in sizes:
         share = total * room[on] / max(1, sum(room))
-        # Half a layer more than its share is nearer to it than half a layer less.
+        # A layer goes to the device in whose share its middle lies.
         if on + 1 < len(room) and (held + size / 2 > share or held + size > room[on]):
             on, held = on + 1, 0.0
         held += size

@@ -51,7 +51,7 @@ class Feed:
         self._thread.start()
 
     def ask(self, names: Iterable[str]) -> None:
-        """Read these next, behind what was asked for before."""
+        """Read these next, after what was asked for before."""
         for name in names:
             self._asked.put(name)
 
@@ -83,7 +83,7 @@ class Feed:
 
 
 class EmbeddingRows(nn.Module):
-    """The embedding, of which only the rows in use are ever read: ids (T,) → (T, D)."""
+    """The embedding, read only in the rows that are used: ids (T,) → (T, D)."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class StreamedMixtral(Mixtral):
         self._feed: Feed | None = None
         self._head: nn.Module | None = None
         self._bar: Any = NO_BAR
-        self.chunk = 2**62  # every expert comes by once, for all tokens
+        self.chunk = 2**62  # every expert passes once, for all tokens
         for n, layer in enumerate(self.layers):
             layer.set_submodule("attention", OnDemand(f"layers.{n}.attention", self._take))
             for e in range(checkpoint.config.experts):
@@ -122,10 +122,10 @@ class StreamedMixtral(Mixtral):
     def visit(
         self, done: int, tokens: int, last: bool, progress: bool
     ) -> Generator[DecoderLayer, None, None]:
-        """The layers after the first `done`, their weights on the way; see `Mixtral.sweep`."""
+        """The layers after the first `done`, whose weights are being read; see `Mixtral.sweep`."""
         if self._feed is not None:
             raise PlacementError(
-                "This model is in the middle of another sweep. Let it end, or load it once more."
+                "This model is in the middle of another sweep. Let it end, or load the model again."
             )
         modules = [list(self._modules_of(n, last)) for n in range(self.config.layers)]
         total = sum(self._checkpoint.size(name) for names in modules[done:] for name in names)
@@ -152,7 +152,7 @@ class StreamedMixtral(Mixtral):
     def _modules_of(self, n: int, last: bool) -> Iterator[str]:
         """The modules of a layer that a sweep needs, in the order in which it needs them."""
         yield f"layers.{n}.attention"
-        if last or n + 1 < self.config.layers:  # else nobody asks what comes after the router
+        if last or n + 1 < self.config.layers:  # else nothing after the router is needed
             yield from (expert_name(n, e) for e in range(self.config.experts))
 
     def _take(self, name: str) -> nn.Module:
@@ -172,7 +172,7 @@ class StreamedMixtral(Mixtral):
 
 
 def _touch(tensor: Tensor) -> None:
-    """Have a mapped tensor read from disk now, in this thread, a byte of every page."""
+    """Have a mapped tensor read from disk now, in this thread: touch a byte of every page."""
     whole = tensor if tensor.is_contiguous() else tensor.mT
     if whole.device.type == "cpu" and whole.is_contiguous():
         whole.view(torch.uint8).flatten()[::_PAGE].sum()

@@ -2,7 +2,7 @@
 
 In: a function that makes a module there. Out: the module, safe to use on the stream that computes.
 On CUDA the copies run on a stream of their own, from pinned memory, beside the computation; on any
-other device they are over when the function returns.
+other device they are finished when the function returns.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Sent:
             for tensor in tensors(self.module):
                 computing = torch.cuda.current_stream(tensor.device)
                 computing.wait_event(self.arrival)
-                # Its memory was taken on the copying stream: not to be used again before this one
-                # is done with it.
+                # Its memory was allocated on the copying stream, and must not be reused before
+                # this one is done with it.
                 tensor.record_stream(computing)
         return self.module
 
@@ -42,7 +42,7 @@ class Transfer:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def send(self, build: Callable[[], nn.Module]) -> Sent:
-        """Begin to bring over what `build` makes."""
+        """Start copying what `build` makes."""
         if self.stream is None:
             return Sent(build())
         with torch.cuda.stream(self.stream):

@@ -1,4 +1,4 @@
-"""Curated prompts: the same short passages in five languages, the same algorithms in four codes."""
+"""Curated prompts: passages, each in five languages; algorithms, each in four kinds of code."""
 
 from .collection import CODE as CODE
 from .collection import LABELS as LABELS

@@ -1,4 +1,4 @@
-"""Curated prompts: the same short passages in five languages, the same algorithms in four codes.
+"""Curated prompts: passages, each in five languages; algorithms, each in four kinds of code.
 
 In: the files of the folder `texts`, read when first asked for. Out: immutable `Prompts`,
 which `record` takes as they are. All texts were written for this project; nothing here tokenizes.
@@ -92,7 +92,7 @@ class Prompts(Sequence[Prompt]):
         return list(dict.fromkeys(prompt.topic for prompt in self))
 
     def select(self, label: _Choice = None, topic: _Choice = None) -> Prompts:
-        """The prompts with these labels and topics; `PromptError` for one that none of them has."""
+        """The prompts with these labels and topics; `PromptError` for an unknown one."""
         labels, topics = _known("label", label, self.labels), _known("topic", topic, self.topics)
         return Prompts(p for p in self if p.label in labels and p.topic in topics)
 
@@ -106,7 +106,7 @@ def _known(what: str, wanted: _Choice, known: list[str]) -> list[str]:
     names = known if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
     if unknown := [name for name in names if name not in known]:
         raise PromptError(
-            f"expected a {what} out of {', '.join(dict.fromkeys(known)) or 'none (empty)'}; "
+            f"expected a {what} from {', '.join(dict.fromkeys(known)) or 'none (empty)'}; "
             f"found {', '.join(map(repr, unknown))}. Choose from that list, or leave {what} out."
         )
     return names
@@ -145,7 +145,7 @@ def _sections(topic: str, text: str) -> list[Prompt]:
     if before or tuple(found) != LANGUAGES:
         raise PromptError(
             f"prompts/texts/{topic}.txt: expected a text under each of {', '.join(LANGUAGES)}; "
-            f"found {before[:40]!r}, then {', '.join(found) or 'nothing'}. Mend it, or reinstall "
-            "moe_viz."
+            f"found {before[:40]!r}, then {', '.join(found) or 'nothing'}. Correct it, or "
+            "reinstall moe_viz."
         )
     return [Prompt(topic, label, part) for label, part in sections]

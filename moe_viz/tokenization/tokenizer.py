@@ -1,8 +1,8 @@
 """From text to token ids and back to something a person can read.
 
 Wraps SentencePiece. In: a text. Out: an `Encoding`: ids, what each token looks like on a page, and
-which characters of the text it stands for. Byte-fallback tokens, several of which may spell one
-character, all show that character and share its span. No torch here.
+which characters of the text it stands for. Where several byte-fallback tokens spell one
+character, all of them show that character and share its span. No torch here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _VISIBLE = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x00": "␀", "\u00a0": "⍽
 #: A text this long would not fit any context; it is refused before minutes are spent on it.
 MAX_CHARACTERS = 5_000_000
 
-#: Bytes that are no UTF-8, as `surrogateescape` reads them.
-_NO_UTF8 = re.compile("[\ud800-\udfff]")
+#: Bytes of invalid UTF-8, as `surrogateescape` reads them.
+_INVALID = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Encoding:
     ids: list[int]
     pieces: list[str]  # as a person reads them
     spans: list[tuple[int, int]]  # characters of the text, start and stop
-    special: list[bool]  # BOS, EOS: no part of the text
+    special: list[bool]  # BOS, EOS: not part of the text
 
 
 class Tokenizer:
     """The SentencePiece model of a Mixtral.
 
-    In: its file, or the contents of one, made from what a GGUF file says for instance. `encode`
-    puts BOS first, as the model was trained; `<s>` typed in a text is text.
+    In: its file, or the contents of one (as made from a GGUF file's metadata). `encode` puts BOS
+    first, as in the model's training; `<s>` typed in a text is text.
     """
 
     def __init__(self, source: str | Path | bytes, where: str = "tokenizer.model") -> None:
@@ -63,7 +63,7 @@ class Tokenizer:
         self._model = SentencePieceProcessor()
         try:
             self._model.load(model_proto=given)
-            self._model.encode("a")  # nothing at all is no model either
+            self._model.encode("a")  # an empty file is not a model either
         except (RuntimeError, OSError, ValueError) as error:
             raise TokenizerError(
                 f"{self.where}: is not a SentencePiece model ({str(error).strip()[:120]}). "
@@ -73,7 +73,7 @@ class Tokenizer:
         if self._model.bos_id() < 0:
             raise TokenizerError(
                 f"{self.where}: has no token that begins a text (BOS). Expected a Mixtral's "
-                "tokenizer. Download it again, from where the weights come."
+                "tokenizer. Download it again, from where the weights came."
             )
         # SentencePiece puts a space in front of every text; it stands for none of its characters.
         self._puts_space_first = self._model.id_to_piece(self._model.encode("a")[0])[0] == "▁"
@@ -96,21 +96,21 @@ class Tokenizer:
     def encode(self, text: str, bos: bool = True) -> Encoding:
         """Tokens of a text, with the characters each one stands for.
 
-        Raises `InputError` for an empty text, for one that is no text, and for one too long to
-        fit any context.
+        Raises `InputError` for an empty text, for anything that is not a text, and for one too
+        long for any context.
         """
         _check_text(text)
         ids: list[int] = self._model.encode(text)
         read, encoding = self._align([self.bos, *ids] if bos else ids)
-        if read != text.replace("▁", " "):  # SentencePiece's own sign for a space
+        if read != text.replace("▁", " "):  # SentencePiece's own mark for a space
             raise TokenizerError(
                 f"{self.where}: this tokenizer changes texts before it splits them, so that tokens "
-                "cannot be matched with characters. Expected Mixtral's, which keeps them as is."
+                "cannot be matched with characters. Expected Mixtral's, which does not."
             )
         return encoding
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of these tokens; special tokens leave no trace in it.
+        """The text of these tokens; special tokens do not appear in it.
 
         Raises `InputError` for ids outside the vocabulary.
         """
@@ -133,7 +133,7 @@ class Tokenizer:
         """The text of a sequence of ids, and its encoding; the ids are kept as they are.
 
         For what was generated, or given as ids: encoding the decoded text again may well give
-        other tokens.
+        different tokens.
         """
         ids = [int(i) for i in ids]
         self._check(ids)
@@ -161,9 +161,9 @@ class Tokenizer:
             )
 
     def _align(self, ids: list[int]) -> tuple[str, Encoding]:
-        """The text that these tokens spell, and what each of them has to do with it.
+        """The text that these tokens spell, and the part of it that each stands for.
 
-        Bytes that are no UTF-8, as a model may well write, count as one character each.
+        Each byte of invalid UTF-8, which a model may well write, counts as one character.
         """
         special = [i in self._special for i in ids]
         contents = [self._contents[i] for i in ids]
@@ -178,7 +178,7 @@ class Tokenizer:
         else:
             sizes = [len(c.encode("utf-8", "surrogateescape")) for c in text]
             character_at = [n for n, size in enumerate(sizes) for _ in range(size)]
-            text = _NO_UTF8.sub("\ufffd", text)
+            text = _INVALID.sub("\ufffd", text)
         pieces, spans, at, stop = [], [], 0, 0  # byte and character where the next token begins
         for content, token, is_special in zip(contents, ids, special, strict=True):
             if content:
@@ -213,14 +213,14 @@ def _check_text(text: str) -> None:
         raise InputError("The text is empty. Give at least one character.")
     if len(text) > MAX_CHARACTERS:
         raise InputError(
-            f"A text of {len(text):,} characters fits no context; expected at most "
+            f"A text of {len(text):,} characters does not fit any context; expected at most "
             f"{MAX_CHARACTERS:,}. Split it into several prompts."
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"The text is not valid Unicode: a lone surrogate stands at character {error.start}. "
+            f"The text is not valid Unicode: there is a lone surrogate at character {error.start}. "
             "Decode the file it came from as UTF-8 first."
         ) from error
 
@@ -242,5 +242,5 @@ def _visible_character(c: str) -> str:
         return _VISIBLE[c]
     category = unicodedata.category(c)
     if category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return f"U+{ord(c):04X}"  # direction marks and other characters that draw nothing
+        return f"U+{ord(c):04X}"  # direction marks and other invisible characters
     return c

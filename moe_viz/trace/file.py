@@ -35,12 +35,12 @@ _TYPES = {
     "texts": ("U8", "u1"),
     "loss": ("F32", "<f4"),
 }
-#: What a header that is not what it should be can raise when it is read.
+#: What reading a damaged header can raise.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """One file, whole or not at all; what stood there is replaced last."""
+    """Write one file, whole or not at all; an existing one is replaced last."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary:
         safetensors.numpy.save_file(arrays, temporary, {_KEY: json.dumps(header)})
@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     metadata, entries = _read_header(path)
     if _KEY not in metadata:
         raise TraceError(
-            f"{path}: is a safetensors file, but no trace of moe_viz. Record one with "
+            f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
     return json.loads(metadata[_KEY]), _map_arrays(path, entries)

@@ -1,7 +1,8 @@
-"""Format 1 of a trace file: which arrays it holds, and what stands in its header.
+"""Format 1 of a trace file: which arrays it holds, and what its header says.
 
-Pieces are numbers into a list in the header, texts lie end to end as UTF-8. In and out: a trace's
-fields on one side, a header and plain arrays on the other; `file` knows the bytes.
+Pieces are indices into a list in the header; texts are joined end to end as
+UTF-8. In and out: a trace's fields on one side, a header and plain arrays on the other; `file`
+knows the bytes.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
 
 
 def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """A trace's fields, from a header and arrays none of which is trusted yet.
+    """A trace's fields, from a header and arrays that have not been checked yet.
 
     `prompts` are tuples of text, label, start and stop. Raises `TraceError` for a later format,
-    and `ValueError` and its like for what does not fit together.
+    and `ValueError` or one of `file.DAMAGED` where parts do not fit together.
     """
     if header["format"] > FORMAT:
         raise TraceError(
-            f"It is of trace format {header['format']}, and this moe_viz reads up to {FORMAT}. "
+            f"It has trace format {header['format']}, and this moe_viz reads up to {FORMAT}. "
             "Upgrade moe_viz."
         )
     texts = arrays["texts"].tobytes()
@@ -66,7 +67,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
     if not len(stops) == len(ends) == len(labels):
         raise ValueError(f"{len(stops)} prompts, {len(ends)} texts, {len(labels)} labels")
     if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] != len(texts))):
-        raise ValueError("the texts do not lie end to end")
+        raise ValueError("the texts are not joined end to end")
     vocabulary = [str(piece) for piece in header["pieces"]]
     pieces = arrays["pieces"]
     if pieces.size and not (pieces.min() >= 0 and pieces.max() < len(vocabulary)):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-#: What stands on every figure made from weights that were never trained.
+#: What every figure made from untrained weights says.
 RANDOM_WEIGHTS = "random weights"
 
 
@@ -57,10 +57,10 @@ class Provenance:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Provenance:
-        """Back from `to_json`; fields of later versions are left out, and text is all they hold.
+        """Back from `to_json`; unknown fields are ignored, and every value is text.
 
         What is missing or null is as it is by default. Raises `TypeError` or `ValueError` where
-        interventions are no list, or versions no mapping.
+        interventions are not a list, or versions not a mapping.
         """
         there = {name: value for name, value in raw.items() if value is not None}
         interventions, versions = there.get("interventions", ()), there.get("versions", {})

@@ -45,13 +45,13 @@ class Trace:
     experts: np.ndarray  # (L, T, k) int16, strongest first; −1 where a slot was unused
     gates: np.ndarray  # (L, T, k) float32
     token_ids: np.ndarray  # (T,) int32
-    tokens: Sequence[str]  # T pieces, as a person reads them
+    tokens: Sequence[str]  # T pieces, as a person reads them; len(trace) counts them
     spans: np.ndarray  # (T, 2) int32: characters of the prompt's text
     special: np.ndarray  # (T,) bool: BOS and the like; statistics leave these out
     generated: np.ndarray  # (T,) bool: sampled from the model
     prompts: tuple[TracePrompt, ...]
     provenance: Provenance
-    layers: tuple[int, ...]  # the model's number of each row of the arrays
+    layers: tuple[int, ...]  # the model's layer number of each of the L
     loss: np.ndarray | None = None  # (T,) float32, nats; NaN where nothing predicts the token
 
     def __post_init__(self) -> None:
@@ -205,7 +205,7 @@ class Trace:
         return table_of(self._content(), self.margins)
 
     def save(self, path: str | Path) -> Path:
-        """Write the trace to one file, whole or not at all; what stood there is replaced last."""
+        """Write the trace to one file, whole or not at all; an existing one is replaced last."""
         write(Path(path), *pack(self._content()))
         return Path(path)
 
@@ -213,7 +213,7 @@ class Trace:
     def load(path: str | Path) -> Trace:
         """Open a trace file; its arrays are mapped, not read.
 
-        Raises `TraceError` if the file is missing, damaged, of a later format, or no trace.
+        Raises `TraceError` if the file is missing, damaged, of a later format, or not a trace.
         """
         path = Path(path)
         try:
@@ -264,7 +264,7 @@ def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:
 
 
 def _refuse_surrogates(name: str, texts: Iterable[str]) -> None:
-    """What is no Unicode could be written to no file and shown on no page."""
+    """Invalid Unicode could not be written to a file or shown on a page."""
     try:
         "".join(texts).encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,7 +1,7 @@
-"""A whole HTML document around what is shown: one file that needs no network.
+"""A whole HTML page around what is shown: one file that needs no network.
 
 The policy in its head makes "offline" a property of the file: nothing in it can be fetched from
-anywhere, whatever a picture, a notebook or a prompt holds.
+anywhere, whatever a picture, a notebook or a prompt contains.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ CHARTS = {"script-src": "'unsafe-inline' 'unsafe-eval'", "img-src": "data: blob:
 
 
 def document(title: str, style: str, body: str, policy: dict[str, str] | None = None) -> str:
-    """A document with this style and body; `policy` replaces entries of `POLICY`."""
-    allowed = "; ".join(f"{what} {whence}" for what, whence in (POLICY | (policy or {})).items())
+    """A page with this style and body; `policy` replaces entries of `POLICY`."""
+    allowed = "; ".join(f"{kind} {source}" for kind, source in (POLICY | (policy or {})).items())
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -44,7 +44,7 @@ def document(title: str, style: str, body: str, policy: dict[str, str] | None = 
 
 
 def write(path: str | Path, html: str) -> Path:
-    """Write a document whole or not at all; what is no Unicode, in a file's name, becomes "?"."""
+    """Write a page whole or not at all; invalid Unicode, as in a file's name, becomes "?"."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(html.encode("utf-8", "replace"))
     return Path(path)

@@ -56,7 +56,7 @@ def token_share(gate: float, k: int, theme: Theme = LIGHT) -> float:
     """
     least = 1 / k
     span = (gate - least) / (1 - least) if k > 1 else 1.0
-    # In this order, so that a gate that is no number (NaN) counts as the least.
+    # In this order, so that a gate of NaN counts as the least.
     return theme.faintest + (theme.strongest - theme.faintest) * min(max(0.0, span), 1.0)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 WAIT = 180  # seconds: a busy machine draws a dozen charts when it can
 SECTIONS = [
     "Load", "Text", "Repetition", "Languages and labels", "Vocabulary", "Experts chosen together",
-    "Certainty", "Ways through the layers", "A cache of experts", "Standing committees", "Damage",
+    "Certainty", "Paths through the layers", "A cache of experts", "Standing committees", "Damage",
     "How this was made",
 ]  # fmt: skip
 TABLE_5 = [  # as printed, arXiv 2401.04088
@@ -88,7 +88,7 @@ def test_every_chart_has_its_control_in_it_or_folded_beside_it(opened):
         chart = shown.nth(n)
         folded = chart.evaluate("e => e.nextElementSibling?.nextElementSibling"
                                 "?.nextElementSibling?.textContent ?? ''")  # fmt: skip
-        assert ("control: " in chart.inner_text()) != folded.startswith("The same of the control")
+        assert ("control: " in chart.inner_text()) != folded.startswith("The same for the control")
     hidden = page.locator("details > .moe-viz-chart").first
     hidden.locator("..").locator("> summary").click()
     until(lambda: hidden.get_attribute("data-ready") == "yes", WAIT)

@@ -176,7 +176,7 @@ def test_the_sentence_of_lines_names_the_largest_number_and_its_baselines(found,
     assert row[value] == table[value].max()
     scale = 100 if "%" in sentence.partition("(95")[0] else 1
     assert shown == pytest.approx(scale * row[value], abs=0.06)
-    beside = [float(x) for x in re.findall(r"[\d.]*\d", sentence.partition("beside it")[2])]
+    beside = [float(x) for x in re.findall(r"[\d.]*\d", sentence.partition("for comparison")[2])]
     assert beside == pytest.approx([scale * row[name] for name in baselines], abs=0.06)
 
 

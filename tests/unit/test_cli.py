@@ -242,7 +242,7 @@ REFUSED = [
     (["explore", "nul.txt"], "nul.txt"),
     (["explore", "empty.safetensors"], "empty.safetensors"),
     (["explore", "cut.safetensors"], "cut.safetensors"),
-    (["explore", WEIGHTS], "no trace of moe_viz"),
+    (["explore", WEIGHTS], "not a trace of moe_viz"),
     (["explore", TRACE, "-o", TRACE], "is the trace itself"),
     (["explore", TRACE, "-o", f"../{{folder}}/{TRACE}"], "is the trace itself"),
     # ledgers

@@ -280,7 +280,7 @@ def test_too_little_memory_for_a_few_experts_is_said_before_anything_is_read(
     folder, monkeypatch, placement
 ):
     monkeypatch.setattr("moe_viz.placement.memory.available_memory", lambda: 200_000)
-    with pytest.raises(PlacementError, match="Even passing through"):
+    with pytest.raises(PlacementError, match="Even streamed"):
         mv.load(folder, placement=placement)
 
 

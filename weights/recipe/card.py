@@ -48,12 +48,13 @@ def bits_per_byte(result: dict[str, Any]) -> str:
     rows.append(["held-out kB", *(round(c["bytes"] / 1e3) for c in columns)])
     rows.append(["documents", *(c["documents"] for c in columns)])
     rows.append(["n-gram's training MB", *(round(c["training bytes"] / 1e6) for c in columns)])
-    text = "; ".join(f"{name} in {n}" for name, n in beaten.items())
+    text = "; ".join(f"{name} {n}" for name, n in beaten.items())
     return (
         "**Held-out bits per byte**: all held-out text, windows of 1024 tokens, stride 512; the "
         "interval is a bootstrap over documents. The 6-gram (bytes, modified Kneser-Ney) read all "
-        "training text of the domain, the primed xz 3 MB of it. Model below baseline, the whole "
-        f"interval, out of {len(columns)} domains: {text}.\n\n" + table(["", *domains], rows)
+        "training text of the domain, the primed xz 3 MB of it. Domains, of "
+        f"{len(columns)}, in which the model's whole interval lies below the baseline: {text}.\n\n"
+        + table(["", *domains], rows)
     )
 
 
@@ -77,7 +78,7 @@ def divergence(result: dict[str, Any], text: str, choice: str) -> str:
     return (
         f"**Divergence between domains, {text}, {choice}** (mean Jensen-Shannon divergence over "
         f"pairs of domains, bits; {found['documents']} documents, {found['tokens']:,} tokens): "
-        f"three times the untrained twin's or more in {thrice} of {L} layers.\n\n"
+        f"at least three times the untrained twin's in {thrice} of {L} layers.\n\n"
         + table(["layer", *range(L)], rows)
     )
 
@@ -89,7 +90,7 @@ def probe(result: dict[str, Any]) -> str:
         low, high = (100 * bound for bound in found[name]["interval"])
         words.append(f"{name} {100 * found[name]['accuracy']:.1f} % ({low:.1f}–{high:.1f})")
     return (
-        "**Domain probe**: the domain read from the counts of first choices alone, logistic "
+        "**Domain probe**: the domain predicted from the counts of first choices alone, logistic "
         f"regression, cross-validated over {found['documents']} documents: {', '.join(words)}, "
         f"chance {100 * found['chance']:.1f} %."
     )
@@ -135,10 +136,10 @@ def languages(result: dict[str, Any]) -> str:
         tables.append(f"{found['passages']} {of} passages:\n\n{table(head, rows)}")
     return (
         "**Languages on parallel passages**, in five languages: divergence of each language's mean "
-        "router probabilities from English's, as a share of what would be possible, arXiv "
-        "2510.04694; interval over passages. The curated ones are this project's own; the held-out "
-        "ones come from message catalogues and handbooks (`aligned.py`), most from one game.\n\n"
-        + "\n\n".join(tables)
+        "router probabilities from English's, as a share of the possible maximum (arXiv "
+        "2510.04694); interval over passages. The curated ones are this project's own; the "
+        "held-out ones come from message catalogues and handbooks (`aligned.py`), most from one "
+        "game.\n\n" + "\n\n".join(tables)
     )
 
 
@@ -152,9 +153,9 @@ def shared_tokens(result: dict[str, Any]) -> str:
         sizes = models["trained"]
         tokens.append(f"{sizes['tokens']:,} tokens of {among}, {sizes['pieces']} pieces")
     return (
-        "**On tokens that all share** (digits, punctuation and symbols; first choices, held out): "
-        "the divergence on all tokens, on these alone, and with every such piece that all have "
-        f"often enough given the same weight under every label ({'; '.join(tokens)}).\n\n"
+        "**On tokens that all labels share** (digits, punctuation and symbols; first choices, held "
+        "out): the divergence on all tokens, on these alone, and with those that are frequent "
+        f"enough under every label weighted alike under each ({'; '.join(tokens)}).\n\n"
         + table(["layer", *range(L)], rows)
     )
 
@@ -177,7 +178,8 @@ def twins(result: dict[str, Any]) -> list[str]:
         "**What use is a mixture?** Held-out bits per byte (12 windows of 512 tokens a domain, "
         "averaged over domains) of the mixture and of a dense twin with as many active parameters, "
         "trained alike: seed, batches, schedule, tokens. One run each, both much shorter than the "
-        f"weights' own ({sizes}; other work shared the machine, so the minutes do not compare).\n\n"
+        f"weights' own ({sizes}; the machine was shared with other work, so the minutes cannot be "
+        "compared).\n\n"
         + table(["million tokens", *(f"{t / 1e6:.1f}" for t in mixture["tokens"])], rows)
     ]
 

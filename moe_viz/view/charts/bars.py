@@ -46,7 +46,7 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
         figure.layout[f"yaxis{n + 1}"].update(
             range=[0, float(np.nanmax(found["high"] if not np.isnan(found["high"]).all()
                                       else found["share"])) * 1.05],
-            tickformat=".0%", showticklabels=n % columns == 0,  # one range, said once a row
+            tickformat=".0%", showticklabels=n % columns == 0,  # one range, labelled once a row
         )  # fmt: skip
     figure.layout.shapes = [
         {"type": "line", "xref": f"x{number} domain", "x0": 0, "x1": 1, "yref": f"y{number}",
@@ -93,7 +93,7 @@ def margin_bars(found: Finding, _control: Finding | None) -> Chart:
     layer = max(closest, key=lambda n: closest[n])
     stop = found.where(layer=layer)["stop"][0]
     sentence = (
-        f"Close decisions are commonest in layer {layer}: there {closest[layer]:.1%} of the tokens "
-        f"have a margin below {stop:.2f} logits."
+        f"Close decisions are most common in layer {layer}: there {closest[layer]:.1%} of the "
+        f"tokens have a margin below {stop:.2f} logits."
     )
     return Chart(figure, "Margins of the choices", found.title, sentence, found)

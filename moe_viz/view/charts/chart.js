@@ -1,12 +1,12 @@
 // Draws one chart of plotly where its description stands, and follows theme and size.
-// In: `id` of its element, beside which stand its figure and, packed, plotly itself; `palette`, the themes.
+// In: `id` of its element, with its figure and the packed plotly beside it; `palette`, the themes.
 const host = document.getElementById(id);
 const chart = JSON.parse(document.getElementById(id + "-data").textContent);
 if (!host || host.dataset.drawn) return;
 host.dataset.drawn = "yes";
 const say = (text) => { host.querySelector(".moe-viz-status").textContent = text; };
 
-// Type that the last row of a lecture room can read, where this is a slide.
+// On a slide, type that the last row of a lecture room can read.
 const size = host.closest(".reveal") ? 18 : 13;
 const themed = () => (isDark() ? palette.dark : palette.light);
 const template = () => {
@@ -24,7 +24,7 @@ const paint = () => {
   host.style.colorScheme = isDark() ? "dark" : "light";
 };
 
-// Plotly is there once in a page; what comes first brings it, and the others wait for that.
+// Plotly is in a page once; the first chart unpacks it, and the others wait for that.
 async function plotly() {
   if (window.Plotly) return window.Plotly;
   window.moeVizPlotly ??= unpacked();
@@ -44,7 +44,7 @@ async function unpacked() {
 }
 
 const buttons = host.querySelector(".moe-viz-buttons");
-// A picture that leaves the page takes along what the page says above it: what is drawn, of which model.
+// A saved picture keeps the line that the page has above it: what is drawn, and of which model.
 const picture = (format) => {
   const above = 36, layout = { ...plot.layout, height: plot.layout.height + above, margin: { ...plot.layout.margin, t: (plot.layout.margin?.t ?? 16) + above } };
   layout.title = { text: `<b>${chart.title}</b>`, font: { size: 16 }, x: 0.01, xanchor: "left", y: 1, yanchor: "top", yref: "container", pad: { t: 12 } };
@@ -110,7 +110,7 @@ try {
       last = last.then(() => step(move));
     });
   }
-  // Keys meant for a chart's slider or table turn no slide and change no cell.
+  // Keys meant for a chart's slider or table must not change slides or cells.
   host.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });
   host.dataset.ready = "yes";
 } catch (error) {

@@ -1,8 +1,8 @@
 """A chart: a figure of plotly with its title, one sentence, and its data, as inert HTML.
 
 In: a figure and the table it was made from. Out: HTML that needs no network and no kernel. Plotly's
-script travels with every output of a notebook, packed (2 MB), since each may be all that is left;
-a page brings it once. Without scripts, title, sentence and table remain.
+script is in every output of a notebook, packed (2 MB), since an output may be kept alone; a page
+holds it once. Without scripts, title, sentence and table remain.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from ..document import CHARTS, document, write
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-#: Rows of a chart's table that stand in the page; the CSV has all of them.
+#: Rows of a chart's table that the page shows; the CSV has all of them.
 ROWS = 400
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A figure with what must stand beside it; the last line of a notebook cell shows it."""
+    """A figure with what belongs beside it; the last line of a notebook cell shows it."""
 
     figure: go.Figure
     title: str  # what is drawn
@@ -48,7 +48,7 @@ class Chart:
         return self.to_html()
 
     def to_html(self, plotly: bool = True) -> str:
-        """The chart as an HTML fragment; `plotly=False` where the page brings the script once."""
+        """The chart as an HTML fragment; `plotly=False` where the page already holds the script."""
         name = f"moe-viz-{uuid.uuid4().hex[:12]}"
         height = self.figure["layout"]["height"] or 420
         content = {

@@ -1,4 +1,4 @@
-"""What was found, drawn: one kind of chart for each analysis.
+"""Draws what was found: one kind of chart for each analysis.
 
 In: a `Finding` (or a ledger). Out: a `Chart`. Baselines are drawn beside every number, and the
 control, where there is one, on the same axes. Sliders work without a kernel.
@@ -26,7 +26,7 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "co-activation": expert_matrix("expert", "other", "matched", "Experts chosen together"),
     "transitions": expert_matrix("expert", "next", "shuffled", "From expert to expert"),
     "label divergence": by_layer(
-        "divergence", "The divergence of labels", ".3f", baselines={"null": "labels dealt anew"}
+        "divergence", "The divergence of labels", ".3f", baselines={"null": "labels permuted"}
     ),
     "language divergence": by_layer(
         "divergence", "The divergence of languages", ".3f",
@@ -48,8 +48,8 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
 def chart(found: Finding | Ledger, control: Finding | None = None) -> Chart:
     """The chart of what an analysis found, or of a ledger.
 
-    `control` is the same analysis of another trace, usually of the untrained twin's: it is drawn
-    beside, on the same axes, where a chart is over layers.
+    `control` is the same analysis of another trace, usually the untrained twin's: where the chart
+    is over layers, it is drawn beside, on the same axes.
 
     Raises `InputError` for what has no chart (its table is shown by itself).
 

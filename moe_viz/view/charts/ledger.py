@@ -28,7 +28,7 @@ def ledger_chart(books: Ledger) -> Chart:
             parents.append(head)
             values.append(count)
             colours.append(palette.expert_colour(PARTS[part.name]))
-        # The widths of both are to one scale: what is used is that share of what is stored.
+        # Both widths have one scale: what is used is that share of what is stored.
         width = 0.47 if n == 0 else 0.47 * books.active / books.total
         figure.add_icicle(
             labels=labels, parents=parents, values=values, branchvalues="total",
@@ -52,6 +52,6 @@ def ledger_chart(books: Ledger) -> Chart:
     sentence = (
         f"{name} stores {books.total:,} parameters and uses {books.active:,} of them "
         f"({books.active / books.total:.1%}) for any one token: {k} of {E} experts in each of its "
-        f"{books.config.layers} layers, and all that is shared."
+        f"{books.config.layers} layers, and everything that is shared."
     )
     return Chart(figure, "Parameters stored and used", name, sentence, data)

@@ -39,7 +39,7 @@ def by_layer(
         if control is not None:
             heads = [found.title.partition(" · ")[0]] * whats + ["control"] * whats
             names = [f"{h}: {n}" if n else h for h, n in zip(heads, names, strict=True)]
-        # Side by side while there is room: what is to be compared is seen at one glance.
+        # Side by side while there is room, so that they can be compared at a glance.
         rows, columns = (1, len(panels)) if len(panels) <= 2 else (2 if control else 1, whats)
         figure = grid(go, names, rows, columns, height=120 + 290 * rows)
         for n in range(len(panels) - columns, len(panels)):
@@ -53,7 +53,7 @@ def by_layer(
             top = 1.12 * max(tops, default=1.0)
             for n in range(what, len(panels), whats):
                 figure.layout[f"yaxis{n + 1}"].update(range=[0, top], tickformat=form)
-        # Of what is split, the first: a margin in logits and an entropy are not to be compared.
+        # Only the first quantity: a margin in logits and an entropy cannot be compared.
         first = found if split is None else found.where(**{split: each(found, split)[0]})  # type: ignore[dict-item]
         sentence = _largest(first, value, form, baselines, ask, split)
         title = f"{found.name.capitalize()} by layer"
@@ -78,7 +78,7 @@ def _largest(
     who = f"{quoted(best['label'])}, " if "label" in best else ""
     return (
         f"{named} is largest in layer {best['layer']} ({who}{best[value]:{form}}"
-        f"{between(best, form)}); beside it {against}."
+        f"{between(best, form)}); for comparison: {against}."
     )
 
 

@@ -84,7 +84,7 @@ def beside(found: Finding, control: Finding | None) -> str:
 
 
 def plain(values: np.ndarray) -> list:
-    """Nested lists in which None stands for what is no number."""
+    """Nested lists, with None where a value is not finite."""
     return np.where(np.isfinite(values), values, None).tolist()  # type: ignore[call-overload]
 
 

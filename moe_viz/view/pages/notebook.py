@@ -1,8 +1,8 @@
 """A notebook as pieces of HTML: what pages and slides are put together from.
 
 In: notebook files, run here where they have no outputs. Out: `Piece`s, one for each cell, with
-mathematics as MathML and code coloured, so that nothing has to be fetched to show them. What an
-exported page or deck brings once (plotly) is taken out of the single outputs.
+mathematics as MathML and code coloured, so that nothing has to be fetched to show them. Plotly's
+script, which an exported page or deck holds once, is taken out of the single outputs.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Piece:
 def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     """A notebook with outputs; run where it has none, or where `execute` says so.
 
-    Raises `InputError` for what is no notebook, and for a cell that fails.
+    Raises `InputError` for a file that is not a notebook, and for a cell that fails.
     """
     nbformat, path = _needed("nbformat"), Path(path)
     try:
         notebook = nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such notebook.") from None
-    except Exception as error:  # nbformat has many kinds
+    except Exception as error:  # nbformat raises many kinds
         raise InputError(f"{path}: is not a notebook ({str(error).splitlines()[0]}).") from error
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     wanted = not any(cell.get("outputs") for cell in code) if execute is None else execute
@@ -117,7 +117,7 @@ def rendered(markdown: str) -> str:
         convert = _needed("latex2mathml.converter").convert
         try:
             html = convert(block or found.group("inline"), display="block" if block else "inline")
-        except Exception:  # latex2mathml has many kinds; what is no formula stays as it was written
+        except Exception:  # latex2mathml raises many kinds; what is not a formula stays
             return found.group(0)
         return keep(html)
 
@@ -182,7 +182,7 @@ def _output(output: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the codes by which terminals colour, and without what a carriage return overwrote."""
+    """Without terminal colour codes, and without what a carriage return overwrote."""
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     return "\n".join(line.rsplit("\r", 1)[-1] for line in text.split("\n"))
 

@@ -1,4 +1,4 @@
-"""The page of a report: sections in the order of the paper, published numbers told apart.
+"""The page of a report: sections in the order of the paper, published numbers marked as such.
 
 In: a `Survey`. Out: the body of an offline page. What is drawn, and beside what, is decided here;
 how it is drawn, in `figures`.
@@ -56,8 +56,8 @@ def _head(survey: Survey) -> str:
     control = (
         f"The control, drawn beside: {escape(survey.control.provenance.title)}."
         if survey.control
-        else "<strong>There is no control here</strong>: an untrained router tells labels apart as "
-        "well, because their tokens differ. Record the same texts with "
+        else "<strong>There is no control here</strong>: an untrained router separates labels "
+        "too, because their tokens differ. Record the same texts with "
         "<code>untrained_twin(model)</code> before claiming anything about training."
     )
     synthetic = (
@@ -94,7 +94,7 @@ def _shown(survey: Survey, name: str) -> str:
     shown = drawn.to_html(plotly=False)
     if control is not None and drawn.data is found:  # drawn alone: so is the control
         other = chart(control).to_html(plotly=False)
-        shown += f"<details><summary>The same of the control</summary>{other}</details>"
+        shown += f"<details><summary>The same for the control</summary>{other}</details>"
     return shown
 
 
@@ -107,7 +107,7 @@ def _text(trace: Trace) -> str:
 
 
 def _table_5(survey: Survey) -> str:
-    """The paper's Table 5, and the same of this trace and of its control: told apart."""
+    """The paper's Table 5 beside the same for this trace and for its control."""
     layers = survey.trace.layers
     named = (layers[0], layers[len(layers) // 2], layers[-1])
     head = "".join(
@@ -174,28 +174,28 @@ _SECTIONS: list[tuple[str, str, tuple[str, ...]]] = [
         "Load",
         "The paper's Figures 7 and 9: the share of each layer's assignments that each expert "
         "takes, for both choices, the first, and the second. Dashed: even routing. The paper found "
-        "no obvious pattern by topic for Mixtral.",
+        "no obvious pattern by topic for Mixtral, DM Mathematics excepted a little.",
         ("load", "load_first", "load_second"),
     ),
     (
         "Text",
         "The paper's Figure 8: tokens coloured by their first choice. Its reading for Mixtral: "
-        "syntax rather than domain.",
+        "syntax rather than domain, especially at the initial and final layers.",
         ("text",),
     ),
     (
         "Repetition",
         "The paper's Figure 10 and Table 5: how often consecutive tokens go to the same expert. "
-        "Beside even routing stand two stricter baselines: independent tokens with this label's "
-        "loads (matched), and the same document's tokens in another order (shuffled). Only what is "
+        "Two baselines are stricter than even routing: independent tokens with this label's "
+        "loads (matched), and the same document's tokens in random order (shuffled). Only what is "
         "above shuffled comes from the order of the text.",
         ("repetition", "table 5"),
     ),
     (
         "Languages and labels",
-        "How far labels are routed apart, and the same passage in two languages (arXiv 2510.04694 "
-        "found languages apart in early and late layers and shared in the middle, for Qwen3, "
-        "Phi-3.5, GPT-OSS and OLMoE, not for Mixtral).",
+        "How differently labels are routed, and the same passage in two languages (arXiv "
+        "2510.04694 found languages apart in early and late layers and shared in the middle, for "
+        "Qwen3, Phi-3.5, GPT-OSS and OLMoE, not for Mixtral).",
         ("label_divergence", "language_divergence"),
     ),
     (
@@ -205,11 +205,11 @@ _SECTIONS: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     (
         "Experts chosen together",
-        "Of the tokens of one expert, how many share another.",
+        "Of one expert's tokens, the share that also goes to another.",
         ("coactivation",),
     ),
     ("Certainty", "Margins and entropies of the decisions.", ("certainty", "margins")),
-    ("Ways through the layers", "From one layer to the next.", ("transitions", "paths")),
+    ("Paths through the layers", "From one layer to the next.", ("transitions", "paths")),
     (
         "A cache of experts",
         "What a small fast memory for experts would hit (random eviction is the baseline to beat).",
@@ -222,8 +222,8 @@ _SECTIONS: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     (
         "Damage",
-        "What turning off one expert does to the loss of each label: causal, where all above only "
-        "counts.",
+        "What turning off one expert does to the loss of each label: causal, where everything "
+        "above only counts.",
         ("effects",),
     ),
 ]

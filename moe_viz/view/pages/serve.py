@@ -14,7 +14,7 @@ class _Page(BaseHTTPRequestHandler):
     hosts: tuple[str, ...] = ()
 
     def do_GET(self) -> None:
-        # By name as well: a page elsewhere must not read this one through a name of its own.
+        # The host too: a page elsewhere must not read this one through a host name of its own.
         known = self.headers.get("Host") in self.hosts
         found = known and self.path.split("?")[0] in ("/", "/index.html")
         body = self.page if found else b"Not here."

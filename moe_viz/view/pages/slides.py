@@ -1,4 +1,4 @@
-"""Notebooks as slides, or as a page: one offline file, with its pictures alive.
+"""Notebooks as slides, or as a page: one offline file whose pictures stay interactive.
 
 In: notebooks. Out: a deck of reveal.js with all it needs inside, taken from installed packages; or
 a page to read. A cell's slide type decides what is a slide; where no cell has one, every heading of
@@ -32,7 +32,7 @@ DECK = f"""Reveal.initialize({{
   width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
   transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
 }});
-// What lies on other slides is out of reach of Tab, as it is out of sight.
+// Tab does not reach what is on other slides, which are out of sight.
 const reach = () => document.querySelectorAll(".slides section:not(.stack)").forEach((slide) => {{
   slide.inert = slide !== Reveal.getCurrentSlide() && !Reveal.isPrintView();
 }});
@@ -49,8 +49,8 @@ def save_slides(
 ) -> Path:
     """Write notebooks as one deck that needs no network. Speaker notes open with the key S.
 
-    Raises `InputError` for what is no notebook or fails, `MissingDependencyError` without the extra
-    `slides`, `OutputError` where the file cannot be written.
+    Raises `InputError` for a file that is not a notebook or fails, `MissingDependencyError` without
+    the extra `slides`, `OutputError` where the file cannot be written.
     """
     if not notebooks:
         raise InputError("There is no notebook to make slides of: name at least one.")
@@ -100,7 +100,7 @@ def save_notebook_page(
 def save_pdf(deck: str | Path, path: str | Path) -> Path:
     """Print a deck to PDF with the Chromium that is installed here, a page for each slide.
 
-    Raises `MissingDependencyError` without one, and `OutputError` where nothing came of it.
+    Raises `MissingDependencyError` without one, and `OutputError` where printing fails.
     """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
@@ -127,7 +127,7 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
             if again:
                 continue
             raise OutputError(
-                f"{path}: {browser} printed {pages} pages of {slides}: {run.stderr.strip()[-300:]}."
+                f"{path}: {browser} printed {pages} of {slides} pages: {run.stderr.strip()[-300:]}."
                 " Open the deck with ?print-pdf in a browser, and print it there."
             )
     return Path(path)
@@ -162,7 +162,7 @@ def _stack(stack: list[list[Piece]]) -> str:
 
 
 def _slide(slide: list[Piece]) -> str:
-    """The cells of a slide; those that say nothing of themselves appear with the one before."""
+    """The cells of a slide; those without a type of their own appear with the one before."""
     html, inside = [], False
     for piece in slide:
         if inside and piece.slide in ("fragment", "notes"):
@@ -178,7 +178,7 @@ def _slide(slide: list[Piece]) -> str:
 def _shown(piece: Piece) -> str:
     """A cell on its slide."""
     if piece.slide == "notes":
-        # Folded in a notebook, where students read too; open before the one who speaks.
+        # Folded in a notebook, where students read too; open for the speaker.
         notes = re.sub(r"</?details>\s*|<summary>.*?</summary>\s*", "", piece.source)
         return f'<aside class="notes">{notes}</aside>'
     html = piece.source
@@ -203,11 +203,11 @@ def _read(piece: Piece) -> str:
 
 @cache
 def _reveal(name: str) -> str:
-    """A file of reveal.js, from the package that brings it."""
+    """A file of reveal.js, from the package that contains it."""
     spec = find_spec("sphinx_revealjs")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(
-            "Slides need reveal.js, which the package sphinx-revealjs brings: "
+            "Slides need reveal.js, which the package sphinx-revealjs contains: "
             "pip install 'moe-viz[slides]'."
         )
     return (Path(spec.submodule_search_locations[0]) / "_static/revealjs" / name).read_text("utf-8")
