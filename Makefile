@@ -12,7 +12,7 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address mutate
+.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address docs mutate
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,11 @@ $(VENV)/.run: pyproject.toml constraints.txt tools/install.sh
 # What is needed to work on it: JupyterLab, oracles, browser, linters.
 $(VENV)/.dev: $(VENV)/.run
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[dev]'
+	@touch $@
+
+# What is needed to build the documentation; it imports the model's code.
+$(VENV)/.docs: $(VENV)/.run
+	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[model,docs]'
 	@touch $@
 
 setup: $(VENV)/.run  ## install what is needed to run
@@ -43,6 +48,10 @@ test: $(VENV)/.dev chromium  ## set up, and pass all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+docs: $(VENV)/.docs  ## the documentation as a site: out/docs/index.html
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs . out/docs
+	@echo "Open out/docs/index.html"
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
