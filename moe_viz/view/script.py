@@ -19,7 +19,7 @@ _IMPORT = re.compile(r"^import\s*\{([\w\s$,]+)\}\s*from\s*\"(\.{1,2}/[^\"]+\.js)
 _NAME = r"(?:async function|function|class|const|let|var) ([\w$]+)"
 _EXPORT = re.compile(rf"^export (?={_NAME})", re.M)
 _DECLARED = re.compile(rf"^{_NAME}", re.M)
-_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*.*?\*/[ \t]*)\n", re.M | re.S)
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.M | re.S)
 
 #: What joining would break: where modules of a larger kind differ from these.
 _REFUSED = {

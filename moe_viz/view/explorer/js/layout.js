@@ -21,7 +21,7 @@ import { h } from "./dom.js";
  * @property {LoadPanel} loads
  */
 
-const SIGNS = "Show spaces, tabs and line ends";
+const SPACES = "Show spaces, tabs and line ends";
 /** @type {Record<string, string>} */
 const PRECISION = {
   half: "",
@@ -111,7 +111,7 @@ function left({ controls, text, map, comparison }) {
     h("span", { class: "grow" }),
     controls.found,
     controls.search,
-    h("label", { class: "spare", title: SIGNS }, controls.signs, "spaces"),
+    h("label", { class: "spare", title: SPACES }, controls.signs, "spaces"),
   );
   const mode = h("label", {}, controls.mapTitle, controls.mode);
   const colour = h("div", { class: "tools" }, mode, controls.watched);
