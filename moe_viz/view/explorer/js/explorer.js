@@ -20,7 +20,7 @@ import { Trace } from "./trace.js";
 export function mountExplorer(id, style, palette) {
   const host = document.getElementById(id);
   if (!host || host.moeViz) return;
-  const packed = document.getElementById(id + "-data")?.textContent ?? "";
+  const text = document.getElementById(id + "-data")?.textContent ?? "";
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
   const sheet = h("style", {}, style);
   /** @type {Picture | null} */
@@ -35,7 +35,8 @@ export function mountExplorer(id, style, palette) {
     const state = picture
       ? { ...carried(picture.state, picture.trace, trace), ...anew(change) }
       : opened(packed.state, trace, quantities);
-    const next = new Picture(host, trace, quantities, fitted(state, trace, quantities), palette);
+    const fitting = fitted(state, trace, quantities);
+    const next = new Picture(host, trace, quantities, fitting, palette, packed.state.scale);
     const focused = shadow.activeElement !== null;
     picture?.stop();
     picture = next;
@@ -51,7 +52,7 @@ export function mountExplorer(id, style, palette) {
     delete host.moeViz;
   };
 
-  show(packed);
+  show(text);
   host.moeViz = { show, teardown };
 }
 

@@ -30,8 +30,9 @@ export class Picture {
    * @param {Quantities} quantities
    * @param {State} state
    * @param {Palette} palette
+   * @param {number} scale that a page opens with, and that its address need not mention
    */
-  constructor(host, trace, quantities, state, palette) {
+  constructor(host, trace, quantities, state, palette, scale) {
     this.host = host;
     this.trace = trace;
     this.quantities = quantities;
@@ -63,7 +64,7 @@ export class Picture {
     /** @type {boolean | null} */
     this.dark = null;
     this.frame = 0;
-    this.address = new Address(state.scale);
+    this.address = new Address(scale);
     /** @type {AbortController | null} */
     this.ears = null;
     this.observer = new ResizeObserver(() => this.seen());
