@@ -91,7 +91,8 @@ def _visit(
     try:
         module = load(path)
     except FileNotFoundError:
-        raise ValueError(f"{path}, imported by {way[-1] if way else 'nobody'}, is missing.") from None
+        by = f", imported by {way[-1]}," if way else ""
+        raise ValueError(f"{path}{by} is missing.") from None
     for imported in module.imports:
         _visit(imported, (*way, path), done, load)
     done[path] = module
@@ -103,7 +104,7 @@ def _module(read: Callable[[str], str], path: str) -> Module:
     for found in _IMPORT.finditer(source):
         names = [name.strip() for name in found[1].split(",") if name.strip()]
         if renamed := [name for name in names if " " in name]:
-            raise ValueError(f"{path}: {renamed[0]!r} renames what it imports; joined it could not.")
+            raise ValueError(f"{path}: {renamed[0]!r} renames, which one scope cannot do.")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), found[2]))
         imports.setdefault(target, []).extend(names)
     source = _IMPORT.sub("", source)

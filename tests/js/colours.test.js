@@ -6,7 +6,7 @@ import { PALETTE } from "./traces.js";
 
 test("colours are mixed as weighted means", () => {
   assert.deepEqual(rgb("#1b519f"), [27, 81, 159]);
-  assert.deepEqual(mixed("#102030", "#ffffff", 0.3), [183, 188, 193]); // 0.3 · 16 + 0.7 · 255 = 183.3
+  assert.deepEqual(mixed("#102030", "#ffffff", 0.3), [183, 188, 193]); // 0.3 · 16 + 0.7 · 255
   assert.deepEqual(mixed("#102030", "#ffffff", 1), [16, 32, 48]);
   assert.deepEqual(mixed("#102030", "#ffffff", 0), [255, 255, 255]);
   assert.equal(css([1, 2, 3]), "rgb(1 2 3)");

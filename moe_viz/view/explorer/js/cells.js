@@ -22,8 +22,8 @@ const LEVELS = 64;
 /**
  * Paint n tokens from `from` on, in `columns` columns, for layers `first` up to `last`.
  *
- * A column of several tokens shows the commonest expert, paler the smaller its share. Hues are never
- * averaged: a mixture of two experts' colours would be a third expert's.
+ * A column of several tokens shows the commonest expert, paler the smaller its share. Hues are
+ * never averaged: a mixture of two experts' colours would be a third expert's.
  * @param {Uint8ClampedArray} out red, green, blue, opacity of each pixel
  * @param {Look} look
  * @param {number} columns

@@ -88,7 +88,7 @@ export class Colours {
   }
 
   /**
-   * Beyond eight experts colours repeat; a hatch tells the groups apart, the number is always there.
+   * Beyond eight experts colours repeat; a hatch tells the groups apart, beside the number.
    * @param {number} e
    * @param {string} colour
    */

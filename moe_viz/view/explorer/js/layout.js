@@ -25,8 +25,8 @@ const SPACES = "Show spaces, tabs and line ends";
 /** @type {Record<string, string>} */
 const PRECISION = {
   half: "",
-  byte: "To keep this output small, logits are shown to about a hundredth; save_page keeps them finer.",
-  none: "To keep this output small, only the chosen experts and their gates are here; save_page keeps all logits.",
+  byte: "logits are shown to about a hundredth; save_page keeps them finer.",
+  none: "only the chosen experts and their gates are here; save_page keeps all logits.",
 };
 
 /**
@@ -124,14 +124,15 @@ function left({ controls, text, map, comparison }) {
  */
 function caption(trace, deck) {
   const { leftOut, model } = trace;
-  const left = `${leftOut.toLocaleString("en")} prompts are left out to keep this output small; save_page keeps them.`;
+  const left = `${leftOut.toLocaleString("en")} prompts are left out to keep this output small`;
+  const coarse = PRECISION[trace.precision];
   const other = /^mixtral-8x7b/i.test(model) ? "" : ", not Mixtral 8x7B";
   const notes = [
-    leftOut ? left : "",
-    "Colour = expert number within its layer. The same number in another layer is another network. " +
-      `${model}${other}.`,
+    leftOut ? `${left}; save_page keeps them.` : "",
+    "Colour = expert number within its layer.",
+    `The same number in another layer is another network. ${model}${other}.`,
     deck ? "" : "<s> is run and shown, and left out of loads.", // a slide shows no loads
-    PRECISION[trace.precision],
+    coarse ? `To keep this output small, ${coarse}` : "",
   ];
   const last = Math.min(trace.E, 10) - 1;
   const keys = `Keys: ← → token, ↑ ↓ layer, / find, 0 – ${last} one expert, Esc all.`;

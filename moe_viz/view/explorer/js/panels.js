@@ -75,9 +75,9 @@ export class DecisionPanel {
       bars.put(e, x, scale, taken.has(e), Number.isFinite(x) ? percent(x, 1) : "–");
     });
     const gates = chosen.map(([, gate]) => percent(gate)).join(" and ");
-    const said = `Filled: the chosen. Their gates, ${gates}, are the softmax over their scores alone.`;
-    write(note, gates && said);
-    bars.element.title = gates && said;
+    const how = "are the softmax over their scores alone";
+    write(note, gates && `Filled: the chosen. Their gates, ${gates}, ${how}.`);
+    bars.element.title = note.textContent ?? "";
   }
 
   /** @param {number} token */

@@ -224,10 +224,10 @@ export class Picture {
 
   // ---- Drawing
 
-  /** How large type is drawn: as asked for, and larger on a wide page. What is painted follows it. */
+  /** How large type is: as asked for, and larger on a wide page. What is painted follows it. */
   measure() {
     const { state, root, host } = this;
-    // A deck asks for larger type by an attribute of the host, unless the picture asked for its own.
+    // A deck asks for larger type by an attribute of the host, unless the picture asks for its own.
     const scale = state.scale === 1 ? Number(host.dataset.scale) || 1 : state.scale;
     root.style.setProperty("--scale", String(scale));
     this.scene.zoom = parseFloat(getComputedStyle(root).fontSize) / TYPE || 1;

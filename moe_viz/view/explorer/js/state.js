@@ -53,7 +53,7 @@ export function carried(state, from, to) {
 }
 
 /**
- * A state in which all that is named is there. A token of another prompt becomes the prompt's first.
+ * A state in which all that is named is there. A token elsewhere becomes the prompt's first.
  * @param {State} state
  * @param {Trace} trace
  * @param {Quantities} quantities

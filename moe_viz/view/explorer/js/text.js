@@ -44,7 +44,7 @@ export class TextView {
     this.prompt = null;
     /** @type {Chips | null} */
     this.chips = null;
-    /** @type {Map<HTMLElement, number>} elements that are to be painted, and how far down they are */
+    /** @type {Map<HTMLElement, number>} elements to be painted, and how far down they are */
     this.due = new Map();
     /** @type {Map<HTMLElement, number>} */
     this.tops = new Map();
@@ -83,7 +83,7 @@ export class TextView {
       ...this.more(p.stop - to, "after", to + MOST / 4),
     );
     this.element.classList.toggle("code", PROGRAMS.includes(p.label));
-    // Where runs of spaces mean something all are kept; elsewhere none hangs, coloured, after a line.
+    // Where runs of spaces mean something all are kept; elsewhere none hangs after a line.
     const exact = signs || /[ \t]{2}|(^|\n)[ \t]/.test(p.text);
     this.element.classList.toggle("exact", exact);
     this.element.scrollTop = 0;
@@ -139,7 +139,7 @@ export class TextView {
   }
 
   paintSeen() {
-    const above = this.top - 60 * this.scene.zoom; // a long token may reach down from two lines above
+    const above = this.top - 60 * this.scene.zoom; // a token may reach down from two lines above
     const seen = [...this.due].filter(([, y]) => y > above && y < this.bottom);
     this.paintChips(seen.map(([chip]) => chip));
   }
