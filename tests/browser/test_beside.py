@@ -40,4 +40,5 @@ def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
     shown = [text for _, text, *_ in data["prompts"]]
     assert 2 <= len(shown) < 6
     assert shown[data["state"]["prompt"]] == texts[4]
-    assert shown[int(data["state"]["beside"].removeprefix("prompt "))] == texts[5]
+    assert data["state"]["beside"]["kind"] == "prompt"
+    assert shown[data["state"]["beside"]["number"]] == texts[5]

@@ -1,119 +1,289 @@
+// @ts-check
 // Draws one chart of plotly where its description stands, and follows theme and size.
-// In: `id` of its element, with its figure and the packed plotly beside it; `palette`, the themes.
-const host = document.getElementById(id);
-const chart = JSON.parse(document.getElementById(id + "-data").textContent);
-if (!host || host.dataset.drawn) return;
-host.dataset.drawn = "yes";
-const say = (text) => { host.querySelector(".moe-viz-status").textContent = text; };
+/** @import { Palette } from "../js/types.js" */
 
-// On a slide, type that the last row of a lecture room can read.
-const size = host.closest(".reveal") ? 18 : 13;
-const themed = () => (isDark() ? palette.dark : palette.light);
-const template = () => {
-  const t = themed(), axis = { automargin: true, title: { standoff: 8 }, gridcolor: t.line, linecolor: t.line, zerolinecolor: t.line, tickcolor: t.line };
-  const box = { bgcolor: t.ground, bordercolor: t.line, font: { color: t.ink } };
-  return { layout: {
-    paper_bgcolor: t.ground, plot_bgcolor: t.ground, font: { color: t.ink, size }, uniformtext: { minsize: size, mode: "hide" }, xaxis: axis, yaxis: axis,
-    sliderdefaults: { ...box, bgcolor: t.muted, bordercolor: t.muted, activebgcolor: t.ink, tickcolor: t.muted }, updatemenudefaults: box,
-    hoverlabel: { bgcolor: t.ground, bordercolor: t.ink, font: { color: t.ink } },
-  } };
-};
-const paint = () => {
-  const t = themed();
-  Object.assign(host.style, { color: t.ink, background: t.ground, borderColor: t.line });
-  host.style.colorScheme = isDark() ? "dark" : "light";
-};
+import { isDark, onThemeChange } from "../js/theme.js";
+import { plotly } from "./plotly.js";
 
-// Plotly is in a page once; the first chart unpacks it, and the others wait for that.
-async function plotly() {
-  if (window.Plotly) return window.Plotly;
-  window.moeVizPlotly ??= unpacked();
-  return window.moeVizPlotly;
+/**
+ * What is packed beside a chart: see chart.py.
+ * @typedef {object} Packed
+ * @property {{ data: any[], layout: any }} figure
+ * @property {string} title
+ * @property {string} sentence
+ * @property {string} csv
+ * @property {string} name of a file
+ */
+
+/** Plotly as far as it is used here: its figures and what is done with them have no types. */
+/** @typedef {any} Plotly */
+/** @typedef {HTMLElement & { data?: any, layout?: any }} Plot */
+/** @typedef {"png" | "svg" | "csv"} Kind */
+
+/** @type {Kind[]} */
+const KINDS = ["png", "svg", "csv"];
+/** Room, in pixels, that a saved picture has above for its title. */
+const ABOVE = 36;
+/** What of plotly's own is left out: its buttons, and what talks to servers. */
+const CONFIG = {
+  showSendToCloud: false,
+  displaylogo: false,
+  displayModeBar: false,
+  responsive: false,
+  scrollZoom: false,
+};
+/** @type {Record<string, number>} */
+const MOVES = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
+
+/**
+ * @param {string} id of the chart's element; its figure is in the element id-data
+ * @param {Palette} palette
+ */
+export async function drawChart(id, palette) {
+  const host = document.getElementById(id);
+  if (!host || host.dataset.drawn) return;
+  host.dataset.drawn = "yes";
+  /** @type {Packed} */
+  const packed = JSON.parse(document.getElementById(id + "-data")?.textContent ?? "");
+  const chart = new Chart(host, packed, palette);
+  chart.paint();
+  try {
+    await chart.draw();
+    host.dataset.ready = "yes";
+  } catch (error) {
+    chart.plot.style.height = "auto";
+    const reason = error instanceof Error ? error.message : error;
+    chart.say(`The chart cannot be drawn here (${reason}). Its data are in the table below.`);
+  }
 }
-async function unpacked() {
-  const packed = document.querySelector("script.moe-viz-plotly");
-  if (!packed) throw new Error("the drawing library is not in this page");
-  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const code = await new Response(stream).text();
-  // As a function, so that a module loader that the page may have (require.js) is left alone.
-  const module = { exports: {} };
-  new Function("module", "exports", "define", "self", code)(module, module.exports, undefined, window);
-  window.Plotly = module.exports.newPlot ? module.exports : window.Plotly;
-  return window.Plotly;
-}
 
-const buttons = host.querySelector(".moe-viz-buttons");
-// A saved picture keeps the line that the page has above it: what is drawn, and of which model.
-const picture = (format) => {
-  const above = 36, layout = { ...plot.layout, height: plot.layout.height + above, margin: { ...plot.layout.margin, t: (plot.layout.margin?.t ?? 16) + above } };
-  layout.title = { text: `<b>${chart.title}</b>`, font: { size: 16 }, x: 0.01, xanchor: "left", y: 1, yanchor: "top", yref: "container", pad: { t: 12 } };
-  return Plotly.downloadImage({ data: plot.data, layout }, { format, filename: chart.name, width: plot.offsetWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
-};
-const download = (kind) => {
-  if (kind !== "csv") return picture(kind);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([chart.csv], { type: "text/csv" }));
-  link.download = chart.name + ".csv";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-};
-const plot = host.querySelector(".moe-viz-plot");
-paint();
-try {
-  const Plotly = await plotly();
-  // A figure on a hidden slide has no width yet: it is drawn when it is first seen.
-  if (!plot.offsetWidth) await new Promise((seen) => {
-    const watch = new ResizeObserver(() => { if (plot.offsetWidth) { watch.disconnect(); seen(); } });
-    watch.observe(plot);
-  });
-  // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
-  const layout = { ...chart.figure.layout, template: template(), autosize: true, height: plot.offsetHeight };
-  if (layout.legend?.y < 0) layout.legend.y *= chart.figure.layout.height / layout.height; // as many pixels below
-  await Plotly.newPlot(plot, chart.figure.data, layout, { showSendToCloud: false, displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false });
-  plot.setAttribute("role", "img");
-  plot.setAttribute("aria-label", chart.title + ". " + chart.sentence);
-  let dark = isDark();
-  const retheme = () => {
-    paint();
-    if (!plot.offsetWidth || isDark() === dark) return; // out of sight: when it is seen again
-    dark = !dark;
-    Plotly.relayout(plot, { template: template() });
-  };
-  onThemeChange(retheme);
-  new ResizeObserver(() => { if (plot.offsetWidth) { retheme(); Plotly.Plots.resize(plot); } }).observe(plot);
-  for (const kind of ["png", "svg", "csv"]) {
+class Chart {
+  /**
+   * @param {HTMLElement} host
+   * @param {Packed} packed
+   * @param {Palette} palette
+   */
+  constructor(host, packed, palette) {
+    this.host = host;
+    this.packed = packed;
+    this.palette = palette;
+    this.plot = /** @type {Plot} */ (host.querySelector(".moe-viz-plot"));
+    this.status = /** @type {HTMLElement} */ (host.querySelector(".moe-viz-status"));
+    /** @type {Plotly} */
+    this.plotly = null;
+    this.dark = isDark();
+    /** @type {AbortController | null} */
+    this.ears = null;
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.status.textContent = text;
+  }
+
+  async draw() {
+    const { plot, host } = this;
+    const { figure, title, sentence } = this.packed;
+    this.plotly = await plotly();
+    if (!plot.offsetWidth) await shown(plot);
+    // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
+    const layout = {
+      ...figure.layout,
+      template: this.template(),
+      autosize: true,
+      height: plot.offsetHeight,
+    };
+    const { legend } = layout;
+    if (legend?.y < 0) legend.y *= figure.layout.height / layout.height; // as many pixels below
+    this.dark = isDark();
+    await this.plotly.newPlot(plot, figure.data, layout, CONFIG);
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", `${title}. ${sentence}`);
+    this.follow();
+    host.querySelector(".moe-viz-buttons")?.append(...KINDS.map((kind) => this.button(kind)));
+    if (layout.sliders?.[0].steps.length) this.slide(layout.sliders[0].steps);
+    // Keys meant for a chart's slider or table turn no slide and change no cell.
+    host.addEventListener("keydown", (event) => {
+      if (event.key !== "Tab") event.stopPropagation();
+    });
+  }
+
+  // ---- Theme and size
+
+  /** Of the frame around the figure. */
+  paint() {
+    const { ink, ground, line } = this.theme;
+    Object.assign(this.host.style, { color: ink, background: ground, borderColor: line });
+    this.host.style.colorScheme = isDark() ? "dark" : "light";
+  }
+
+  get theme() {
+    return isDark() ? this.palette.dark : this.palette.light;
+  }
+
+  /** Of the figure. */
+  template() {
+    const { ground, ink, line, muted } = this.theme;
+    // Type that the last row of a lecture room can read, where this is a slide.
+    const size = this.host.closest(".reveal") ? 18 : 13;
+    const axis = {
+      automargin: true,
+      title: { standoff: 8 },
+      gridcolor: line,
+      linecolor: line,
+      zerolinecolor: line,
+      tickcolor: line,
+    };
+    const box = { bgcolor: ground, bordercolor: line, font: { color: ink } };
+    const slider = {
+      ...box,
+      bgcolor: muted,
+      bordercolor: muted,
+      activebgcolor: ink,
+      tickcolor: muted,
+    };
+    const layout = {
+      paper_bgcolor: ground,
+      plot_bgcolor: ground,
+      font: { color: ink, size },
+      uniformtext: { minsize: size, mode: "hide" },
+      xaxis: axis,
+      yaxis: axis,
+      sliderdefaults: slider,
+      updatemenudefaults: box,
+      hoverlabel: { bgcolor: ground, bordercolor: ink, font: { color: ink } },
+    };
+    return { layout };
+  }
+
+  /** Follow theme and size as long as the chart is in the document; it may leave and come back. */
+  follow() {
+    const { plot } = this;
+    const observer = new ResizeObserver(() => {
+      if (!plot.isConnected) return this.deafen();
+      this.listen();
+      if (!plot.offsetWidth) return;
+      this.retheme();
+      this.plotly.Plots.resize(plot);
+    });
+    observer.observe(plot);
+  }
+
+  listen() {
+    if (this.ears) return;
+    this.ears = new AbortController();
+    onThemeChange(() => this.retheme(), this.ears.signal);
+  }
+
+  deafen() {
+    this.ears?.abort();
+    this.ears = null;
+  }
+
+  retheme() {
+    this.paint();
+    // Out of sight: when it is seen again.
+    if (!this.plot.offsetWidth || isDark() === this.dark) return;
+    this.dark = !this.dark;
+    this.plotly.relayout(this.plot, { template: this.template() });
+  }
+
+  // ---- What can be done with it
+
+  /** @param {Kind} kind */
+  button(kind) {
     const button = document.createElement("button");
     button.textContent = kind.toUpperCase();
     button.type = "button";
     button.title = "Save as " + kind.toUpperCase();
-    button.addEventListener("click", () => download(kind));
-    buttons.append(button);
+    button.addEventListener("click", () => {
+      if (kind === "csv") this.saveTable();
+      else this.savePicture(kind);
+    });
+    return button;
   }
-  const steps = layout.sliders?.[0].steps ?? [];
-  if (steps.length) { // plotly's slider knows the pointer only
+
+  saveTable() {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([this.packed.csv], { type: "text/csv" }));
+    link.download = this.packed.name + ".csv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  /**
+   * A picture that leaves the page takes along what the page says above it: what is drawn, of which
+   * model.
+   * @param {"png" | "svg"} format
+   */
+  savePicture(format) {
+    const { plot, packed } = this;
+    const { data, layout } = plot;
+    const height = layout.height + ABOVE;
+    const margin = { ...layout.margin, t: (layout.margin?.t ?? 16) + ABOVE };
+    const title = {
+      text: `<b>${packed.title}</b>`,
+      font: { size: 16 },
+      x: 0.01,
+      xanchor: "left",
+      y: 1,
+      yanchor: "top",
+      yref: "container",
+      pad: { t: 12 },
+    };
+    const figure = { data, layout: { ...layout, height, margin, title } };
+    const scale = format === "png" ? 2 : 1;
+    const { offsetWidth: width } = plot;
+    const wanted = { format, filename: packed.name, width, height, scale };
+    return this.plotly.downloadImage(figure, wanted);
+  }
+
+  /**
+   * Plotly's slider knows the pointer only: arrow keys move it too.
+   * @param {any[]} steps
+   */
+  slide(steps) {
+    const { plot } = this;
     plot.tabIndex = 0;
     // Plotly keeps presses to itself; after one in the chart, keys are meant for it.
     plot.addEventListener("pointerdown", () => plot.focus({ preventScroll: true }), true);
-    plot.setAttribute("aria-label", plot.getAttribute("aria-label") + " Arrow keys move the slider.");
-    host.querySelector(".moe-viz-status").setAttribute("role", "status");
-    const step = async (move) => {
-      const now = plot.layout.sliders[0].active ?? 0, next = Math.min(Math.max(now + move, 0), steps.length - 1);
-      await Plotly.update(plot, steps[next].args[0], { "sliders[0].active": next }, steps[next].args[1]);
-      say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + steps[next].label);
-    };
+    plot.setAttribute("aria-label", plot.ariaLabel + " Arrow keys move the slider.");
+    this.status.setAttribute("role", "status");
     let last = Promise.resolve(); // keys come faster than drawings
     plot.addEventListener("keydown", (event) => {
-      const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      const move = MOVES[event.key];
       if (!move) return;
       event.preventDefault();
-      last = last.then(() => step(move));
+      last = last.then(() => this.step(steps, move));
     });
   }
-  // Keys meant for a chart's slider or table must not change slides or cells.
-  host.addEventListener("keydown", (event) => { if (event.key !== "Tab") event.stopPropagation(); });
-  host.dataset.ready = "yes";
-} catch (error) {
-  plot.style.height = "auto";
-  say("The chart cannot be drawn here (" + error.message + "). Its data are in the table below.");
+
+  /**
+   * @param {any[]} steps
+   * @param {number} move
+   */
+  async step(steps, move) {
+    const { plot } = this;
+    const slider = plot.layout.sliders[0];
+    const active = Math.min(Math.max((slider.active ?? 0) + move, 0), steps.length - 1);
+    const { args, label } = steps[active];
+    await this.plotly.update(plot, args[0], { "sliders[0].active": active }, args[1]);
+    this.say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + label);
+  }
+}
+
+/**
+ * A figure on a hidden slide has no width yet: it is drawn when it is first seen.
+ * @param {HTMLElement} plot
+ * @returns {Promise<void>}
+ */
+function shown(plot) {
+  return new Promise((seen) => {
+    const watch = new ResizeObserver(() => {
+      if (!plot.offsetWidth) return;
+      watch.disconnect();
+      seen();
+    });
+    watch.observe(plot);
+  });
 }

@@ -23,12 +23,14 @@ from ...errors import MissingDependencyError
 from ...files import package_text
 from .. import palette
 from ..document import CHARTS, document, write
+from ..script import script
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 #: Rows of a chart's table that the page shows; the CSV has all of them.
 ROWS = 400
+SCRIPT = "view/charts/chart.js", "drawChart", "moeVizChart"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ class Chart:
             '<div class="moe-viz-buttons"></div></div>\n'
             f'<script type="application/json" id="{name}-data">{packed}</script>\n'
             f"{plotly_script() if plotly else ''}"
-            f"<script>{_script()}\nmoeVizChart({json.dumps(name)}, {themes});</script>\n"
+            f"<script>{script(*SCRIPT)}\nmoeVizChart({json.dumps(name)}, {themes});</script>\n"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -124,9 +126,3 @@ def graph_objects() -> Any:
             "Charts are drawn by the package plotly: pip install 'moe-viz[analysis]'."
         ) from error
     return go
-
-
-@cache
-def _script() -> str:
-    parts = map(package_text, ("view/explorer/js/0_theme.js", "view/charts/chart.js"))
-    return f'async function moeVizChart(id, palette) {{\n"use strict";\n{"".join(parts)}}}'

@@ -10,8 +10,6 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,13 @@ from ...errors import InputError, refused
 from ...files import package_text
 from ...trace import Trace
 from .. import palette
+from ..script import script
 from .fallback import fallback
 from .pack import NOTEBOOK, fitting, pack
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
 SCALES = 0.5, 3.0  # least and most
+SCRIPT = "view/explorer/js/explorer.js", "mountExplorer", "moeVizExplorer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +101,17 @@ class Explorer:
             f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
             f"{fallback(self.trace, self.prompt, row)}</div>\n"
             f'<script type="application/json" id="{name}-data">{packed}</script>\n'
-            f"<script>{_script()}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
+            f"<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
             f"{_js(palette.for_script())});</script>\n"
         )
 
-    def _beside(self, shown: Trace, kept: list[int]) -> str:
-        """What stands beside, as the script names it; nothing where that does not fit."""
+    def _beside(self, shown: Trace, kept: list[int]) -> dict[str, Any] | None:
+        """What stands beside, as the script's state says it; nothing where that does not fit."""
         if self.beside in shown.labels:
-            return f"label {shown.labels.index(str(self.beside))}"
-        return f"prompt {kept.index(self.beside)}" if self.beside in kept else ""
+            return {"kind": "label", "label": self.beside}
+        if self.beside in kept:
+            return {"kind": "prompt", "number": kept.index(self.beside)}
+        return None
 
 
 def opened(traces: Trace | Sequence[Trace], **opening: Any) -> Explorer:
@@ -132,20 +134,6 @@ def _within(name: str, found: Any, allowed: Any) -> None:
     if found not in allowed:
         few = list(allowed) if len(allowed) <= 8 else f"{allowed[0]} … {allowed[-1]}"
         raise InputError(f"{name} must be one of {few}, found {found!r}.")
-
-
-@cache
-def _script() -> str:
-    """The explorer's JavaScript: its parts share one scope, in the order of their numbers."""
-    parts = sorted((files("moe_viz") / "view/explorer/js").iterdir(), key=lambda part: part.name)
-    code = "\n".join(part.read_text(encoding="utf-8") for part in parts if part.name[0].isdigit())
-    return (
-        "function moeVizExplorer(id, style, palette) {\n"
-        '"use strict";\n'
-        "const host = document.getElementById(id);\n"
-        "if (!host || host.shadowRoot) return;\n"
-        f"{code}\n}}"
-    )
 
 
 def _check_same_tokens(trace: Trace, other: Any) -> None:

@@ -119,8 +119,14 @@ def _topics(trace: Trace) -> list[tuple[TracePrompt, str]]:
 
 
 def _paired(trace: Trace) -> bool:
-    """Whether two choices fit into a byte."""
-    return trace.experts.shape[2] == 2 and trace.router_logits.shape[2] <= 15
+    """Whether two choices fit into a byte, and the first gate tells the second.
+
+    It does not where an expert was dropped and the gates no longer add up to one.
+    """
+    if trace.experts.shape[2] != 2 or trace.router_logits.shape[2] > 15:
+        return False
+    sums = trace.gates.sum(axis=2)[trace.experts[:, :, 1] >= 0]
+    return bool((np.abs(sums - 1) <= 0.5 / 255).all())  # half a step of a byte; NaN is not
 
 
 def _wide(trace: Trace) -> bool:

@@ -1,0 +1,74 @@
+// @ts-check
+// A picture in its place in a document: put there once, given other traces, and taken away.
+/** @import { Mounted, OpeningState, PackedTrace, State } from "./types.js" */
+/** @import { Palette } from "../../js/types.js" */
+
+import { readAddress } from "./address.js";
+import { h } from "./dom.js";
+import { Picture } from "./picture.js";
+import { Quantities } from "./quantities.js";
+import { begin, carried, fitted } from "./state.js";
+import { Trace } from "./trace.js";
+
+/**
+ * Draw the trace that is packed beside an element, in that element's shadow. What then can be done
+ * with the picture is the element's `moeViz`.
+ * @param {string} id of the element; its trace is in the element id-data
+ * @param {string} style
+ * @param {Palette} palette
+ */
+export function mountExplorer(id, style, palette) {
+  const host = document.getElementById(id);
+  if (!host || host.moeViz) return;
+  const text = document.getElementById(id + "-data")?.textContent ?? "";
+  const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
+  const sheet = h("style", {}, style);
+  /** @type {Picture | null} */
+  let picture = null;
+
+  /** @type {Mounted["show"]} */
+  const show = (given, change = {}) => {
+    /** @type {PackedTrace} */
+    const packed = typeof given === "string" ? JSON.parse(given) : given;
+    const trace = new Trace(packed);
+    const quantities = new Quantities(trace);
+    const state = picture
+      ? { ...carried(picture.state, picture.trace, trace), ...anew(change) }
+      : opened(packed.state, trace, quantities);
+    const fitting = fitted(state, trace, quantities);
+    const next = new Picture(host, trace, quantities, fitting, palette, packed.state.scale);
+    const focused = shadow.activeElement !== null;
+    picture?.stop();
+    picture = next;
+    shadow.replaceChildren(sheet, next.root);
+    next.start();
+    if (focused) next.root.focus({ preventScroll: true });
+  };
+
+  const teardown = () => {
+    picture?.stop();
+    picture = null;
+    shadow.replaceChildren();
+    delete host.moeViz;
+  };
+
+  show(text);
+  host.moeViz = { show, teardown };
+}
+
+/**
+ * What the first trace is opened with: as Python says, and on a page as its address says.
+ * @param {OpeningState} opening
+ * @param {Trace} trace
+ * @param {Quantities} quantities
+ */
+function opened(opening, trace, quantities) {
+  const said = opening.page ? readAddress(location.hash, trace, quantities, opening.prompt) : {};
+  return begin({ ...opening, ...said });
+}
+
+/**
+ * A change to what the next trace is looked at with: another prompt is opened at its first token.
+ * @param {Partial<State>} change
+ */
+const anew = (change) => ("prompt" in change ? { token: -1, ...change } : change);

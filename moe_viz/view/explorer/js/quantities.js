@@ -1,0 +1,158 @@
+// @ts-check
+// What a map can show instead of the first choice: a number from 0 to 1 for every decision.
+/** @import { Mode, QuantityName } from "./types.js" */
+/** @import { Trace } from "./trace.js" */
+
+import { percent } from "./words.js";
+
+/**
+ * @typedef {object} Quantity
+ * @property {string} name
+ * @property {string} [short] for the legend
+ * @property {() => [string, string]} ends what 0 and 1 stand for
+ * @property {(layer: number, t: number, watched: number) => number} at NaN: no number
+ */
+
+/** The byte of a decision that has no number. */
+export const NONE = 255;
+
+export class Quantities {
+  /** @param {Trace} trace */
+  constructor(trace) {
+    this.trace = trace;
+    /** @type {Map<string, Quantity>} */
+    this.all = new Map(Object.entries(quantitiesOf(trace, this)));
+    /** @type {Map<string, Uint8Array>} */
+    this.worked = new Map();
+    this.most = 0;
+  }
+
+  /**
+   * Whether a map can be drawn in this mode.
+   * @param {string | null} mode
+   * @returns {mode is Mode}
+   */
+  offers(mode) {
+    return mode === "first" || (mode !== null && this.all.has(mode));
+  }
+
+  /** @param {Mode} mode */
+  get(mode) {
+    return this.all.get(mode);
+  }
+
+  /** Modes with their names, as a list to choose from. */
+  names() {
+    return [...this.all].map(([mode, { name }]) => /** @type {[string, string]} */ ([mode, name]));
+  }
+
+  /**
+   * The margin that 19 of 20 decisions stay below, rounded up: beyond it colours say "clear" only.
+   */
+  widest() {
+    if (this.most) return this.most;
+    const { trace } = this;
+    const decisions = trace.L * trace.T;
+    const step = Math.max(1, Math.floor(decisions / 20000));
+    const some = [];
+    for (let n = 0; n < decisions; n += step) {
+      some.push(trace.margin(Math.floor(n / trace.T), n % trace.T));
+    }
+    const sorted = some.filter(Number.isFinite).sort((a, b) => a - b);
+    const at = sorted[Math.floor(0.95 * sorted.length)] || 1;
+    this.most = [0.5, 1, 1.5, 2, 3, 5, 10, 20, 50].find((x) => x >= at) ?? 100;
+    return this.most;
+  }
+
+  /**
+   * A quantity of all decisions, (L, T), in 254ths; worked out when it is first looked at.
+   * @param {QuantityName} mode
+   * @param {number} watched the expert whose probability is meant
+   */
+  values(mode, watched) {
+    const key = mode === "expert" ? `expert ${watched}` : mode;
+    const known = this.worked.get(key);
+    if (known) return known;
+    const quantity = this.all.get(mode);
+    if (!quantity) throw new Error(`this trace has no ${mode}`);
+    const { L, T } = this.trace;
+    const out = new Uint8Array(L * T);
+    for (let l = 0, n = 0; l < L; l++) {
+      for (let t = 0; t < T; t++, n++) {
+        const x = quantity.at(l, t, watched);
+        out[n] = Number.isNaN(x) ? NONE : Math.round(254 * Math.min(Math.max(x, 0), 1));
+      }
+    }
+    if (mode === "expert") {
+      for (const old of this.worked.keys()) if (old.startsWith("expert")) this.worked.delete(old);
+    }
+    this.worked.set(key, out);
+    return out;
+  }
+}
+
+/**
+ * What this trace has the numbers for.
+ * @param {Trace} trace
+ * @param {Quantities} scale knows the widest margin
+ * @returns {Partial<Record<QuantityName, Quantity>>}
+ */
+function quantitiesOf(trace, scale) {
+  const { E, K } = trace;
+  /** @type {Partial<Record<QuantityName, Quantity>>} */
+  const found = {
+    gate: {
+      name: "gate of the first choice",
+      ends: () => [percent(1 / K), "100 %"],
+      at: (l, t) => (trace.gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1),
+    },
+  };
+  if (trace.hasLogits) {
+    found.margin = {
+      name: "margin to the runner-up, logits",
+      ends: () => ["0", `${scale.widest()} or more`],
+      at: (l, t) => trace.margin(l, t) / scale.widest(),
+    };
+    found.entropy = {
+      name: "entropy ÷ log E",
+      ends: () => ["0", "1"],
+      at: (l, t) =>
+        -trace.probabilities(l, t).reduce((s, p) => s + (p > 0 ? p * Math.log(p) : 0), 0) /
+        Math.log(E),
+    };
+    found.expert = {
+      name: "probability of one expert",
+      ends: () => ["0", "1"],
+      at: (l, t, watched) => trace.probabilities(l, t)[watched],
+    };
+  }
+  if (trace.others) {
+    found.agreement = {
+      name: `agreement with ${trace.other}`,
+      short: "agreement",
+      ends: () => ["no expert shared", K === 2 ? "both" : "all"],
+      at: (l, t) => agreement(trace, l, t),
+    };
+  }
+  return found;
+}
+
+/**
+ * The share of another run's choices that this run made too.
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {number} t
+ */
+function agreement(trace, layer, t) {
+  const { others, T, K } = trace;
+  if (!others) return NaN;
+  let both = 0;
+  let all = 0;
+  for (let s = 0; s < K; s++) {
+    const e = others[(layer * T + t) * K + s];
+    if (e < 0) continue;
+    all++;
+    if (trace.involves(layer, t, e)) both++;
+  }
+  return all ? both / all : NaN;
+}

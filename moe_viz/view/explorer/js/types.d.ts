@@ -1,0 +1,145 @@
+// What pack.py writes and what a reader looks at. A test holds PackedTrace, PackedArrays and
+// OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
+
+import type { Colours } from "./colours.js";
+
+/** The JSON beside a picture. */
+export interface PackedTrace {
+  title: string;
+  model: string;
+  /** Says so where the weights are random; else empty. */
+  synthetic: string;
+  date: string;
+  /** [L, T, E, K] */
+  shape: [number, number, number, number];
+  /** (L,) the model's numbers of the layers */
+  layers: number[];
+  prompts: PackedPrompt[];
+  /** Every different piece once. */
+  pieces: string[];
+  /** How logits and gates are written: float16, bytes, or gates alone as bytes. */
+  precision: "half" | "byte" | "none";
+  /** How far bytes of logits reach below their row's maximum. */
+  deepest: number;
+  /** Whether an expert's number takes two bytes. */
+  wide: boolean;
+  /** Whether two choices share a byte, and the second gate is what the first leaves. */
+  paired: boolean;
+  /** Prompts that were left out to keep an output small. */
+  leftOut: number;
+  /** Title of another run of the same tokens; else empty. */
+  other: string;
+  arrays: PackedArrays;
+  state: OpeningState;
+}
+
+/** label, text, first row, row after the last, topic (which parallel texts share) */
+export type PackedPrompt = [string, string, number, number, string];
+
+/** Little-endian bytes in base64. */
+export interface PackedArrays {
+  /** (L, T, K) int8, or int16 where wide; −1: an unused slot. Paired: (L, T) uint8, 15: unused. */
+  experts: string;
+  /** (L, T, K) float16, or uint8 in 255ths. Paired: (L, T), the first of each two. */
+  gates: string;
+  /** (L, T, E) float16, or uint8 steps; less the row's largest. */
+  logits?: string;
+  /** (L, T, K) the choices of another run, like experts */
+  others?: string;
+  /** (T,) uint32, numbers of pieces */
+  piece: string;
+  /** (T, 2) uint32, characters of the prompt's text */
+  spans: string;
+  /** (T,) uint8, 1: special, 2: generated */
+  flags: string;
+}
+
+/** What a picture opens with. */
+export interface OpeningState {
+  prompt: number;
+  /** The row of a layer; the model's number of it is layers[layer]. */
+  layer: number;
+  /** A row of the trace; null: the prompt's first that is not special. */
+  token: number | null;
+  mode: Mode;
+  beside: Beside | null;
+  /** Whether the picture has a page, and its address, to itself. */
+  page: boolean;
+  /** Of all type. */
+  scale: number;
+}
+
+/** What is looked at: everything on the screen follows from it and from the trace. */
+export interface State extends OpeningState {
+  token: number;
+  /** What the pointer is on. */
+  hover: Spot | null;
+  /** The expert whose tokens alone are shown, and the one whose swatch the pointer is on. */
+  isolate: number | null;
+  faded: number | null;
+  /** The expert whose probability is shown. */
+  watched: number;
+  /** Whether spaces, tabs and line ends are shown as signs. */
+  signs: boolean;
+  query: string;
+  /** Whose loads are shown. */
+  scope: Scope;
+}
+
+/** What stands beside a prompt: another one, or all of a label. */
+export type Beside = { kind: "prompt"; number: number } | { kind: "label"; label: string };
+export type Scope = "prompt" | "label" | "all";
+/** What the map's colours say: the first choice, or a quantity. */
+export type Mode = "first" | QuantityName;
+export type QuantityName = "gate" | "margin" | "entropy" | "expert" | "agreement";
+
+export interface Spot {
+  layer: number;
+  token: number;
+}
+
+export interface Prompt {
+  label: string;
+  text: string;
+  start: number;
+  stop: number;
+  topic: string;
+}
+
+/** What all parts of a picture draw from, besides the trace. */
+export interface Scene {
+  state: State;
+  colours: Colours;
+  /** Pixels for each pixel of the design: how large type is. */
+  zoom: number;
+  /** Tokens that the query is found in. */
+  hits: Set<number>;
+}
+
+/** What a picture's parts ask for when they are used. */
+export interface Actions {
+  set(change: Partial<State>): void;
+  draw(): void;
+  openPrompt(number: number, token?: number | null): void;
+  isolate(expert: number): void;
+  search(query: string): void;
+}
+
+export type Rgb = number[];
+
+/** What a host element carries as `moeViz` while a picture stands in it. */
+export interface Mounted {
+  /**
+   * Put another trace in the place of this one: the object, or its text. Layer, mode, prompt, token
+   * and the rest stay as they are where the new trace has them, except for what `change` says.
+   */
+  show(packed: PackedTrace | string, change?: Partial<State>): void;
+  /** Remove the picture, and every listener, observer, timer and frame with it. */
+  teardown(): void;
+}
+
+declare global {
+  interface HTMLElement {
+    moeViz?: Mounted;
+  }
+}

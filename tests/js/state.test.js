@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { addressOf, readAddress } from "../../moe_viz/view/explorer/js/address.js";
+import * as beside from "../../moe_viz/view/explorer/js/beside.js";
+import { meaning } from "../../moe_viz/view/explorer/js/keys.js";
+import { Quantities } from "../../moe_viz/view/explorer/js/quantities.js";
+import { begin, carried, fitted, focus } from "../../moe_viz/view/explorer/js/state.js";
+import { Rows } from "../../moe_viz/view/explorer/js/rows.js";
+import { packed, trace } from "./traces.js";
+
+const t = trace({ layers: [3, 7] });
+const quantities = new Quantities(t);
+const at = (changes = {}) => fitted({ ...begin(packed().state), ...changes }, t, quantities);
+
+test("a picture opens at the first token that is not special", () => {
+  assert.equal(at().token, 1);
+  assert.equal(at({ prompt: 1 }).token, 3);
+  assert.deepEqual(focus(at()), { layer: 0, token: 1 });
+  assert.deepEqual(focus(at({ hover: { layer: 1, token: 2 } })), { layer: 1, token: 2 });
+});
+
+test("what a trace has not is not looked at", () => {
+  const found = at({
+    prompt: 9,
+    layer: 9,
+    token: 0,
+    mode: "agreement",
+    watched: 9,
+    isolate: 9,
+    beside: { kind: "prompt", number: 9 },
+  });
+  const { prompt, layer, token, mode, watched, isolate } = found;
+  assert.deepEqual([prompt, layer, token, mode, watched, isolate], [1, 1, 3, "first", 2, null]);
+  assert.equal(found.beside, null);
+});
+
+test("the next trace is looked at in the same layer, prompt and place", () => {
+  const state = at({ layer: 1, token: 2, mode: "entropy", isolate: 1, signs: true, query: "a" });
+  const next = trace({ layers: [7, 8], prompts: [["", "", 1, 4, ""]] });
+  const found = fitted(carried(state, t, next), next, new Quantities(next));
+  assert.equal(found.layer, 0, "layer 7 is the first there");
+  assert.equal(found.token, 3, "the prompt's third token");
+  assert.deepEqual(
+    [found.mode, found.isolate, found.signs, found.query],
+    ["entropy", 1, true, "a"],
+  );
+  const other = carried(at({ prompt: 1, layer: 1 }), t, trace({ prompts: [["", "", 0, 4, ""]] }));
+  assert.equal(fitted(other, next, quantities).prompt, 0);
+});
+
+test("what stands beside is spelt as addresses have always spelt it", () => {
+  assert.equal(beside.spelt({ kind: "prompt", number: 1 }, t), "prompt 1");
+  assert.equal(beside.spelt({ kind: "label", label: "fr" }, t), "label 1");
+  assert.equal(beside.spelt(null, t), "");
+  for (const value of ["prompt 0", "prompt 1", "label 0", "label 1"]) {
+    assert.equal(beside.spelt(beside.read(value, t), t), value);
+  }
+  for (const value of ["", "prompt", "prompt 2", "label 2", "prompt -1", "label fr", "prompt 1 "]) {
+    assert.equal(beside.read(value, t), null, value);
+  }
+});
+
+test("nothing stands beside itself", () => {
+  assert.ok(!beside.fits({ kind: "prompt", number: 0 }, t, 0));
+  assert.ok(beside.fits({ kind: "prompt", number: 1 }, t, 0));
+  assert.ok(!beside.fits({ kind: "label", label: "en" }, t, 0));
+  assert.ok(beside.fits({ kind: "label", label: "fr" }, t, 0));
+  assert.ok(!beside.fits({ kind: "label", label: "de" }, t, 0));
+  const all = beside.neighbour({ kind: "label", label: "fr" }, t);
+  assert.deepEqual([all.name, all.whole, all.prompt.start], ["all of fr", true, 3]);
+});
+
+test("parallel prompts share a topic, and open at the same piece", () => {
+  assert.deepEqual(beside.parallels(t, 0), [0, 1]);
+  assert.deepEqual(beside.parallels(trace({ prompts: [["", "", 0, 4, ""]] }), 0), []);
+  assert.equal(beside.sameToken(t, 2, 1), 3);
+  assert.equal(beside.sameToken(t, 1, 1), null);
+});
+
+test("an address and what is looked at say the same", () => {
+  const state = at({ layer: 1, token: 2, mode: "margin", beside: { kind: "prompt", number: 1 } });
+  const address = addressOf(state, t, 1);
+  assert.equal(address, "#prompt=0&layer=7&token=2&mode=margin&beside=prompt+1");
+  const { prompt, layer, token, mode } = state;
+  assert.deepEqual(readAddress(address, t, quantities, 1), {
+    prompt,
+    layer,
+    token,
+    mode,
+    beside: state.beside,
+  });
+  assert.equal(
+    addressOf({ ...state, beside: null, scale: 2 }, t, 1)
+      .split("&")
+      .at(-1),
+    "scale=2",
+  );
+  assert.deepEqual(readAddress("#scale=2", t, quantities, 0), { scale: 2 });
+  // As links have been written by hand; tokens count from their prompt's first.
+  assert.deepEqual(readAddress("#token=0&beside=label 0", t, quantities, 1), {
+    token: 3,
+    beside: { kind: "label", label: "en" },
+  });
+  assert.deepEqual(readAddress("#prompt=1", t, quantities, 0), { prompt: 1, token: null });
+});
+
+test("nothing of an address is believed that is not there", () => {
+  const hostile = "#prompt=99&layer=x&token=-1&mode=<script>&beside=prompt 77&scale=1e9";
+  assert.deepEqual(readAddress(hostile, t, quantities, 0), { token: null });
+  const wrong = [
+    "#layer=",
+    "#layer=5",
+    "#mode=agreement",
+    "#mode=constructor",
+    "#scale=",
+    "#token=1.5",
+  ];
+  for (const hash of wrong) assert.deepEqual(readAddress(hash, t, quantities, 0), {}, hash);
+});
+
+test("keys mean what they mean where they are pressed", () => {
+  const place = { typing: false, field: false, button: false, idle: true, experts: 8 };
+  const act = (key, changes, held) => meaning({ key, ...held }, { ...place, ...changes }).act;
+  assert.deepEqual(meaning({ key: "ArrowLeft" }, place), { act: "token", n: -1 });
+  assert.deepEqual(meaning({ key: "ArrowDown" }, place), { act: "layer", n: 1 });
+  assert.deepEqual(meaning({ key: "7" }, place), { act: "isolate", n: 7 });
+  assert.equal(act("8"), "leave", "there is no expert 8");
+  assert.equal(act("Escape"), "blur");
+  assert.equal(act("Escape", { idle: false }), "clear");
+  assert.equal(act("Escape", { field: true, typing: true }), "clear");
+  assert.equal(act("Enter", { field: true, typing: true }), "next");
+  assert.equal(act("3", { field: true }), "keep", "typed into a field");
+  assert.equal(act("/"), "find");
+  assert.equal(act("Enter", { button: true }), "keep");
+  assert.equal(act(" "), "keep");
+  assert.equal(act("d"), "nothing", "it would delete a notebook's cell");
+  assert.equal(act("F5"), "leave");
+  assert.equal(act("Tab"), "leave");
+  assert.equal(act("c", {}, { ctrlKey: true }), "leave");
+});
+
+test("layers lie below each other, with room after every eight", () => {
+  const few = new Rows(6, true, 1);
+  assert.deepEqual([few.top(5), few.total], [200, 240]);
+  const many = new Rows(32, false, 1);
+  assert.deepEqual(
+    [7, 8, 16, 31].map((l) => many.top(l)),
+    [49, 59, 118, 226],
+  );
+  for (let l = 0; l < 32; l++) assert.equal(many.at(many.top(l)), l);
+  assert.equal(many.at(-5), 0);
+  assert.deepEqual(many.named(), [0, 8, 16, 24, 31]);
+  assert.deepEqual(new Rows(9, true, 1).named(), [0, 8]);
+});

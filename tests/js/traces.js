@@ -1,0 +1,105 @@
+// Small traces written by hand, packed as Python packs them, and a palette of plain colours.
+
+import { Trace } from "../../moe_viz/view/explorer/js/trace.js";
+
+/** Base64 of a typed array's bytes. */
+export const base64 = (array) => Buffer.from(array.buffer).toString("base64");
+
+/** float16 of numbers that have one exactly, by their bits (IEEE 754-2008, table 3.5). */
+const BITS = new Map([
+  [0, 0x0000],
+  [0.125, 0x3000],
+  [0.25, 0x3400],
+  [0.5, 0x3800],
+  [0.75, 0x3a00],
+  [0.875, 0x3b00],
+  [1, 0x3c00],
+  [-0.5, 0xb800],
+  [-1, 0xbc00],
+  [-2, 0xc000],
+  [-3, 0xc200],
+  [-Infinity, 0xfc00],
+  [NaN, 0x7e00],
+]);
+
+/** float16 of an array of such numbers. */
+export function halves(numbers) {
+  return Uint16Array.from(numbers, (x) => {
+    if (!BITS.has(x)) throw new Error(`no bits for ${x}`);
+    return BITS.get(x);
+  });
+}
+
+/**
+ * A packed trace: 2 layers, 4 tokens (the first is special), 3 experts, 2 choices, in two prompts.
+ * Changes replace what stands here.
+ */
+export function packed(changes = {}, arrays = {}) {
+  return {
+    title: "by hand",
+    model: "by hand",
+    synthetic: "",
+    date: "",
+    shape: [2, 4, 3, 2],
+    layers: [0, 1],
+    prompts: [
+      ["en", "ab", 0, 3, "t"],
+      ["fr", "b", 3, 4, "t"],
+    ],
+    pieces: ["<s>", "a", "b"],
+    precision: "half",
+    deepest: 20,
+    wide: false,
+    paired: false,
+    leftOut: 0,
+    other: "",
+    arrays: {
+      // layer 0: tokens 0 … 3, then layer 1
+      experts: base64(Int8Array.of(0, 1, 1, 2, 2, 0, 1, -1, /**/ 0, 1, 0, 1, 0, 2, 0, 1)),
+      gates: base64(
+        halves([0.5, 0.5, 0.75, 0.25, 1, 0, 0.5, 0, /**/ 0.5, 0.5, 0.5, 0.5, 0.875, 0.125, 1, 0]),
+      ),
+      logits: base64(
+        halves([
+          ...[0, -1, -2],
+          ...[-2, 0, -0.5],
+          ...[-3, -3, 0],
+          ...[-1, 0, 0],
+          /**/
+          ...[0, -1, -2],
+          ...[0, 0, 0],
+          ...[0, -3, -2],
+          ...[0, -1, -1],
+        ]),
+      ),
+      piece: base64(Uint32Array.of(0, 1, 2, 2)),
+      spans: base64(Uint32Array.of(0, 0, 0, 1, 1, 2, 0, 1)),
+      flags: base64(Uint8Array.of(1, 0, 2, 0)),
+      ...arrays,
+    },
+    state: {
+      prompt: 0,
+      layer: 0,
+      token: null,
+      mode: "first",
+      beside: null,
+      page: false,
+      scale: 1,
+    },
+    ...changes,
+  };
+}
+
+export const trace = (changes, arrays) => new Trace(packed(changes, arrays));
+
+const THEME = { ink: "#000000", line: "#000000", muted: "#000000" };
+
+/** Red, green, blue on white or black; a scale from black to white. */
+export const PALETTE = {
+  experts: ["#ff0000", "#00ff00", "#0000ff"],
+  white: [0],
+  light: { ...THEME, ground: "#ffffff", faintest: 0.2, strongest: 0.6 },
+  dark: { ...THEME, ground: "#000000", faintest: 0.1, strongest: 0.5 },
+  cividis: ["#000000", "#fefefe"],
+  difference: ["#ff0000", "#ffffff", "#0000ff"],
+};
