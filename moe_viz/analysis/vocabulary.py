@@ -78,7 +78,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
         "p": ((highest[:, None] >= z).sum(0) + 1) / (SHUFFLES + 1),
         "types": np.full(L, int(frequent.sum())),
         "occurrences": np.full(L, int(counts[frequent].sum())),
-        "documents": np.full(L, len(docs)),
+        "documents": np.full(L, docs.counted),
     }
     counted = f"first choices of tokens seen at least {minimum} times, each token counting once"
     title = docs.trace.provenance.title
