@@ -130,8 +130,8 @@ def compare(
     table.caption = (
         f"{found['tokens'][0]:,} tokens, special ones left out. same: all experts of a token; "
         "overlap: mean share of them; chance: overlap of independent choices; first: the first "
-        "choice; error: relative, of router logits; margin: median, in the first run; changed: margin of "
-        "the tokens whose experts changed."
+        "choice; error: relative, of router logits; margin: median, in the first run; changed: "
+        "margin of the tokens whose experts changed."
     )
     console.print(table)
 
