@@ -187,7 +187,7 @@ def measure(folder: Path, what: str) -> dict[str, float]:
     if what == "agreement":
         other = Trace.load(folder / "second.safetensors")
         with Measured() as measured:
-            found = analysis.agreement(trace, other)
+            found = analysis.compare(trace, other)
     else:
         documents = Documents(trace, topics=topics_of(len(trace.prompts)))
         with Measured() as measured:

@@ -260,7 +260,9 @@ assert np.ptp(certainty(control)[0]) < 0.05
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 rough = mv.record(mv.load("8x7m", dtype="bfloat16"), prompts)
 found = mv.compare(trace, rough)
-found
+overlap, identical = (found.where(what=what) for what in ("overlap", "identical"))
+print(f"sets: {identical['share'].mean():.1%} are the same")
+print(f"overlap: {overlap['share'].mean():.1%} (chance {overlap['chance'].mean():.1%})")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # *Sets*: both experts the same. *Overlap*: how many of the two are shared, on average; *chance*:
@@ -278,13 +280,13 @@ mv.explore([trace, rough], mode="agreement")
 # %% slideshow={"slide_type": "-"}
 print(" " * 22 + "".join(f"layer {n}  " for n in trace.layers))
 for name, values in (
-    ("changed, per cent", 100 * (1 - found.identical)),
-    ("median margin: all", found.margin),
-    ("  of the changed", found.margin_changed),
+    ("changed, per cent", 100 * (1 - identical["share"])),
+    ("median margin: all", identical["margin"]),
+    ("  of the changed", identical["margin_changed"]),
 ):
     print(f"{name:22}" + "".join(f"{x:7.3f}  " for x in values))
-assert found.identical.min() > 0.97
-assert np.nanmax(found.margin_changed / found.margin) < 0.5
+assert identical["share"].min() > 0.97
+assert np.nanmax(identical["margin_changed"] / identical["margin"]) < 0.5
 
 # %% [markdown] slideshow={"slide_type": "-"}
 # About one in a hundred, and those that were close. So a difference between two recordings means

@@ -95,7 +95,7 @@ except KeyboardInterrupt:
 mv.explore([without, before], mode="agreement", layer=2)
 
 # %% slideshow={"slide_type": "skip"}
-changed = 1 - mv.compare(before, without).identical
+changed = 1 - mv.compare(before, without).where(what="identical")["share"]
 users = (before.experts[2][~before.special] == 5).any(axis=1).mean()
 print(f"went to expert 5 of layer 2: {users:.0%} of the tokens")
 print("other experts, by layer:    ", "  ".join(f"{x:.0%}" for x in changed))

@@ -229,7 +229,7 @@ assert ids[0] == model.tokenizer.bos
 # ```python
 # base = mv.record(mv.load("mistralai/Mixtral-8x7B-v0.1"), [ids])
 # instruct = mv.record(mv.load("mistralai/Mixtral-8x7B-Instruct-v0.1"), [ids])
-# mv.compare(base, instruct)
+# mv.chart(mv.compare(base, instruct))
 # mv.explore([base, instruct], mode="agreement")
 # ```
 
@@ -270,12 +270,15 @@ runs["4 bits"] = mv.record(crude, prompts)
 agreements = {name: mv.compare(exact, run) for name, run in runs.items()}
 
 # %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
+same = []
 print("beside float32     same pair   shared experts   by chance   margin: all   changed")
 for name, a in agreements.items():
-    shares = f"{a.identical.mean():9.1%}{a.overlap.mean():17.1%}{a.chance.mean():12.1%}"
-    print(f"{name:19}{shares}{a.margin.mean():14.2f}{np.nanmean(a.margin_changed):10.3f}")
-    assert np.nanmean(a.margin_changed) < a.margin.mean() / 3
-same = [a.identical.mean() for a in agreements.values()]
+    pair, shared = (a.where(what=what) for what in ("identical", "overlap"))
+    same.append(pair["share"].mean())
+    shares = f"{same[-1]:9.1%}{shared['share'].mean():17.1%}{shared['chance'].mean():12.1%}"
+    margin, changed = pair["margin"].mean(), np.nanmean(pair["margin_changed"])
+    print(f"{name:19}{shares}{margin:14.2f}{changed:10.3f}")
+    assert changed < margin / 3
 assert same[0] > same[1] > 0.97 > 0.96 > same[2] > 0.8
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
@@ -512,8 +515,8 @@ for width in (3, 6):
             blocks = weights.data.reshape(-1, 32)
             scale = blocks.abs().amax(dim=1, keepdim=True) / most
             weights.data = ((blocks / scale).round() * scale).reshape(weights.shape)
-    same = mv.compare(exact, mv.record(other, prompts)).identical.mean()
-    print(f"{width} bits: the same pair in {same:.1%}")
+    found = mv.compare(exact, mv.record(other, prompts)).where(what="identical")
+    print(f"{width} bits: the same pair in {found['share'].mean():.1%}")
 print("With every additional bit the levels lie twice as close, and fewer decisions change.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]

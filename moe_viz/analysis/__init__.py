@@ -6,7 +6,6 @@ expert): expert 3 of one layer and expert 3 of the next are unrelated networks. 
 never trained (`moe_viz.untrained_twin`) goes through the same functions as a control.
 """
 
-from .agreement import agreement as agreement
 from .agreement import compare as compare
 from .cache import expert_cache as expert_cache
 from .certainty import certainty as certainty

@@ -8,7 +8,7 @@ from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
 from .repetition import shuffled_within
-from .statistics import holm, interval, ratio, resamples, sign_flips
+from .statistics import by_unit, holm, interval, ratio, resamples, sign_flips
 
 POLICIES = ("LRU", "LFU", "random")
 #: Tokens that are simulated at most: whole documents from the first.
@@ -42,11 +42,11 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     mixed = _simulate(docs, order[rows], N, rng)
     accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
     drawn = resamples(docs.units[:N], rng, strata=docs.strata[:N])
-    parts = []
+    members, parts = np.flatnonzero(docs.tokens[:N] > 0), []
     for observed, shuffled in zip(hits, mixed, strict=True):
         values = ratio(np.tensordot(drawn, observed, 1), (drawn @ accesses)[..., None])
-        low, high = interval(values, N)
-        p = holm(sign_flips(observed - shuffled, rng).T).T
+        low, high = interval(values, docs.independent_of(members))
+        p = holm(sign_flips(by_unit(observed - shuffled, docs.units[:N]), rng).T).T
         total = accesses.sum(0)[:, None]
         parts.append((ratio(observed.sum(0), total), low, high, ratio(shuffled.sum(0), total), p))
     each = len(POLICIES)
@@ -61,11 +61,11 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
         columns[name] = np.concatenate([matrix.ravel() for matrix in matrices])
     columns["uniform"] = columns["size"] / E
     columns["accesses"] = np.tile(np.repeat(accesses.sum(0).astype(np.int64), E), each)
-    columns["documents"] = np.full(L * E * each, N)
+    columns["documents"] = np.full(L * E * each, len(members))
     notes = (f"Simulated on the first {N} documents.",) if len(docs) > N else ()
     title = docs.trace.provenance.title
     counted = "uses of an expert (k for each token)"
-    return Finding("expert cache", title, counted, columns, (*notes, *docs.few(N)))
+    return Finding("expert cache", title, counted, columns, (*notes, *docs.few(len(members))))
 
 
 def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ from ..trace import Trace, margins_of
 from .documents import Documents
 from .finding import Finding, columns_of
 from .repetition import shuffled_within
-from .statistics import entropy, holm, interval, ratio, resamples, sign_flips
+from .statistics import by_unit, entropy, holm, interval, ratio, resamples, sign_flips
 
 WHAT = ("margin", "entropy")
 
@@ -49,12 +49,12 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
         members = docs.members(label)
         if not len(members):
             continue
-        drawn = resamples(docs.units[members], rng)
+        drawn, rests = resamples(docs.units[members], rng), docs.independent_of(members)
         n = docs.tokens[members].astype(np.float64)
         for what in range(k == E, 2):  # without a next logit there is no margin
             o, x = observed[what][members], expected[what][members]
-            low, high = interval(ratio(drawn @ o, (drawn @ n)[:, None]), len(members))
-            p = holm(sign_flips(o - x, rng))
+            low, high = interval(ratio(drawn @ o, (drawn @ n)[:, None]), rests)
+            p = holm(sign_flips(by_unit(o - x, docs.units[members]), rng))
             mean, shuffled = o.sum(0) / n.sum(), x.sum(0) / n.sum()
             rows_ += [
                 (name, number, WHAT[what], mean[i], low[i], high[i], shuffled[i], p[i],
@@ -115,7 +115,7 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
         ("start", "stop", "share", "low", "high"), zip(*parts, strict=True), strict=True
     ):
         columns[name] = np.concatenate(values)
-    columns["documents"] = np.full(L * bins, len(docs))
+    columns["documents"] = np.full(L * bins, docs.counted)
     few = docs.few(docs.independent)
     return Finding("margins", docs.trace.provenance.title, "tokens", columns, few)
 

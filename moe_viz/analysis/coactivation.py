@@ -56,7 +56,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
         **{name: np.concatenate(parts) for name, parts in columns.items()},
         "uniform": np.full(cells * L, (k - 1) / (E - 1)),
         "tokens": np.concatenate(tokens),
-        "documents": np.full(cells * L, len(docs)),
+        "documents": np.full(cells * L, docs.counted),
     }
     counted = "tokens that go to the expert"
     few = docs.few(docs.independent)

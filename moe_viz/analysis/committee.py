@@ -36,9 +36,9 @@ def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
         if not len(members):
             continue
         mine = docs.mass[members]
-        drawn = resamples(docs.units[members], rng)
+        drawn, rests = resamples(docs.units[members], rng), docs.independent_of(members)
         sizes = _members(shares(np.tensordot(drawn, mine, 1))).sum(-1).astype(float)
-        low, high = interval(sizes, len(members))
+        low, high = interval(sizes, rests)
         pooled = shares(mine.sum(0))  # (L, E)
         for i, (number, share, chosen) in enumerate(
             zip(docs.trace.layers, pooled, _members(pooled), strict=True)
@@ -95,7 +95,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
         rows += [
             (number, docs.names[a], docs.names[b], overlap[i], low[i], high[i],
              _random_overlap(int(sizes[0, i]), int(sizes[1, i]), E), by_chance[:, i].mean(), p[i],
-             len(docs))
+             docs.counted)
             for i, number in enumerate(docs.trace.layers)
         ]  # fmt: skip
     names = (

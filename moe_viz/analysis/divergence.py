@@ -67,7 +67,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
         "high": high,
         "null": null.mean(0),
         "p": holm(exceedance(observed, null)),
-        "documents": np.full(len(observed), len(docs)),
+        "documents": np.full(len(observed), docs.counted),
     }
     pairs = G * (G - 1) // 2
     counted = f"mean of {pairs} pairs of labels, first choices of all tokens of a label"

@@ -75,9 +75,18 @@ class Documents:
         return len(np.unique(self.units)) < len(self)
 
     @property
+    def counted(self) -> int:
+        """Number of documents that hold a counted token."""
+        return int((self.tokens > 0).sum())
+
+    @property
     def independent(self) -> int:
-        """Number of units: what an interval over all documents rests on."""
-        return len(np.unique(self.units))
+        """Number of units that hold a counted token: what an interval over all rests on."""
+        return self.independent_of(np.flatnonzero(self.tokens > 0))
+
+    def independent_of(self, members: np.ndarray) -> int:
+        """Number of units among these documents: what an interval over them rests on."""
+        return len(np.unique(self.units[members]))
 
     @property
     def exchangeable(self) -> np.ndarray:
@@ -92,11 +101,12 @@ class Documents:
     def strata(self) -> np.ndarray:
         """Which documents are drawn among each other, (N,): those whose units hold the same labels.
 
-        So no resample is without a label that has few documents.
+        So no resample is without a label that has few documents, and what holds no counted token
+        takes nobody's place.
         """
-        held: dict[int, set[int]] = {}
-        for unit, label in zip(self.units.tolist(), self.labels.tolist(), strict=True):
-            held.setdefault(unit, set()).add(label)
+        held: dict[int, set[int]] = {unit: set() for unit in self.units.tolist()}
+        for n in np.flatnonzero(self.tokens > 0).tolist():
+            held[int(self.units[n])].add(int(self.labels[n]))
         numbers: dict[frozenset[int], int] = {}
         number = {u: numbers.setdefault(frozenset(h), len(numbers)) for u, h in held.items()}
         return np.array([number[unit] for unit in self.units.tolist()])

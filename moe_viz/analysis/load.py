@@ -46,9 +46,9 @@ def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0)
             continue
         mine = counts[members].astype(np.float64)  # (n, L, E)
         total = mine.sum(axis=2)  # (n, L)
-        drawn = resamples(docs.units[members], rng)  # (B, n)
+        drawn, rests = resamples(docs.units[members], rng), docs.independent_of(members)  # (B, n)
         values = ratio(np.tensordot(drawn, mine, 1), (drawn @ total)[..., None])
-        low, high = interval(values, len(members))
+        low, high = interval(values, rests)
         assigned = total.sum(0)
         parts.append((label, ratio(mine.sum(0), assigned[:, None]), low, high, assigned, members))
     columns = {

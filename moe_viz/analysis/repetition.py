@@ -9,7 +9,7 @@ import numpy as np
 from ..trace import Trace
 from .documents import BLOCK, Documents
 from .finding import Finding, columns_of
-from .statistics import holm, interval, ratio, resamples, shares, sign_flips
+from .statistics import by_unit, holm, interval, ratio, resamples, shares, sign_flips
 
 WHAT = ("first choice", "first or second choice")
 #: Shuffles of each document's tokens whose mean is the baseline; different sets beyond which the
@@ -57,11 +57,11 @@ def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
         members = docs.members(label)
         if not len(members):
             continue
-        drawn = resamples(docs.units[members], rng)
+        drawn, rests = resamples(docs.units[members], rng), docs.independent_of(members)
         for what in range(2):
             o, n, x = (a[what][members] for a in (observed, counted, expected))  # (documents, L)
-            low, high = interval(ratio(drawn @ o, drawn @ n), len(members))
-            p = holm(sign_flips(o - x, rng))
+            low, high = interval(ratio(drawn @ o, drawn @ n), rests)
+            p = holm(sign_flips(by_unit(o - x, docs.units[members]), rng))
             share, shuffled = ratio(o.sum(0), n.sum(0)), ratio(x.sum(0), n.sum(0))
             rows += [
                 (name, number, WHAT[what] if k == 2 or not what else "any choice", share[i], low[i],

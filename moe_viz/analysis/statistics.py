@@ -84,6 +84,20 @@ def reflected(estimate: np.ndarray, values: np.ndarray, documents: int) -> tuple
     return np.maximum(2 * estimate - high, 0), np.maximum(2 * estimate - low, 0)
 
 
+def by_unit(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Documents' differences (N, …), added up for those that belong together: (U, …).
+
+    In order of appearance. What is one unit has one sign: see `sign_flips`.
+
+    >>> by_unit(np.array([1.0, 2.0, 3.0]), np.array([7, 2, 7]))
+    array([4., 2.])
+    """
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    total = np.zeros((len(first), *differences.shape[1:]))
+    np.add.at(total, np.argsort(np.argsort(first))[unit], differences)
+    return total
+
+
 def sign_flips(
     differences: np.ndarray, rng: np.random.Generator, repeats: int = REPEATS
 ) -> np.ndarray:

@@ -8,7 +8,16 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
-from .statistics import REPEATS, corrected, interval, ratio, resamples, shares, standardised_flips
+from .statistics import (
+    REPEATS,
+    by_unit,
+    corrected,
+    interval,
+    ratio,
+    resamples,
+    shares,
+    standardised_flips,
+)
 
 
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
@@ -35,7 +44,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
     follows = [n for n in range(L - 1) if numbers[n + 1] == numbers[n] + 1]
     if not follows:
         raise InputError(f"No two layers of this trace follow each other: {numbers}.")
-    signs = rng.choice((-1.0, 1.0), (REPEATS, len(docs)))
+    signs = rng.choice((-1.0, 1.0), (REPEATS, len(np.unique(docs.units))))
     highest, parts = np.zeros(REPEATS), []
     for n in follows:
         counts = _moves(docs, n).astype(np.float64)  # (N, E, E)
@@ -45,7 +54,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         from_ = before.sum(0)[:, None]
         values = ratio(np.tensordot(drawn, counts, 1), (drawn @ before)[:, :, None])
         low, high = interval(values, docs.independent)
-        observed, largest = standardised_flips(counts - expected, signs)
+        observed, largest = standardised_flips(by_unit(counts - expected, docs.units), signs)
         highest = np.maximum(highest, largest)
         parts.append(
             {
@@ -65,7 +74,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         **{name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]},
     }
     columns["p"] = corrected(columns["p"], highest)
-    columns["documents"] = np.full(len(columns["p"]), len(docs))
+    columns["documents"] = np.full(len(columns["p"]), docs.counted)
     counted = "tokens whose first choice is the expert"
     title = docs.trace.provenance.title
     return Finding("transitions", title, counted, columns, docs.few(docs.independent))

@@ -44,9 +44,9 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
             f"No token occurs {minimum} times in this trace. Record more text, or say minimum=."
         )
     V = len(ids)
-    unit = np.unique(docs.units, return_inverse=True)[1]
+    _, unit = np.unique(docs.units[docs.document[kept]], return_inverse=True)  # of each token
     groups = min(GROUPS, unit.max() + 1)
-    group = (rng.permutation(unit.max() + 1) % groups)[unit][docs.document[kept]]
+    group = (rng.permutation(unit.max() + 1) % groups)[unit]
     orders = [
         np.searchsorted(kept, shuffled_within(docs.document, rng)[kept]) for _ in range(SHUFFLES)
     ]
@@ -78,7 +78,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
         "p": ((highest[:, None] >= z).sum(0) + 1) / (SHUFFLES + 1),
         "types": np.full(L, int(frequent.sum())),
         "occurrences": np.full(L, int(counts[frequent].sum())),
-        "documents": np.full(L, len(docs)),
+        "documents": np.full(L, docs.counted),
     }
     counted = f"first choices of tokens seen at least {minimum} times, each token counting once"
     title = docs.trace.provenance.title

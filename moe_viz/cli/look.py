@@ -117,21 +117,23 @@ def compare(
     from ..trace import Trace
 
     found = run(Trace.load(first), Trace.load(second))
-    table = Table(title=f"{escape(found.titles[0])} and {escape(found.titles[1])}")
+    overlap = found.where(what="overlap")
+    same, chosen = (found.where(what=what)["share"] for what in ("identical", "first"))
+    table = Table(title=escape(found.title))
     columns = ("layer", "same", "overlap", "chance", "first", "error", "margin", "changed")
     for name in columns:
         table.add_column(name, justify="right")
-    for n, layer in enumerate(found.layers):
-        shares = (found.identical, found.overlap, found.chance, found.first)
-        numbers = (found.logit_error, found.margin, found.margin_changed)
+    for n, row in enumerate(overlap.rows()):
+        shares = (same[n], row["share"], row["chance"], chosen[n])
+        numbers = (row["logit_error"], row["margin"], row["margin_changed"])
         table.add_row(
-            str(layer), *(f"{x[n]:.1%}" for x in shares), *(f"{x[n]:.2g}" for x in numbers)
+            str(row["layer"]), *(f"{x:.1%}" for x in shares), *(f"{x:.2g}" for x in numbers)
         )
     table.caption = (
-        f"{found.tokens:,} tokens, special ones left out. same: all experts of a token; overlap: "
-        "mean share of them; chance: overlap of independent choices; first: the first choice; "
-        "error: relative, of router logits; margin: median, in the first run; changed: margin of "
-        "the tokens whose experts changed."
+        f"{found['tokens'][0]:,} tokens, special ones left out. same: all experts of a token; "
+        "overlap: mean share of them; chance: overlap of independent choices; first: the first "
+        "choice; error: relative, of router logits; margin: median, in the first run; changed: "
+        "margin of the tokens whose experts changed."
     )
     console.print(table)
 

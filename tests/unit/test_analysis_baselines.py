@@ -221,7 +221,7 @@ def test_special_tokens_alone_are_nothing_to_count(name):
     with pytest.raises(InputError, match="special tokens only"):
         ALL[name](topical(trace))
     with pytest.raises(TraceError, match="special tokens only"):
-        analysis.agreement(trace, trace)
+        analysis.compare(trace, trace)
 
 
 # ---- findings ------------------------------------------------------------------------------------

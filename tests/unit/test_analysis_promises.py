@@ -16,7 +16,7 @@ from moe_viz import analysis
 from moe_viz.analysis import Documents, Finding
 from moe_viz.analysis.examples import example
 from moe_viz.trace import Trace
-from tests.unit.test_analysis import checked, chosen, counted, same, tokens_of, traces
+from tests.unit.test_analysis import checked, chosen, counted, first, same, tokens_of, traces
 
 #: Of one trace; columns that tell rows apart come first.
 KEYS = (
@@ -176,13 +176,14 @@ def test_committees_overlap_as_their_sets_do():
 def test_agreement_is_what_counting_gives(a, seed):
     order = np.random.default_rng(seed).permutation(a.experts.shape[1])
     b = replace(a, experts=a.experts[:, order], gates=a.gates[:, order])
-    found = analysis.agreement(a, b)
+    found = analysis.compare(a, b)
     for layer in a.layers:
         pairs = [(set(chosen(a, layer, t)), set(chosen(b, layer, t))) for t in tokens_of(a)]
+        firsts = [first(a, layer, t) == first(b, layer, t) for t in tokens_of(a)]
         shared = [len(x & y) / max(len(x), len(y), 1) for x, y in pairs]
         same(
             found.where(layer=layer)["share"],
-            [np.mean(shared), np.mean([x == y for x, y in pairs])],
+            [np.mean(shared), np.mean([x == y for x, y in pairs]), np.mean(firsts)],
         )
 
 

@@ -50,12 +50,20 @@ def damage(docs: Documents):
     return replace(found, title=docs.trace.provenance.title)
 
 
+def agreement(docs: Documents):
+    """Of two runs that part at half of the tokens, under the title of the first."""
+    first, t = docs.trace, np.arange(len(docs.trace)) % 2 > 0
+    second = replace(first, experts=np.where(t[:, None], first.experts[:, :, ::-1], first.experts))
+    return replace(analysis.compare(first, second), title=first.provenance.title)
+
+
 BY_LAYER = {  # what is drawn, and the baselines that the sentence names
     "repetition": ("share", ["uniform", "matched", "shuffled"]),
     "label divergence": ("divergence", ["null"]),
     "language divergence": ("divergence", ["within"]),
     "certainty": ("mean", ["shuffled"]),
     "vocabulary": ("share", ["uniform", "shuffled"]),
+    "agreement": ("share", ["chance"]),
 }
 KINDS = {
     "load": analysis.load,
@@ -69,6 +77,7 @@ KINDS = {
     "margins": analysis.margin_histogram,
     "expert cache": analysis.expert_cache,
     "effects": damage,
+    "agreement": agreement,
 }
 MATRICES = {"co-activation": ("other", "matched"), "transitions": ("next", "shuffled")}
 

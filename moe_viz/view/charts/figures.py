@@ -42,6 +42,9 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "margins": margin_bars,
     "expert cache": cache_lines,
     "effects": damage_matrix,
+    "agreement": by_layer(
+        "share", "The agreement ({what})", ".1%", split="what", baselines={"chance": "by chance"}
+    ),
 }  # fmt: skip
 
 
