@@ -58,8 +58,8 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory 
 
 mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test notices: make mutate SAMPLE=300
 	$(BIN)/python tools/mutate.py map
-	$(BIN)/python tools/mutate.py pins
-	$(BIN)/python tools/mutate.py run --sample $(SAMPLE)
+	$(BIN)/python tools/mutate.py pins; pins=$$?; \
+	$(BIN)/python tools/mutate.py run --sample $(SAMPLE) && exit $$pins
 
 lint: $(VENV)/.dev  ## ruff and pyright
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ class Copy:
     """A throw-away copy of the tree, in which one file at a time is broken."""
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="mutate-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True)
+        self.root = Path(self._folder.name).resolve()
         for name in _tree(root):
             target = self.root / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ class Copy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._folder.cleanup()
 
     def run(self, command: Sequence[str], limit: float, **more: str) -> tuple[str, int | None]:
         """What a command says, and how it ends; None where it takes too long."""
