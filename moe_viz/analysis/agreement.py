@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import TraceError
-from ..trace import Trace, margins_of
+from ..trace import Trace, margins_of, mismatch
 from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
@@ -42,7 +42,8 @@ def compare(a: Trace, b: Trace, seed: int = 0) -> Finding:
     >>> found.where(what="identical")["chance"]
     array([0.25])
     """
-    _refuse_strangers(a, b)
+    if reason := mismatch(a, b):
+        raise TraceError(reason)
     if a.special.all():
         raise TraceError("These traces hold special tokens only: there is nothing to compare.")
     docs = Documents(a)
@@ -138,18 +139,3 @@ def _meetings(ours: np.ndarray, theirs: np.ndarray) -> float:
     others, m = np.unique(theirs, return_counts=True)
     _, i, j = np.intersect1d(values, others, assume_unique=True, return_indices=True)
     return float(n[i] @ m[j] / (len(ours) * len(theirs)))
-
-
-def _refuse_strangers(a: Trace, b: Trace) -> None:
-    if not np.array_equal(a.token_ids, b.token_ids) or [p.stop for p in a.prompts] != [
-        p.stop for p in b.prompts
-    ]:
-        raise TraceError(
-            f"These two traces are not of the same tokens ({len(a):,} and {len(b):,}). Record the "
-            "same prompts with both models."
-        )
-    if a.layers != b.layers or a.router_logits.shape != b.router_logits.shape:
-        raise TraceError(
-            f"These two traces have other layers or experts: {len(a.layers)} layers of "
-            f"{a.router_logits.shape[2]} and {len(b.layers)} of {b.router_logits.shape[2]}."
-        )

@@ -9,7 +9,16 @@ from ..trace import Trace, margins_of
 from .documents import Documents
 from .finding import Finding, columns_of
 from .repetition import shuffled_within
-from .statistics import by_unit, entropy, holm, interval, ratio, resamples, sign_flips
+from .statistics import (
+    by_unit,
+    entropy,
+    holm,
+    interval,
+    ratio,
+    resamples,
+    sign_flips,
+    softmax,
+)
 
 WHAT = ("margin", "entropy")
 
@@ -124,6 +133,4 @@ def _measured(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Margin and normalised entropy of each token: logits (T, E) → two of (T,)."""
     x = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30).astype(np.float32)
     E = x.shape[1]
-    weights = np.exp(x - x.max(axis=1, keepdims=True))
-    probabilities = weights / weights.sum(axis=1, keepdims=True)
-    return margins_of(x, k), entropy(probabilities) / np.log(max(E, 2))
+    return margins_of(x, k), entropy(softmax(x)) / np.log(max(E, 2))

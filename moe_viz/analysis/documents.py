@@ -14,9 +14,10 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import InputError
-from ..prompts import curated
+from ..prompts import topics_of
 from ..trace import Trace
 from .finding import FEW
+from .statistics import softmax
 
 #: Tokens that are looked at together, which bounds memory.
 BLOCK = 262_144
@@ -50,7 +51,7 @@ class Documents:
         self.names = trace.labels
         self.labels = np.array([self.names.index(p.label) for p in trace.prompts])  # (N,)
         self.tokens = np.bincount(self.document[self.document >= 0], minlength=len(lengths))  # (N,)
-        self.topics = _topics(trace) if topics is None else tuple(topics)
+        self.topics = tuple(topics_of(p.text for p in trace.prompts) if topics is None else topics)
         keys = self.topics if _parallel(self.topics, self.labels) else [""] * len(lengths)
         alone = [key or f"\0{n}" for n, key in enumerate(keys)]
         self.units = np.unique(alone, return_inverse=True)[1]  # (N,) what is resampled as one
@@ -144,8 +145,7 @@ class Documents:
         for layer in range(L):
             for rows, kept in self.blocks():
                 x = np.asarray(self.trace.router_logits[layer, rows])[kept].astype(np.float64)
-                weights = np.exp(x - x.max(axis=1, keepdims=True))
-                p = weights / weights.sum(axis=1, keepdims=True)
+                p = softmax(x)
                 for e in range(E):
                     found = np.bincount(self.document[rows][kept], p[:, e], len(self))
                     total[:, layer, e] += found
@@ -169,11 +169,6 @@ class Documents:
         if documents >= FEW:
             return ()
         return (f"Few documents ({documents}, fewer than {FEW}): take intervals with care.",)
-
-
-def _topics(trace: Trace) -> tuple[str, ...]:
-    known = {prompt.text: prompt.topic for prompt in curated()}
-    return tuple(known.get(prompt.text, "") for prompt in trace.prompts)
 
 
 def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
-from .statistics import interval, ratio, resamples
+from .statistics import interval, ratio, resamples, shares
 
 CHOICES = ("either choice", "first choice", "second choice")
 
@@ -73,8 +73,7 @@ def load_shares(trace: Trace) -> tuple[np.ndarray, int]:
     Shares are (L, E) and add up to 1 in each layer: the denominator is k × tokens, both choices
     counted, special tokens and unused slots (−1) left out; even routing gives 1/E.
     """
-    counted = ~trace.special
-    E = trace.router_logits.shape[2]
-    experts = trace.experts[:, counted]
-    counts = np.stack([np.bincount(row[row >= 0], minlength=E) for row in experts])
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), int(counted.sum())
+    if trace.special.all():
+        return np.zeros(trace.router_logits.shape[::2]), 0
+    docs = Documents(trace)
+    return shares(docs.chosen.sum(axis=0)), int(docs.tokens.sum())

@@ -195,6 +195,16 @@ def shares(counts: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(-1, keepdims=True), np.finfo(float).tiny)
 
 
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Probabilities of logits (…, E) over the last axis, in their own precision.
+
+    >>> softmax(np.log(np.array([1.0, 3.0])))
+    array([0.25, 0.75])
+    """
+    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def entropy(p: np.ndarray) -> np.ndarray:
     """Nats, over the last axis: (…, E) → (…).
 

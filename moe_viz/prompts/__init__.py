@@ -9,3 +9,4 @@ from .collection import Prompts as Prompts
 from .collection import code as code
 from .collection import curated as curated
 from .collection import passages as passages
+from .collection import topics_of as topics_of

@@ -112,6 +112,16 @@ def _known(what: str, wanted: _Choice, known: list[str]) -> list[str]:
     return names
 
 
+def topics_of(texts: Iterable[str]) -> list[str]:
+    """The topic of each text where it is a curated one, and "" where it is not.
+
+    >>> topics_of([passages()[0].text, "something else"]) == [passages()[0].topic, ""]
+    True
+    """
+    known = {prompt.text: prompt.topic for prompt in curated()}
+    return [known.get(text, "") for text in texts]
+
+
 @cache
 def curated() -> Prompts:
     """All curated prompts: the passages, then the code."""

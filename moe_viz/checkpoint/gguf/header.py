@@ -72,7 +72,7 @@ class _Reader:
         if magic != b"GGUF":
             raise CheckpointError(
                 f"{self.path}: is not a GGUF file: it begins with {magic!r}. Expected b'GGUF'; "
-                "older ggml and ggjt files must be converted; a page that says 404, downloaded again."
+                "older ggml and ggjt files must be converted, and a page that says 404 fetched again."
             )
         version = self._number("I")
         if version not in (2, 3):

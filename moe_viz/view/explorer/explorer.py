@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ...errors import InputError, refused
 from ...files import package_text
-from ...trace import Trace
+from ...trace import Trace, mismatch
 from .. import palette
 from ..script import script
 from .fallback import fallback
@@ -62,7 +60,10 @@ class Explorer:
             others = [n for n in range(len(self.trace.prompts)) if n != self.prompt]
             _within("beside", self.beside, others)
         if self.other is not None:
-            _check_same_tokens(self.trace, self.other)
+            if not isinstance(self.other, Trace):
+                raise refused("explore", "two traces", self.other)
+            if reason := mismatch(self.trace, self.other):
+                raise InputError(reason)
         elif self.mode == "agreement":
             raise InputError(
                 "mode='agreement' shows how two runs of the same tokens agree: give both, "
@@ -134,17 +135,6 @@ def _within(name: str, found: Any, allowed: Any) -> None:
     if found not in allowed:
         few = list(allowed) if len(allowed) <= 8 else f"{allowed[0]} … {allowed[-1]}"
         raise InputError(f"{name} must be one of {few}, found {found!r}.")
-
-
-def _check_same_tokens(trace: Trace, other: Any) -> None:
-    if not isinstance(other, Trace):
-        raise InputError(f"Expected two traces, found a {type(other).__name__} as the second.")
-    same = np.array_equal(trace.token_ids, other.token_ids) and trace.layers == other.layers
-    if not same or trace.router_logits.shape != other.router_logits.shape:
-        raise InputError(
-            "Two traces are shown together where they are of the same tokens and layers; found "
-            f"{trace!r} and {other!r}. Record both from the same texts."
-        )
 
 
 def _js(value: Any) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...prompts import curated
-from ...trace import Trace, TracePrompt
+from ...prompts import topics_of
+from ...trace import Trace
 
 #: Bytes of a notebook output, and how far logits in bytes reach below their row's maximum.
 NOTEBOOK, DEEPEST = 4_000_000, 20.0
@@ -96,7 +96,12 @@ def pack(
         "date": provenance.date,
         "shape": [*trace.router_logits.shape, trace.experts.shape[2]],
         "layers": list(trace.layers),
-        "prompts": [[p.label, p.text, p.start, p.stop, t] for p, t in _topics(trace)],
+        "prompts": [
+            [p.label, p.text, p.start, p.stop, topic]
+            for p, topic in zip(
+                trace.prompts, topics_of(p.text for p in trace.prompts), strict=True
+            )
+        ],
         "pieces": vocabulary,
         "precision": how,
         "deepest": DEEPEST,
@@ -110,12 +115,6 @@ def pack(
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Escaped as JSON allows: no "</script>" or "<!--" can occur, and no line ends that are not.
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _topics(trace: Trace) -> list[tuple[TracePrompt, str]]:
-    """Each prompt with its topic where it is a curated one: what is parallel across labels."""
-    known = {prompt.text: prompt.topic for prompt in curated()}
-    return [(prompt, known.get(prompt.text, "")) for prompt in trace.prompts]
 
 
 def _paired(trace: Trace) -> bool:
