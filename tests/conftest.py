@@ -65,8 +65,18 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Nor may a whole file be skipped there, for want of a package for instance."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"skipped on CI: {report.longrepr}"
+    return report
+
+
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
-    missing = [r for r in skipped if ("hardware", "CUDA") in r.user_properties]
+    # A file that is skipped as it is collected has a report of another kind, without properties.
+    missing = [r for r in skipped if ("hardware", "CUDA") in getattr(r, "user_properties", ())]
     if missing:
         terminalreporter.write_line(f"{len(missing)} tests need an NVIDIA GPU, which is not here.")

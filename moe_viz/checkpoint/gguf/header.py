@@ -72,7 +72,8 @@ class _Reader:
         if magic != b"GGUF":
             raise CheckpointError(
                 f"{self.path}: is not a GGUF file: it begins with {magic!r}. Expected b'GGUF'; "
-                "older ggml and ggjt files must be converted, and a page that says 404 fetched again."
+                "convert older ggml and ggjt files, and download again what turns out to be a "
+                "page that says 404."
             )
         version = self._number("I")
         if version not in (2, 3):
