@@ -238,3 +238,21 @@ def test_nothing_is_generated_for_what_is_refused(watched, asked, message):
 )
 def test_the_settings_at_the_edge_are_accepted(model, settings):
     assert len(mv.generate(model, [1], max_new_tokens=1, **settings).token_ids) == 1
+
+
+@pytest.mark.parametrize("ids", [[1, 101], [-1], [0, 10**6]])
+def test_ids_are_checked_also_where_no_tokenizer_could(monkeypatch, model, ids):
+    monkeypatch.setattr(model, "sweep", lambda *a, **k: pytest.fail("sweep was called"))
+    message = f"Prompt 1: token ids must lie in 0 … 100, found {min(ids)} … {max(ids)}. Were they"
+    with pytest.raises(InputError, match=message):
+        mv.record(model, [[0, 100], ids])
+
+
+def test_slots_that_only_one_layer_uses_stay_empty_in_the_others(model):
+    wide = lambda r: r.with_experts(r.logits.topk(4).indices) if r.layer == 1 else None  # noqa: E731
+    with model.router_hooks(wide):
+        trace = mv.record(model, PROMPTS)
+    assert trace.experts.shape == (3, 8, 4)
+    assert (trace.experts[[0, 2], :, 2:] == -1).all()
+    assert (trace.gates[[0, 2], :, 2:] == 0).all()
+    assert (trace.experts[1] >= 0).all()
