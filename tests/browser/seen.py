@@ -21,12 +21,13 @@ import moe_viz as mv
 from moe_viz.trace import Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
 from moe_viz.view.palette import CIVIDIS, EXPERTS
-from tests.browser.conftest import listen
+from tests.browser.conftest import listen, until
 
 GROUNDS = {"light": "#ffffff", "dark": "#15181c"}
 SHARES = {"light": (0.18, 0.50), "dark": (0.25, 0.48)}  # of a token's colour, gate 1/k to 1
 SPECIAL = 0.3  # share of colour in the cell of a special token
 FADED = 0.15
+GROUND = "e => getComputedStyle(e).backgroundColor"
 SIZE = {"width": 1366, "height": 900}
 
 #: Set what a select says, as a reader does, and wait until the next frames are drawn.
@@ -108,6 +109,8 @@ def looking(browser, folder: Path) -> Iterator[Callable]:
         page = context.new_page()
         page.goto(mv.save_page(trace, folder / f"{len(made)}.html", **opening).as_uri())
         page.locator(".sentence:not(:empty)").wait_for()
+        ground = tuple(rgb(GROUNDS[theme]).astype(int))
+        until(lambda: colours(page.locator(".mv").evaluate(GROUND)) == [ground])
         return page
 
     yield look

@@ -55,7 +55,7 @@ def opened(text: str) -> tuple[dict, dict[str, np.ndarray]]:
     return data, arrays
 
 
-SHAPES = [(8, 2), (12, 3), (8, 1), (127, 4), (128, 4), (300, 2)]
+SHAPES = [(8, 2), (12, 3), (8, 1), (127, 4), (128, 4), (200, 4), (300, 2)]
 
 
 @pytest.mark.parametrize(
