@@ -21,7 +21,7 @@ def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor
     # Slot s of token t is number s·T + t. Sorted by expert, unused ones (−1) first:
     experts_of, order = chosen.T.flatten().sort(stable=True)
     bounds = torch.searchsorted(experts_of, torch.arange(len(experts), device=x.device))
-    unused, *ends = [*bounds.cpu().tolist(), k * T]  # a layer's only wait for the host
+    unused, *ends = [*bounds.cpu().tolist(), k * T]  # the one wait for a copy to the host
     rows = x.index_select(0, order % T)  # each token once for every expert it goes to
     outputs = [x.new_zeros(unused, D)]
     for expert, start, end in zip(experts, [unused, *ends], ends, strict=False):

@@ -2,8 +2,8 @@
 
 In a dense transformer every token passes through the same feed-forward block. Here there are E of
 them, the experts, and a router picks k for each token. In: normed hidden states (T, D) of T
-tokens. Out: the same shape, which the caller adds to its hidden states. It knows nothing of
-attention or of prompts: a mixture of experts looks at each token on its own.
+tokens. Out: the same shape, which the caller adds to its hidden states. A mixture of
+experts knows nothing of attention or prompts: it looks at each token on its own.
 
     T tokens   D hidden size   F expert intermediate size   E experts   k experts per token
 """

@@ -1,8 +1,8 @@
 """Format 1 of a trace file: which arrays it holds, and what its header says.
 
-Pieces are indices into a list in the header; texts are joined end to end as
-UTF-8. In and out: a trace's fields on one side, a header and plain arrays on the other; `file`
-knows the bytes.
+Pieces are indices into a list in the header; texts are joined end to end as UTF-8.
+In and out: a trace's fields on one side, a header and plain arrays on the other; `file` knows the
+bytes.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def test_the_command_writes_the_same_numbers(run, made, tmp_path):
             ["own.safetensors", "-o", "text.txt/below"],
             "text.txt/below/report.html: cannot be written",
         ),
-        (["own.safetensors", "--effects"], "--effects runs the model, and a trace has none"),
+        (["own.safetensors", "--effects"], "--effects runs the model, which a trace does not hold"),
         (["own.safetensors", "control.safetensors"], "8x7m"),
         (["own.safetensors", "--control"], "--control"),
     ],
