@@ -120,7 +120,7 @@ def test_experts_are_told_apart(vision):
 
 @pytest.mark.parametrize("kind", ["js", "css"])
 def test_colours_are_written_down_once(kind):
-    """Scripts are handed the palette; of their own they have black, white, and the hatch's black."""
+    """Scripts are handed the palette; of their own they have black, white, the hatch's black."""
     view = Path(str(files("moe_viz.view")))
     parts = {
         "js": [*view.rglob("*.js")],
