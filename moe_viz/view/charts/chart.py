@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Rows of a chart's table that the page shows; the CSV has all of them.
 ROWS = 400
+#: The entry module, its function, and what the joined script calls that.
 SCRIPT = "view/charts/chart.js", "drawChart", "moeVizChart"
 
 

@@ -22,6 +22,7 @@ from .pack import NOTEBOOK, fitting, pack
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
 SCALES = 0.5, 3.0  # least and most
+#: The entry module, its function, and what the joined script calls that.
 SCRIPT = "view/explorer/js/explorer.js", "mountExplorer", "moeVizExplorer"
 
 
