@@ -43,9 +43,10 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
     drawn = resamples(docs.units[:N], rng, strata=docs.strata[:N])
     members, parts = np.flatnonzero(docs.tokens[:N] > 0), []
+    rests = docs.independent_of(members)
     for observed, shuffled in zip(hits, mixed, strict=True):
         values = ratio(np.tensordot(drawn, observed, 1), (drawn @ accesses)[..., None])
-        low, high = interval(values, docs.independent_of(members))
+        low, high = interval(values, rests)
         p = holm(sign_flips(by_unit(observed - shuffled, docs.units[:N]), rng).T).T
         total = accesses.sum(0)[:, None]
         parts.append((ratio(observed.sum(0), total), low, high, ratio(shuffled.sum(0), total), p))
@@ -65,7 +66,7 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     notes = (f"Simulated on the first {N} documents.",) if len(docs) > N else ()
     title = docs.trace.provenance.title
     counted = "uses of an expert (k for each token)"
-    return Finding("expert cache", title, counted, columns, (*notes, *docs.few(len(members))))
+    return Finding("expert cache", title, counted, columns, (*notes, *docs.few(rests)))
 
 
 def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generator) -> np.ndarray:
