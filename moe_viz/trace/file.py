@@ -74,7 +74,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Entry]]:
     except ValueError as error:
         raise TraceError(
             f"{path}: is not a whole safetensors file ({size:,} bytes; {error!s:.200}). Expected a "
-            "trace saved by moe_viz; copy it again if it was cut short."
+            "trace saved by moe_viz. Was the file cut short? Copy it again."
         ) from error
 
 
@@ -90,8 +90,8 @@ def _map_arrays(path: Path, entries: dict[str, Entry]) -> dict[str, np.ndarray]:
             raise TraceError(f"{path}: the array {name} is missing. Copy the file again.")
         if entry.kind != kind:
             raise TraceError(
-                f"{path}: the array {name} is stored as {entry.kind:.20}; expected {kind}. "
-                "Record it again with this version."
+                f"{path}: the array {name} should be {kind}, and is {entry.kind:.20}. Record it "
+                "again with this version."
             )
         data = whole[entry.start : entry.start + entry.size]
         arrays[name] = data.view(np.dtype(dtype)).reshape(entry.shape)
