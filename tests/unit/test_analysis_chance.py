@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -20,6 +21,7 @@ from moe_viz.analysis.statistics import (
 )
 from tests.unit.test_analysis import counted, first
 from tests.unit.test_analysis_p_values import flipped, holms, largest
+from tests.unit.varied import varied
 
 RNG = np.random.default_rng
 
@@ -176,3 +178,27 @@ def test_labels_more_alike_than_chance_have_a_large_p():
         [1],
         [1],
     )
+
+
+HOLMS = {
+    "repetition": analysis.repetition,
+    "certainty": analysis.certainty,
+    "expert_cache": lambda d: analysis.expert_cache(d).where(policy=["LRU", "LFU"]),
+    "language_divergence": lambda d: analysis.language_divergence(d, "a"),
+}
+
+
+@pytest.mark.parametrize("name", HOLMS)
+def test_a_layer_that_is_there_twice_has_twice_the_p(name):
+    """Holm's correction of two equal p-values."""
+    one = varied(["a", "b"] * 10, seed=6, E=6).select(layers=[3])
+    fields = {
+        n: np.repeat(getattr(one, n), 2, axis=0) for n in ("router_logits", "experts", "gates")
+    }
+    two = replace(one, layers=(3, 4), **fields)
+    topics = [f"topic {n // 2}" for n in range(20)]
+    single, double = (HOLMS[name](Documents(t, topics)) for t in (one, two))
+    expected = np.minimum(2 * single["p"], 1)
+    assert expected.min() < 0.95
+    for layer in (3, 4):
+        np.testing.assert_allclose(double.where(layer=layer)["p"], expected, atol=0.07)

@@ -1,8 +1,4 @@
-"""Every analysis's interval against scipy's bootstrap, or a jackknife, of the same documents.
-
-What belongs together is drawn as one; quantiles are Student's, widened for few documents, as
-Hesterberg (2015) has them.
-"""
+"""Every analysis's interval against scipy's bootstrap, or a jackknife, of the same documents."""
 
 from __future__ import annotations
 
@@ -62,12 +58,13 @@ def scipys(
 
 
 def alike(found, expected, part: float = 0.12) -> None:
-    """Both ends, within this part of the width; nothing is asked where nothing varies."""
+    """Both ends, within this part of the width, and the widths together."""
     (low, high), (lowest, highest) = found, expected
     width = highest - lowest
     assert (width > 0).mean() > 0.7
     assert (np.abs(low - lowest) <= part * width + 1e-9).all()
     assert (np.abs(high - highest) <= part * width + 1e-9).all()
+    assert (high - low).mean() == pytest.approx(width.mean(), rel=0.07)  # Student's is 0.15 wider
 
 
 def ends(found, **where) -> tuple[np.ndarray, np.ndarray]:
@@ -271,12 +268,8 @@ def test_few_documents_widen_an_interval_to_students_quantile(n):
     assert [low[0], high[0]] == pytest.approx([-t, t], rel=0.005)
 
 
-def test_one_document_gives_no_interval_and_two_the_widest():
-    values = np.arange(1000.0)[:, None]
-    assert np.isnan(interval(values, 1)).all()
-    widths = [np.diff(np.ravel(interval(values, n)))[0] for n in (2, 3, 5, 20, 1000)]
-    assert widths == sorted(widths, reverse=True)
-    assert widths[-1] == pytest.approx(950, abs=2)
+def test_one_document_gives_no_interval():
+    assert np.isnan(interval(np.arange(1000.0)[:, None], 1)).all()
 
 
 @pytest.mark.parametrize("name", ["load", "repetition", "certainty", "committee", "expert_cache"])
