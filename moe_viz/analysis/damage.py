@@ -10,7 +10,15 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding, columns_of
-from .statistics import REPEATS, corrected, interval, ratio, resamples, standardised_flips
+from .statistics import (
+    REPEATS,
+    by_unit,
+    corrected,
+    interval,
+    ratio,
+    resamples,
+    standardised_flips,
+)
 
 
 def damage(
@@ -54,10 +62,9 @@ def damage(
         difference = (after - before)[:, members].T  # (n, interventions)
         size, units = n[members], docs.units[members]
         drawn = resamples(units, rng)
-        low, high = interval(ratio(drawn @ difference, (drawn @ size)[:, None]), len(members))
-        _, unit = np.unique(units, return_inverse=True)
-        together = np.zeros((unit.max() + 1, len(losses)))
-        np.add.at(together, unit, difference)
+        values = ratio(drawn @ difference, (drawn @ size)[:, None])
+        low, high = interval(values, docs.independent_of(members))
+        together = by_unit(difference, units)
         signs = rng.choice((-1.0, 1.0), (REPEATS, len(together)))
         p = corrected(*standardised_flips(together, signs))
         for i, intervention in enumerate(losses):
