@@ -220,7 +220,7 @@ def test_contents_that_do_not_fit_together_are_refused(path, more, message):
 @pytest.mark.parametrize("missing", [1, 4, 29])
 def test_a_file_that_lacks_its_end_says_so(path, missing):
     path.write_bytes(path.read_bytes()[:-missing])
-    with pytest.raises(TraceError, match=r"is not a whole safetensors file .* Was the file cut short"):
+    with pytest.raises(TraceError, match=r"not a whole safetensors .* Was the file cut short"):
         Trace.load(path)
 
 
@@ -232,7 +232,7 @@ def test_the_values_at_the_edge_are_accepted(path):
 def test_a_file_of_another_program_is_named(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"a": np.zeros(3, np.float32)}, path)
-    with pytest.raises(TraceError, match=r"weights\.safetensors: is a safetensors file, but not a tr"):
+    with pytest.raises(TraceError, match=r"weights.*: is a safetensors file, but not a tr"):
         Trace.load(path)
     with pytest.raises(TraceError, match="cannot be read"):
         Trace.load(tmp_path / "none")
