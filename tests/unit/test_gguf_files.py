@@ -289,7 +289,7 @@ def test_gguf_numbers_beyond_float32_give_an_error_or_a_tokenizer(key, changed, 
 def test_what_is_no_gguf_is_refused(start, tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(start)
-    refused(CheckpointError, path, str(path), "no GGUF file", "b'GGUF'")
+    refused(CheckpointError, path, str(path), "not a GGUF file", "b'GGUF'")
 
 
 def test_an_old_gguf_is_refused(patched):
