@@ -11,7 +11,7 @@ WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address docs
+.PHONY: help demo lab test test-slow lint format weights setup setup-dev chromium contents address docs types
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,7 +43,7 @@ lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
 chromium:
 	@sh tools/chromium.sh
 
-test: $(VENV)/.dev chromium  ## set up, and pass all tests
+test: $(VENV)/.dev chromium types  ## set up, and pass all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -55,10 +55,13 @@ docs: $(VENV)/.docs  ## the documentation as a site: out/docs/index.html
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev  ## ruff and pyright
+types: $(VENV)/.dev  ## pyright over everything, and the share of public names with a whole type
+	$(BIN)/pyright
+	$(BIN)/python tools/typed.py
+
+lint: $(VENV)/.dev types  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 
 format: $(VENV)/.dev  ## ruff, in place
 	$(BIN)/ruff check --fix .

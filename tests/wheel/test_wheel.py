@@ -144,6 +144,7 @@ def test_the_wheel_holds_the_package_and_the_embedded_model_and_nothing_else(ins
     # Spelt out, because the comparison above would follow a mistake in the tree.
     assert "moe_viz/weights/8x7m/model.safetensors" in held
     assert "moe_viz/weights/8x7m/tokenizer.model" in held
+    assert "moe_viz/py.typed" in held  # type checkers read our annotations only then
     assert {name.split("/")[0] for name in held} == {"moe_viz"}
     assert not {"tests", "recipe", "notebooks", "benchmarks"} & {
         part for name in held for part in name.split("/")
