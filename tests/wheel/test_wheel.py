@@ -100,7 +100,7 @@ def _full(folder: Path, wheel: Path) -> Environment:
     environment = _environment(folder)
     environment.pip("install", "--quiet", "--no-deps", wheel)
     borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    borrowed |= {str(Path(module.__file__).parents[1]) for module in (np, torch)}
+    borrowed |= {str(Path(str(module.__file__)).parents[1]) for module in (np, torch)}
     lines = "".join(f"{place}\n" for place in sorted(borrowed))
     (environment.site / "borrowed.pth").write_text(lines, encoding="utf-8")
     return environment
