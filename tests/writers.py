@@ -196,7 +196,7 @@ def gguf_tensors(model: Mixtral, merged: bool) -> dict[str, np.ndarray]:
                 weights[f"{ours}.moe.experts.{e}.{matrix}.weight"] for e in range(config.experts)
             ]
             if merged:
-                arrays[f"{theirs}.{projection}_exps.weight"] = torch.stack(experts)
+                arrays[f"{theirs}.{projection}_exps.weight"] = torch.stack([*experts])
             else:
                 arrays |= {f"{theirs}.{projection}.{e}.weight": w for e, w in enumerate(experts)}
     return {k: v.detach().contiguous().numpy() for k, v in arrays.items()}

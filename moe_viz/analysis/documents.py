@@ -44,17 +44,23 @@ class Documents:
             )
         self.trace = trace
         lengths = [prompt.stop - prompt.start for prompt in trace.prompts]
-        self.document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)  # (T,)
+        numbers = np.arange(len(lengths), dtype=np.int32)
+        self.document: np.ndarray = np.repeat(numbers, lengths)  # (T,)
         self.document[trace.special] = -1
         if (self.document < 0).all():
             raise InputError("This trace holds special tokens only: there is nothing to count.")
-        self.names = trace.labels
-        self.labels = np.array([self.names.index(p.label) for p in trace.prompts])  # (N,)
-        self.tokens = np.bincount(self.document[self.document >= 0], minlength=len(lengths))  # (N,)
-        self.topics = tuple(topics_of(p.text for p in trace.prompts) if topics is None else topics)
+        self.names: tuple[str, ...] = trace.labels
+        labels = [self.names.index(prompt.label) for prompt in trace.prompts]
+        self.labels: np.ndarray = np.array(labels)  # (N,)
+        counted = self.document[self.document >= 0]
+        self.tokens: np.ndarray = np.bincount(counted, minlength=len(lengths))  # (N,)
+        self.topics: tuple[str, ...] = tuple(
+            topics_of(p.text for p in trace.prompts) if topics is None else topics
+        )
         keys = self.topics if _parallel(self.topics, self.labels) else [""] * len(lengths)
         alone = [key or f"\0{n}" for n, key in enumerate(keys)]
-        self.units = np.unique(alone, return_inverse=True)[1]  # (N,) what is resampled as one
+        _, units = np.unique(alone, return_inverse=True)
+        self.units: np.ndarray = units  # (N,) what is resampled as one
 
     def __len__(self) -> int:
         """Number of documents, N."""

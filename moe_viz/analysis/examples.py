@@ -7,6 +7,7 @@ no model made it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..trace.provenance import RANDOM_WEIGHTS, Provenance
 
 
 def example(
-    chosen: Sequence | np.ndarray,
+    chosen: Sequence[Any] | np.ndarray,
     lengths: Sequence[int] | None = None,
     labels: Sequence[str] | None = None,
     experts: int = 8,

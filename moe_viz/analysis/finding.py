@@ -139,7 +139,7 @@ class Finding:
         return self.to_html()
 
 
-def columns_of(names: Sequence[str], rows: Sequence[tuple]) -> dict[str, np.ndarray]:
+def columns_of(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, np.ndarray]:
     """Rows as columns of these names.
 
     >>> columns_of(("layer", "share"), [(0, 0.5), (1, 0.25)])["share"]

@@ -48,13 +48,15 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         store: Store,
         tokenizer: Path | bytes,
     ) -> None:
-        self.source, self.config, self.tokenizer = source, config, tokenizer
+        self.source: Path | HubPath = source
+        self.config: MixtralConfig = config
+        self.tokenizer: Path | bytes = tokenizer
         self._described = described
         self._store = store
         layout = detect(store.headers)
         if layout is None:
             raise _no_layout(source, store.headers)
-        self.layout = layout.title
+        self.layout: str = layout.title
         self._places: dict[str, Place] = {}
         for name, shape, place in layout.places(config):  # may promise more than memory holds
             self._check(name, shape, place)

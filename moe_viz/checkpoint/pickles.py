@@ -28,7 +28,7 @@ class PickleStore:
 
     def __init__(self, files: Sequence[Path]) -> None:
         loaded = {path: _load(path) for path in files}
-        self.headers = gather(
+        self.headers: dict[str, Stored] = gather(
             {
                 path: {k: _header(path, k, t) for k, t in found.items()}
                 for path, found in loaded.items()

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from ..errors import InputError
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See a sparse mixture of experts decide: record the router of a Mixtral, and look at it.",
 )
-console = Console()
+console: Console = Console()
 
 ModelOption = Annotated[
     str,

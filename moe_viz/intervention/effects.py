@@ -36,7 +36,7 @@ def each_expert(config: MixtralConfig, instead: str = "next best") -> dict[str, 
 
 def effects(
     model: Mixtral,
-    texts: str | Prompts | Sequence[str] | Sequence[Sequence[int]],
+    texts: str | Prompts | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
     interventions: Mapping[str, Mapping[str, Any] | Intervention] | None = None,
     labels: Sequence[str] | None = None,
     seed: int = 0,

@@ -30,8 +30,8 @@ class RMSNorm(nn.Module):
 
     def __init__(self, config: MixtralConfig) -> None:
         super().__init__()
-        self.eps = config.norm_eps
-        self.weight = nn.Parameter(torch.empty(config.hidden_size))
+        self.eps: float = config.norm_eps
+        self.weight: nn.Parameter = nn.Parameter(torch.empty(config.hidden_size))
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.float()
@@ -177,12 +177,13 @@ class Attention(nn.Module):
 
     def __init__(self, config: MixtralConfig, layer: int) -> None:
         super().__init__()
-        self.layer, self.head_dim = layer, config.head_dim
+        self.layer: int = layer
+        self.head_dim: int = config.head_dim
         queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-        self.wq = nn.Linear(config.hidden_size, queries, bias=False)
-        self.wk = nn.Linear(config.hidden_size, keys, bias=False)
-        self.wv = nn.Linear(config.hidden_size, keys, bias=False)
-        self.wo = nn.Linear(queries, config.hidden_size, bias=False)
+        self.wq: nn.Linear = nn.Linear(config.hidden_size, queries, bias=False)
+        self.wk: nn.Linear = nn.Linear(config.hidden_size, keys, bias=False)
+        self.wv: nn.Linear = nn.Linear(config.hidden_size, keys, bias=False)
+        self.wo: nn.Linear = nn.Linear(queries, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
         q, k, v = (w(x).unflatten(-1, (-1, self.head_dim)) for w in (self.wq, self.wk, self.wv))

@@ -33,10 +33,10 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: MixtralConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config)
-        self.attention = Attention(config, layer)
-        self.moe_norm = RMSNorm(config)
-        self.moe = MoELayer(config, layer)
+        self.attention_norm: RMSNorm = RMSNorm(config)
+        self.attention: Attention = Attention(config, layer)
+        self.moe_norm: RMSNorm = RMSNorm(config)
+        self.moe: MoELayer = MoELayer(config, layer)
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
         x = x + self.attention(self.attention_norm(x), run)
@@ -65,11 +65,13 @@ class Mixtral(nn.Module):
         self.chunk = chunk
         self.hooks: tuple[RouterHook, ...] = ()
         self.tokenizer: Tokenizer | None = None
-        self.provenance = Provenance(model=config.name)
-        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(config, n) for n in range(config.layers))
-        self.norm = RMSNorm(config)
-        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.provenance: Provenance = Provenance(model=config.name)
+        self.embedding: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers: nn.ModuleList = nn.ModuleList(
+            DecoderLayer(config, n) for n in range(config.layers)
+        )
+        self.norm: RMSNorm = RMSNorm(config)
+        self.head: nn.Linear = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     @property
     def device(self) -> torch.device:

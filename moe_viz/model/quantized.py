@@ -53,7 +53,7 @@ class PackedModule(nn.Module):
 
     def __init__(self, weight: Packed) -> None:
         super().__init__()
-        self.kind = weight.kind
+        self.kind: str = weight.kind
         self.register_buffer("data", weight.data, persistent=False)  # moves with the model
 
     @property

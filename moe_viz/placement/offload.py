@@ -42,9 +42,11 @@ class ExpertCache:
     def __init__(
         self, send: Callable[[str], Sent], sizes: Mapping[str, int], budget: float
     ) -> None:
-        self._send, self._sizes, self.budget = send, sizes, budget
+        self._send, self._sizes = send, sizes
+        self.budget: float = budget
         self._there: OrderedDict[str, Sent] = OrderedDict()  # least recently used first
-        self.hits = self.misses = 0
+        self.hits: int = 0
+        self.misses: int = 0
 
     def need(self, names: Sequence[str]) -> None:
         """A decision has named these: start fetching those that are missing."""
@@ -105,7 +107,7 @@ class OffloadedMixtral(Mixtral):
                 f"MB, and one expert takes {max(sizes.values()) / 1e6:,.0f} MB. Take a smaller "
                 "dtype, a quantised file, or placement='stream'."
             )
-        self.experts = ExpertCache(self._send, sizes, budget)
+        self.experts: ExpertCache = ExpertCache(self._send, sizes, budget)
         self.chunk = 2**62  # an expert that was fetched is used by all tokens
         staying = {name: checkpoint[name] for name in checkpoint if ".moe.experts." not in name}
         fill(self, staying, device, dtype)

@@ -23,7 +23,9 @@ class OnDemand(nn.Module):
 
     def __init__(self, name: str, take: Callable[[str], nn.Module], rows: int = 2**62) -> None:
         super().__init__()
-        self.name, self.take, self.rows = name, take, rows
+        self.name: str = name
+        self.take: Callable[[str], nn.Module] = take
+        self.rows: int = rows
 
     def forward(self, x: Tensor, *args: Any) -> Tensor:
         """The module's output for x."""

@@ -40,7 +40,7 @@ class SpreadMixtral(Mixtral):
         shared = sum(checkpoint.memory(dtype, name) for name in names)
         layers = [f"layers.{n}" for n in range(checkpoint.config.layers)]
         sizes = [checkpoint.memory(dtype, name) for name in layers]
-        self.places = share_out(sizes, [room[0] - shared, *room[1:]], devices)
+        self.places: list[torch.device] = share_out(sizes, [room[0] - shared, *room[1:]], devices)
         for name, device in zip([*names, *layers], [devices[0]] * 3 + self.places, strict=True):
             module = filled(self.get_submodule(name), checkpoint, name, device, dtype)
             self.set_submodule(name, module)

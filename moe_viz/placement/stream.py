@@ -87,7 +87,9 @@ class EmbeddingRows(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
-        self.checkpoint, self.device, self.dtype = checkpoint, device, dtype
+        self.checkpoint: Checkpoint = checkpoint
+        self.device: torch.device = device
+        self.dtype: torch.dtype = dtype
 
     def forward(self, ids: Tensor) -> Tensor:
         """Rows of these ids."""

@@ -39,7 +39,9 @@ class Transfer:
     """The way to one device."""
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream: torch.cuda.Stream | None = (
+            torch.cuda.Stream(device) if device.type == "cuda" else None
+        )
 
     def send(self, build: Callable[[], nn.Module]) -> Sent:
         """Start copying what `build` makes."""

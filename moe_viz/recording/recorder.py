@@ -20,11 +20,11 @@ class Recorder:
     def __init__(self, model: Mixtral, tokens: int) -> None:
         config = model.config
         shape = (config.layers, tokens)
-        self.logits = torch.full((*shape, config.experts), torch.nan, device=model.device)
-        self.experts = torch.full(
+        self.logits: Tensor = torch.full((*shape, config.experts), torch.nan, device=model.device)
+        self.experts: Tensor = torch.full(
             (*shape, config.experts_per_token), -1, dtype=torch.int64, device=model.device
         )
-        self.gates = torch.zeros((*shape, config.experts_per_token), device=model.device)
+        self.gates: Tensor = torch.zeros((*shape, config.experts_per_token), device=model.device)
 
     def __call__(self, routing: Routing) -> None:
         """Keep a decision as it will be executed."""

@@ -31,7 +31,7 @@ BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
 
 def record(
     model: Mixtral,
-    texts: str | Prompts | Sequence[str] | Sequence[Sequence[int]],
+    texts: str | Prompts | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
     labels: Sequence[str] | None = None,
     loss: bool = False,
     resume: str | Path | None = None,

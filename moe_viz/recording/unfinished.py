@@ -41,11 +41,11 @@ class Unfinished:
     def __init__(
         self, path: str | Path, model: Mixtral, ids: Sequence[int], lengths: Sequence[int]
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         p = model.provenance
         what = (p.fingerprint, p.weights, p.dtype, p.quantisation, p.interventions)
         self._identity = hashlib.sha256(repr((what, list(ids), list(lengths))).encode()).hexdigest()
-        self.state = self._load() if self.path.exists() else None
+        self.state: State | None = self._load() if self.path.exists() else None
         check_writable(self.path)
 
     def _load(self) -> State:

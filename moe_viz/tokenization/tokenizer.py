@@ -51,7 +51,7 @@ class Tokenizer:
                 "Turning text into tokens needs the package sentencepiece: "
                 "pip install 'moe-viz[model]'."
             ) from error
-        self.where = where if isinstance(source, bytes) else str(source)
+        self.where: str = where if isinstance(source, bytes) else str(source)
         try:
             given = source if isinstance(source, bytes) else Path(source).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it

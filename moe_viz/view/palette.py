@@ -8,6 +8,7 @@ them with the light ground, light ink on every mixture with the dark one.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 #: One colour for each expert of a layer; beyond eight they repeat, with a hatch for each group.
 EXPERTS = (
@@ -77,7 +78,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def for_script() -> dict:
+def for_script() -> dict[str, Any]:
     """Everything above as plain data, for the explorer's JavaScript."""
     return {
         "experts": EXPERTS,

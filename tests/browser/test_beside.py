@@ -36,7 +36,8 @@ def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
     trace = mv.record(mv.load("8x7m"), texts)
     monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", 1.04e5)
     html = mv.explore(trace, prompt=4, beside=5).to_html()
-    data = json.loads(re.search(r"-data\">(.*?)</script>", html, re.DOTALL).group(1))
+    (found,) = re.findall(r"-data\">(.*?)</script>", html, re.DOTALL)
+    data = json.loads(found)
     shown = [text for _, text, *_ in data["prompts"]]
     assert 2 <= len(shown) < 6
     assert shown[data["state"]["prompt"]] == texts[4]

@@ -70,7 +70,10 @@ def test_in_nbconvert_s_page_the_explorer_and_the_chart_are_alive(stock, noteboo
 
 
 def test_in_nbconvert_s_slides_the_explorer_is_used_by_keys(stock, notebook, trace, tmp_path):  # noqa: F811
-    folder = Path(find_spec("sphinx_revealjs").submodule_search_locations[0]) / "_static/revealjs"
+    spec = find_spec("sphinx_revealjs")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "_static/revealjs"
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -105,5 +108,5 @@ class Quiet(SimpleHTTPRequestHandler):
         self.send_header("Access-Control-Allow-Origin", "*")
         super().end_headers()
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass

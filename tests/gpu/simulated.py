@@ -108,7 +108,7 @@ class SimTensor(Tensor):
             return _compute(func, args, kwargs)
         with torch._C.DisableTorchFunctionSubclass():  # what comes to the CPU is a plain tensor
             result = func(*args, **kwargs)
-        if func == Tensor.data.__set__:
+        if func == Tensor.data.__set__:  # type: ignore[attr-defined]
             args[0].held = args[1].held
         return result
 

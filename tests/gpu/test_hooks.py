@@ -60,8 +60,8 @@ def test_a_changed_routing_is_executed_as_on_the_cpu(hook, cpu, there, device, i
         with model.router_hooks(hook):
             logits.append(model(ids, LENGTHS))
             traces.append(mv.record(model, prompts))
-    assert same(*logits, device)
-    assert_same_trace(*traces, exact(device))
+    assert same(logits[0], logits[1], device)
+    assert_same_trace(traces[0], traces[1], exact(device))
     assert not close(logits[0], there(ids, LENGTHS))  # the hook did something, and is gone
 
 

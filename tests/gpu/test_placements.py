@@ -6,6 +6,8 @@ be counted.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -90,7 +92,8 @@ def test_layers_spread_over_two_devices_give_the_cpu_s_results(
 ):
     source = request.getfixturevalue(form)
     monkeypatch.setattr("moe_viz.placement.loading.free_memory", lambda device: 2e10)
-    model, cpu = mv.load(source, device=order.format(device)), mv.load(source, device="cpu")
+    model: Any = mv.load(source, device=order.format(device))
+    cpu = mv.load(source, device="cpu")
     assert set(map(str, model.places)) == {"cpu", str(device)}
     for loss in (False, True):
         found, expected = (mv.record(m, LONG, loss=loss) for m in (model, cpu))
@@ -149,7 +152,7 @@ def test_a_sweep_sends_each_module_once(folder, device):
 
 
 def test_offloaded_experts_are_sent_once_where_there_is_room(folder, device):
-    model = mv.load(folder, device=device, placement="offload")
+    model: Any = mv.load(folder, device=device, placement="offload")
     for _ in range(2):
         mv.record(model, LONG)  # now all that these tokens need is there
     there, back = count(lambda: mv.record(model, LONG))
@@ -160,7 +163,7 @@ def test_offloaded_experts_are_sent_once_where_there_is_room(folder, device):
 
 
 def test_what_is_sent_is_what_is_stored(folder, device):
-    model = mv.load(folder, device=device, placement="offload")
+    model: Any = mv.load(folder, device=device, placement="offload")
     module = model.experts.take(expert_name(1, 2))
     stored = load_file(folder / "model.safetensors")
     for name, weight in module.named_parameters():

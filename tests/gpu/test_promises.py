@@ -88,7 +88,8 @@ def test_a_checkpoint_saved_from_the_device_is_the_cpu_s(there, folder, tmp_path
 def test_a_text_is_recorded_and_continued_as_on_the_cpu(folder, device):
     pair = mv.load(folder, device=device), mv.load(folder, device="cpu")
     texts = ["abc jade", "a", "hi"]
-    assert_same_trace(*(mv.record(model, texts) for model in pair), exact(device))
+    there, here = (mv.record(model, texts) for model in pair)
+    assert_same_trace(there, here, exact(device))
     found, expected = (mv.generate(m, "abba", 6, temperature=1.0, seed=2) for m in pair)
     assert found.text == expected.text
 

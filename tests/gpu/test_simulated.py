@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from .simulated import SilentSync, SimTensor, counts
 MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 
 
-@pytest.fixture(params=MODES.values(), ids=MODES.keys(), autouse=True)
+@pytest.fixture(params=MODES.values(), ids=list(MODES), autouse=True)
 def mode(request):
     """Everything below holds in each of torch's modes: they take different ways to a kernel."""
     with request.param():
@@ -65,7 +66,7 @@ MIXED = {
     "embedding": lambda x: functional.embedding(x, torch.ones(8, 2)),
     "rms_norm": lambda x: functional.rms_norm(x.float(), (6,), torch.ones(6)),
     "attention": lambda x: functional.scaled_dot_product_attention(
-        *(x.float().view(1, 1, 3, 2),) * 2, torch.ones(1, 1, 3, 2)
+        x.float().view(1, 1, 3, 2), x.float().view(1, 1, 3, 2), torch.ones(1, 1, 3, 2)
     ),
     "out": lambda x: torch.add(x, x, out=torch.empty(6, dtype=torch.int64)),
     "0-dim cpu, changed in place": lambda x: torch.tensor(3).add_(x[0]),
@@ -217,9 +218,10 @@ def test_attention_and_norm_are_the_cpu_s_bit_for_bit(dtype, queries, sim):
     q, k, v = torch.randn(3, 2, 4, 7, 16).to(dtype)
     q, mask = q[:, :, :queries], torch.ones(queries, 7, dtype=torch.bool).tril(7 - queries)
     weight = torch.randn(16).to(dtype)
+    attention: Any = functional.scaled_dot_product_attention  # of three tensors, or four
     for args in ((q, k, v, mask), (q, k, v)):
-        there = functional.scaled_dot_product_attention(*(a.to(sim) for a in args))
-        assert torch.equal(there.cpu(), functional.scaled_dot_product_attention(*args))
+        there = attention(*(a.to(sim) for a in args))
+        assert torch.equal(there.cpu(), attention(*args))
     normed = functional.rms_norm(q.to(sim), (16,), weight.to(sim), 1e-5)
     assert torch.equal(normed.cpu(), functional.rms_norm(q, (16,), weight, 1e-5))
 

@@ -9,6 +9,7 @@ import hashlib
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ GIT_HELLO = "ce013625030ba8dba906f756967f9e9ca394464a"  # echo hello | git hash-
 
 def test_model_info_tells_sizes_and_checksums(hub):
     info = HfApi(hub.endpoint, token=False).model_info("org/name", files_metadata=True)
-    files = {sibling.rfilename: sibling for sibling in info.siblings}
+    files: Any = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     weights, config = files["model.safetensors"], files["config.json"]
     assert (info.id, info.private, info.gated) == ("org/name", False, False)
     assert info.sha == hub.repos["org/name"].refs["main"]
@@ -39,6 +40,7 @@ def test_files_are_downloaded_and_cached(tmp_path, resolve_cache):
     with make_hub(resolve_cache=resolve_cache) as hub:
         api = HfApi(hub.endpoint, token=False)
         for path, data in (("model.safetensors", WEIGHTS), ("config.json", CONFIG)):
+            here = Path()
             for _ in range(2):
                 here = Path(api.hf_hub_download("org/name", path, cache_dir=tmp_path))
                 assert here.read_bytes() == data
@@ -55,7 +57,7 @@ def test_a_push_moves_the_branch_and_leaves_old_commits(hub, tmp_path):
     new = hub.push("org/name", changed)
     info = api.model_info("org/name", revision="main")
     assert (info.sha, new == old) == (new, False)
-    assert [s.rfilename for s in info.siblings] == ["config.json", "with space/ä.txt"]
+    assert [s.rfilename for s in info.siblings or ()] == ["config.json", "with space/ä.txt"]
     for revision, data in ((old, CONFIG), ("main", b"new")):
         path = api.hf_hub_download("org/name", "config.json", revision=revision, cache_dir=tmp_path)
         assert Path(path).read_bytes() == data

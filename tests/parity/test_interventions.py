@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,12 +37,13 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS.values(), ids=MODELS.keys())
+@pytest.fixture(scope="module", params=MODELS.values(), ids=list(MODELS))
 def pair(request, tmp_path_factory) -> tuple[Mixtral, torch.nn.Module, Tensor]:
     """A model, transformers' model of the same weights, and a prompt."""
     if request.param is None:
         ours, folder = mv.load("8x7m"), embedded_folder()
         text = mv.prompts.curated().select(label=["fr", "python"]).texts[1]
+        assert ours.tokenizer is not None
         return ours, theirs_from(folder), torch.tensor(ours.tokenizer.encode(text).ids)
     ours, folder = random_model(small_config(**request.param)), tmp_path_factory.mktemp("pair")
     save_checkpoint(ours, folder, dtype=torch.float32)
@@ -77,12 +79,13 @@ def ablated(theirs, experts: list[tuple[int, int]]) -> Iterator[None]:
         gone = [expert for at, expert in experts if at == layer]
         return functional.linear(x, weight).index_fill(1, torch.tensor(gone).long(), -torch.inf)
 
-    before = modeling_mixtral.F
-    modeling_mixtral.F = SimpleNamespace(linear=linear)  # used by its routers alone
+    module: Any = modeling_mixtral
+    before = module.F
+    module.F = SimpleNamespace(linear=linear)  # used by its routers alone
     try:
         yield
     finally:
-        modeling_mixtral.F = before
+        module.F = before
 
 
 @contextmanager
@@ -124,12 +127,15 @@ def compare(pair, theirs_said, changes: bool = True, **change) -> mv.Trace:
         logits = ours(ids)
         trace = mv.record(ours, [ids.tolist()], loss=True)
     assert relative(logits, theirs_said.logits[0]) < 1e-4
+    assert trace.loss is not None
     assert np.nanmean(trace.loss) == pytest.approx(theirs_said.loss.item(), rel=1e-4)
     assert relative(logits, plain) > 1e-3 if changes else torch.equal(logits, plain)
     return trace
 
 
-def same_choice(trace: mv.Trace, chosen: list[Tensor], gone: list[tuple[int, int]] = ()) -> None:
+def same_choice(
+    trace: mv.Trace, chosen: list[Tensor], gone: Iterable[tuple[int, int]] = ()
+) -> None:
     """The same experts as transformers, wherever the call was not too close to make."""
     theirs = torch.stack(chosen).sort(-1).values
     k = theirs.shape[2]

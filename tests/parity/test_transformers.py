@@ -65,6 +65,7 @@ def test_random_mixtrals_agree(changes, tmp_path):
 def test_the_embedded_model_agrees():
     model = mv.load("8x7m")
     text = mv.prompts.curated().select(label=["fr", "python"]).texts[:2]
+    assert model.tokenizer is not None
     ids = torch.tensor(model.tokenizer.encode("\n".join(text)).ids)
     compare(model, theirs_from(embedded_folder()), ids)
 

@@ -147,7 +147,8 @@ def true_distance(apart: float, about: float, pairs: int = 20_000) -> float:
     q = np.add.reduceat(p, np.cumsum(lengths) - lengths) / lengths[:, None]
     a, b = q[:pairs], q[pairs:]
     room = np.log(E) - (entropy(a, axis=1) + entropy(b, axis=1)) / 2
-    return float((jensenshannon(a, b, axis=1) ** 2 / room).mean())
+    distance = jensenshannon(a, b, axis=1)  # type: ignore[call-arg]
+    return float((distance**2 / room).mean())
 
 
 # ---- cases ---------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,11 @@ def controls():
     return {kind: analyse(documents(seed=1, provenance=TWIN)) for kind, analyse in KINDS.items()}
 
 
+def chart_of(*tables) -> Any:
+    """A chart, whose figure has attributes that plotly makes as it runs."""
+    return mv.chart(*tables)
+
+
 def same(drawn, expected) -> None:
     """Equal numbers; None in a figure is what is no number."""
     np.testing.assert_allclose(np.array(drawn, float), np.array(expected, float), rtol=1e-12)
@@ -43,7 +50,7 @@ def intervals(error, part, value="share") -> None:
 
 
 def test_bars_of_load_and_their_intervals(found):
-    table, chart = found["load"], mv.chart(found["load"])
+    table, chart = found["load"], chart_of(found["load"])
     assert len(chart.figure.data) == 2
     for n, (bar, label) in enumerate(zip(chart.figure.data, ("en", "fr"), strict=True)):
         part = table.where(label=label, layer=0)
@@ -62,7 +69,7 @@ def test_bars_of_load_and_their_intervals(found):
 
 
 def test_bars_of_margins(found):
-    table, chart = found["margins"], mv.chart(found["margins"])
+    table, chart = found["margins"], chart_of(found["margins"])
     (bar,) = chart.figure.data
     same(bar.x, table.where(layer=0)["start"])
     same(bar.y, table.where(layer=0)["share"])
@@ -80,7 +87,7 @@ def test_bars_of_margins(found):
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "control"])
 def test_lines_of_every_label_and_baseline_in_every_panel(found, controls, kind, beside):
     tables = [found[kind], *([controls[kind]] if beside else [])]
-    chart, (value, baselines) = mv.chart(*tables), BY_LAYER[kind]
+    chart, (value, baselines) = chart_of(*tables), BY_LAYER[kind]
     panels = {}
     for line in chart.figure.data:
         panels.setdefault(int((line.xaxis or "x1")[1:] or 1), []).append(line)
@@ -114,7 +121,7 @@ def test_lines_of_every_label_and_baseline_in_every_panel(found, controls, kind,
 
 @pytest.mark.parametrize("kind", MATRICES)
 def test_cells_of_a_matrix_and_of_each_of_its_layers(found, kind):
-    table, (other, against), chart = found[kind], MATRICES[kind], mv.chart(found[kind])
+    table, (other, against), chart = found[kind], MATRICES[kind], chart_of(found[kind])
     (heat,) = chart.figure.data
     first = {"z": [heat.z], "text": [heat.text], "customdata": [heat.customdata]}
     layers = dict.fromkeys(table["layer"].tolist())
@@ -136,7 +143,7 @@ def test_cells_of_a_matrix_and_of_each_of_its_layers(found, kind):
 
 
 def test_lines_of_a_cache(found):
-    table, chart = found["expert cache"], mv.chart(found["expert cache"])
+    table, chart = found["expert cache"], chart_of(found["expert cache"])
     names = [line.name for line in chart.figure.data]
     assert names == ["LRU", "LFU", "random", "LRU, tokens shuffled", "size / experts"]
     first = {"y": [line.y for line in chart.figure.data[:4]]}
@@ -148,7 +155,7 @@ def test_lines_of_a_cache(found):
 
 
 def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
-    chart = mv.chart(found["effects"], controls["effects"])
+    chart = chart_of(found["effects"], controls["effects"])
     assert len(chart.figure.data) == 2
     tables = found["effects"], controls["effects"]
     for heat, table in zip(chart.figure.data, tables, strict=True):
@@ -165,7 +172,7 @@ def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
 @pytest.mark.parametrize("source", ["8x7m", "mixtral-8x7b"])
 def test_parts_of_a_ledger_to_one_scale(source):
     books = mv.ledger(source)
-    chart = mv.chart(books)
+    chart = chart_of(books)
     stored, used = chart.figure.data
     for tree, total, count in ((stored, books.total, "total"), (used, books.active, "active")):
         parts = {part.name: getattr(part, count) for part in books.parts}
@@ -183,7 +190,7 @@ def test_one_document_has_no_interval_and_is_drawn_without(found):
     for kind in ("load", "repetition", "certainty", "margins"):
         table = KINDS[kind](docs)
         assert np.isnan(table["low"]).all()
-        chart = mv.chart(table)
+        chart = chart_of(table)
         assert not np.any(chart.figure.data[0].error_y.array)
         assert "interval" not in chart.sentence
         assert chart.data.few
@@ -204,7 +211,7 @@ def test_every_shape_of_trace_is_drawn_or_refused_by_its_analysis(changes):
             of = analyse(docs)
         except InputError:
             continue
-        page = Page(mv.chart(of, of).to_html(plotly=False))
+        page = Page(chart_of(of, of).to_html(plotly=False))
         if changes == {"L": 1}:
             assert "sliders" not in page.content["figure"]["layout"]
         drawn += 1

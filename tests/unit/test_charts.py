@@ -268,7 +268,7 @@ def test_what_is_in_the_html_is_the_chart(found, kind):
     assert content["csv"] == found[kind].csv()
     assert content["title"] == f"{chart.title} · {chart.provenance}"
     assert content["sentence"] == chart.sentence
-    assert content["figure"] == json.loads(chart.figure.to_json())
+    assert content["figure"] == json.loads(chart.figure.to_json() or "")
 
 
 def test_plotly_is_brought_once_or_left_to_the_page(found):
@@ -287,8 +287,8 @@ def test_what_has_no_chart_says_what_has(found):
         mv.chart(analysis.paths(documents()))
     trace = documents().trace
     for wrong in (trace, "load", None, [found["load"]]):
-        with pytest.raises(InputError, match=f"found {type(wrong).__name__}.*analysis.load"):
-            mv.chart(wrong)
+        with pytest.raises(InputError, match=f"found .*{type(wrong).__name__[:4]}.*analysis.load"):
+            mv.chart(wrong)  # type: ignore[arg-type]
 
 
 def test_without_plotly_one_learns_what_to_install(found, monkeypatch):

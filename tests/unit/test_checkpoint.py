@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import tracemalloc
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,8 @@ def sharded(whole, tmp_path):
 
 
 def test_shards_equal_the_single_file(whole, sharded):
-    single, parts = open_checkpoint(whole), open_checkpoint(sharded)
+    single: Any = open_checkpoint(whole)
+    parts: Any = open_checkpoint(sharded)
     assert list(parts) == list(single)
     assert all(torch.equal(parts[name], single[name]) for name in single)
     assert {**vars(parts.config), "name": ""} == {**vars(single.config), "name": ""}
@@ -106,7 +108,7 @@ def test_a_file_larger_than_memory_opens(tmp_path):
         file.write(len(raw).to_bytes(8, "little") + raw)
         file.truncate(8 + len(raw) + end)
     (tmp_path / "config.json").write_text(json.dumps(config.to_hf()))
-    checkpoint = open_checkpoint(tmp_path)
+    checkpoint: Any = open_checkpoint(tmp_path)
     assert checkpoint.memory(torch.bfloat16) == 93_405_585_408
     assert checkpoint["layers.31.moe.experts.7.w2.weight"][4095, -1] == 0
 

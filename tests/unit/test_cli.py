@@ -20,7 +20,7 @@ from moe_viz.embedded import embedded_folder
 from moe_viz.view.explorer.page import page_of
 from moe_viz.view.pages.serve import serve
 
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PROGRAM = Path(sys.executable).with_name("moe-viz")
 TRACE = "kept.safetensors"
 

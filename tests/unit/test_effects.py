@@ -69,6 +69,7 @@ def test_shared_work_changes_no_token_s_loss(model, tokens_lost, monkeypatch, ba
     for n, change in enumerate(changes.values()):
         found = np.concatenate(tokens_lost[n :: len(changes)])
         expected = naive(model, PROMPTS, change).loss
+        assert expected is not None
         assert np.array_equal(found, expected, equal_nan=True)
     assert model.hooks == ()
 
@@ -79,6 +80,7 @@ def test_shared_work_changes_no_token_s_loss_of_8x7m(tokens_lost):
     found = mv.effects(model, texts, changes)
     traces = [naive(model, texts, change) for change in changes.values()]
     for computed, trace in zip(tokens_lost, traces, strict=True):
+        assert trace.loss is not None
         assert np.array_equal(computed, trace.loss, equal_nan=True)
     base = mv.record(model, texts, loss=True)
     assert_worked(found, base, dict(zip(changes, traces, strict=True)))
@@ -94,6 +96,8 @@ def assert_worked(found, base: mv.Trace, traces: dict[str, mv.Trace]) -> None:
             rows = range(prompt.start + 1, prompt.stop)  # the first token has no loss
             if prompt.label == row["label"]:
                 after = traces[row["intervention"]].loss
+                assert base.loss is not None
+                assert after is not None
                 pairs += [(float(base.loss[t]), float(after[t])) for t in rows]
                 documents += bool(rows)
         assert (row["tokens"], row["documents"]) == (len(pairs), documents)
@@ -137,6 +141,7 @@ def test_other_placements_and_an_intervention_around_it(tmp_path):
         assert found[-1].title == f"{model.provenance.title} · top-3"
         assert all(np.array_equal(found[0][n], found[-1][n], equal_nan=True) for n in NUMBERS)
     plain, base = mv.effects(model, PROMPTS, {"": {"top_k": 3}}), naive(model, PROMPTS, {})
+    assert base.loss is not None
     counted = ~base.special & ~np.isnan(base.loss)  # <s> and </s> are among these ids
     assert plain["tokens"][0] == counted.sum() < len(base) - len(PROMPTS)
     assert found[0]["loss"][0] == pytest.approx(plain["loss"][0] + plain["change"][0])
@@ -165,6 +170,8 @@ def test_intervals_and_p_values_against_other_formulas(model):
     prompts = [rng.integers(3, 101, n).tolist() for n in rng.integers(20, 60, 12)]
     (row,) = mv.effects(model, prompts, {"it": {"temperature": 3}}).rows()
     base, after = naive(model, prompts, {}), naive(model, prompts, {"temperature": 3})
+    assert base.loss is not None
+    assert after.loss is not None
     difference = after.loss.astype(float) - base.loss
     d = np.array([np.nansum(difference[p.start : p.stop]) for p in base.prompts])
     n = np.array([p.stop - p.start - 1 for p in base.prompts])

@@ -564,7 +564,8 @@ def test_packed_queries_and_keys_come_in_the_model_s_order(kind, changed, model)
 def test_a_packed_router_is_unpacked_as_gguf_does(changed):
     name = "blk.0.ffn_gate_inp.weight"
     path = changed(kinds={name: "Q8_0"})
-    router = mv.load(path).layers[0].moe.router.weight
+    layer: Any = mv.load(path).layers[0]
+    router = layer.moe.router.weight
     assert torch.equal(router, unpacked(path, name))
 
 
@@ -582,7 +583,8 @@ def test_a_packed_norm_is_unpacked_as_gguf_does(name, changed):
 def test_packed_experts_of_one_tensor_are_told_apart(changed):
     names = [f"blk.0.ffn_{p}_exps.weight" for p in ("gate", "down", "up")]
     path = changed(kinds=dict(zip(names, ("Q8_0", "Q4_0", "Q5_1"), strict=True)))
-    experts = mv.load(path).layers[0].moe.experts
+    layer: Any = mv.load(path).layers[0]
+    experts = layer.moe.experts
     for name, matrix in zip(names, ("w1", "w2", "w3"), strict=True):
         expected = unpacked(path, name)
         for e, expert in enumerate(experts):

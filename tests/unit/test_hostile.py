@@ -61,16 +61,16 @@ class Page(HTMLParser):
         self.feed(html)
         self.close()
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.attributes |= {(tag, name) for name, _ in attributes}
+        self.attributes |= {(tag, name) for name, _ in attrs}
         if tag not in ("meta", "link", "img"):
             self._inside.append(tag)
         if tag == "script":
             self.scripts.append("")
 
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag):
         assert self._inside.pop() == tag  # nothing closes what it did not open

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,7 +153,7 @@ def test_a_sweep_fetches_each_byte_once_and_none_that_it_does_not_need(folders, 
 
 def test_of_the_embedding_only_rows_in_use_are_fetched(hub, monkeypatch):
     monkeypatch.setattr("moe_viz.checkpoint.stored.GAP", 0)
-    model = mv.load("org/name", placement="stream")
+    model: Any = mv.load("org/name", placement="stream")
     header = model._checkpoint._store.headers["model.embed_tokens.weight"]
     before = len(hub.sent(WEIGHTS))
     mv.record(model, [[7, 8, 9, 4000, 7], [6, 4001]])
@@ -168,10 +169,11 @@ def test_of_the_embedding_only_rows_in_use_are_fetched(hub, monkeypatch):
 
 def test_rows_that_lie_close_together_come_in_one_answer(hub):
     checkpoint = open_checkpoint("org/name")
-    whole = checkpoint["embedding.weight"]
+    whole: Any = checkpoint["embedding.weight"]
     before = len(hub.sent(WEIGHTS))
     rows = torch.tensor([3, 9, 11, 4000, 8000, 8191])
-    assert torch.equal(checkpoint.rows("embedding.weight", rows), whole[rows])
+    fetched: Any = checkpoint.rows("embedding.weight", rows)
+    assert torch.equal(fetched, whole[rows])
     assert len(hub.sent(WEIGHTS)) - before == 3  # GAP is 256 rows here
 
 
@@ -307,7 +309,7 @@ def test_a_cut_sweep_goes_on_where_the_network_failed(hub, expected, tmp_path, m
         mv.record(model, PROMPTS, resume=unfinished)
     assert unfinished.exists()
     fault.times = fault.hits  # the network is back
-    again = mv.load("org/name", placement="stream")
+    again: Any = mv.load("org/name", placement="stream")
     before = sum(b - a for a, b in hub.sent(WEIGHTS))
     assert same(mv.record(again, PROMPTS, resume=unfinished), expected)
     rest = sum(b - a for a, b in hub.sent(WEIGHTS)) - before

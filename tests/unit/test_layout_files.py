@@ -186,11 +186,9 @@ def test_a_pickle_of_something_else_is_refused(content, first):
     ids=["float64", "int8", "complex", "sparse", "meta"],
 )
 def test_a_pickled_tensor_that_is_no_plain_number_is_refused(value, first):
-    for path in first.glob("*.pt"):
-        tensors = torch.load(path, weights_only=True)
-        if "norm.weight" in tensors:
-            torch.save({**tensors, "norm.weight": value}, path)
-            break
+    found = {path: torch.load(path, weights_only=True) for path in first.glob("*.pt")}
+    path = next(path for path, tensors in found.items() if "norm.weight" in tensors)
+    torch.save({**found[path], "norm.weight": value}, path)
     refused(CheckpointError, first, str(path), "norm.weight")
 
 

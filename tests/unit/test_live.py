@@ -39,6 +39,7 @@ def test_what_is_run_is_recorded_and_shown(live):
 def test_the_picture_has_the_scale_that_was_asked_for():
     live = mv.explore(mv.load("8x7m"), scale=1.5)
     run(live, "Good morning.")
+    assert live.picture is not None
     assert live.picture.scale == 1.5
     with pytest.raises(InputError, match=r"from 0\.5 to 3, found 9"):
         mv.explore(mv.load("8x7m"), scale=9)

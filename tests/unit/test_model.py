@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ VOCABULARY = 101
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
-    return (a - b).norm() <= tolerance * b.norm()
+    return bool((a - b).norm() <= tolerance * b.norm())
 
 
 lengths_lists = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -103,7 +104,8 @@ def test_half_precision_is_near(dtype, ids):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_routers_score_in_float32_whatever_the_dtype(dtype):
-    router = random_model().to(dtype).layers[0].moe.router
+    layer: Any = random_model().to(dtype).layers[0]
+    router = layer.moe.router
     x = torch.randn(50, 48, generator=torch.manual_seed(2)).to(dtype)
     scores = router(x)
     assert scores.dtype == torch.float32

@@ -52,7 +52,7 @@ def linear(colour: str) -> np.ndarray:
 
 def contrast(a: str, b: str) -> float:
     """WCAG's contrast ratio, 1 … 21."""
-    darker, lighter = sorted(linear(c) @ [0.2126, 0.7152, 0.0722] for c in (a, b))
+    darker, lighter = sorted(float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (a, b))
     return (lighter + 0.05) / (darker + 0.05)
 
 

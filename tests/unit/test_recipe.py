@@ -7,6 +7,7 @@ import struct
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,7 +234,7 @@ def test_permuted_routers_come_back():
 
     from tests.conftest import random_model, small_config
 
-    model = random_model(small_config())
+    model: Any = random_model(small_config())
     before = [layer.moe.router.weight.detach().clone() for layer in model.layers]
     with permuted_routers(model, torch.Generator().manual_seed(1)):
         for layer, rows in zip(model.layers, before, strict=True):

@@ -62,6 +62,8 @@ def test_batches_of_prompts_make_no_difference(monkeypatch, model):
         parts = mv.record(model, items, loss=True)
     assert max(sizes) <= 12
     assert np.allclose(whole.router_logits, parts.router_logits, atol=1e-4)
+    assert whole.loss is not None
+    assert parts.loss is not None
     assert np.allclose(whole.loss, parts.loss, atol=1e-4, equal_nan=True)
     assert not np.isnan(parts.router_logits).any()
 
@@ -71,6 +73,7 @@ def test_loss_is_the_cross_entropy_of_each_token(model, ids):
     for prompt in trace.prompts:
         part = ids[prompt.start : prompt.stop]
         expected = torch.nn.functional.cross_entropy(model(part)[:-1], part[1:], reduction="none")
+        assert trace.loss is not None
         found = trace.loss[prompt.start : prompt.stop]
         assert math.isnan(found[0])
         assert np.allclose(found[1:], expected.numpy(), atol=1e-4)
@@ -201,7 +204,7 @@ def test_torch_s_settings_are_given_back_also_after_an_error(model, fails):
     seen = []
 
     def settings() -> tuple[int, bool]:
-        return torch.get_num_threads(), torch.backends.mkldnn.enabled
+        return torch.get_num_threads(), bool(torch.backends.mkldnn.enabled)
 
     def hook(routing) -> None:
         seen.append(settings())

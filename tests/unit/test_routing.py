@@ -50,7 +50,7 @@ def test_dispatch_equals_the_sum_written_out(tokens, experts, k, seed):
     x = torch.randn(tokens, 4, generator=generator)
     chosen = torch.randint(-1, experts, (tokens, k), generator=generator)
     gates = torch.rand(tokens, k, generator=generator)
-    modules = [Times(float(n + 1)) for n in range(experts)]
+    modules = nn.ModuleList([Times(float(n + 1)) for n in range(experts)])
     expected = torch.stack(
         [
             sum((g * (e + 1) * row for e, g in zip(c, w, strict=True) if e >= 0), 0 * row)

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -246,7 +247,8 @@ def test_another_recording_s_file_is_refused_and_kept(folder, tmp_path):
     path, model = tmp_path / "half", mv.load(folder)
     cut_off(model, 1, resume=path)
     before = path.read_bytes()
-    for other in ({"texts": PROMPTS[:2]}, {"texts": PROMPTS, "loss": True}):
+    others: tuple[dict[str, Any], ...] = ({"texts": PROMPTS[:2]}, {"texts": PROMPTS, "loss": True})
+    for other in others:
         with pytest.raises(InputError, match="another recording"):
             mv.record(model, resume=path, **other)
     with pytest.raises(InputError, match="another recording"):
@@ -291,6 +293,7 @@ def test_a_streamed_model_does_not_generate(folder):
 
 def test_plain_forward_hooks_work_on_streamed_modules(folder):
     model, seen = mv.load(folder, placement="stream"), []
+    layer: Any
     for layer in model.layers:
         layer.moe.router.register_forward_hook(lambda module, args, out: seen.append(out.shape))
         layer.attention.register_forward_hook(lambda module, args, out: seen.append(out.shape))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sentencepiece
 from hypothesis import example, given, settings
@@ -112,6 +114,7 @@ def test_files_that_are_no_tokenizer_are_named(tmp_path, content):
 def test_the_shipped_file_names_no_machine():
     from sentencepiece import sentencepiece_model_pb2
 
-    spec = sentencepiece_model_pb2.ModelProto.FromString(FILE.read_bytes()).trainer_spec
+    proto: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    spec = proto.ModelProto.FromString(FILE.read_bytes()).trainer_spec
     assert not list(spec.input)
     assert spec.model_prefix == ""

@@ -100,7 +100,7 @@ def _full(folder: Path, wheel: Path) -> Environment:
     environment = _environment(folder)
     environment.pip("install", "--quiet", "--no-deps", wheel)
     borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    borrowed |= {str(Path(module.__file__).parents[1]) for module in (np, torch)}
+    borrowed |= {str(Path(str(module.__file__)).parents[1]) for module in (np, torch)}
     lines = "".join(f"{place}\n" for place in sorted(borrowed))
     (environment.site / "borrowed.pth").write_text(lines, encoding="utf-8")
     return environment
@@ -144,6 +144,7 @@ def test_the_wheel_holds_the_package_and_the_embedded_model_and_nothing_else(ins
     # Spelt out, because the comparison above would follow a mistake in the tree.
     assert "moe_viz/weights/8x7m/model.safetensors" in held
     assert "moe_viz/weights/8x7m/tokenizer.model" in held
+    assert "moe_viz/py.typed" in held  # type checkers read our annotations only then
     assert {name.split("/")[0] for name in held} == {"moe_viz"}
     assert not {"tests", "recipe", "notebooks", "benchmarks"} & {
         part for name in held for part in name.split("/")

@@ -22,7 +22,9 @@ class Corpus:
 
     def __init__(self, folder: Path, split: str) -> None:
         index = json.loads((folder / "index.json").read_text())
-        self.streams = {d: np.memmap(folder / f"{d}.{split}.bin", "<u2", "r") for d in DOMAINS}
+        self.streams: dict[str, np.ndarray] = {
+            d: np.memmap(folder / f"{d}.{split}.bin", "<u2", "r") for d in DOMAINS
+        }
         self.bytes = {d: index[f"{d}.{split}"]["bytes"] for d in DOMAINS}
 
     def window(self, domain: str, start: int, length: int) -> np.ndarray:

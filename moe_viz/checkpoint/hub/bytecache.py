@@ -39,8 +39,8 @@ class ByteCache:
     """
 
     def __init__(self, gigabytes: float, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder()
-        self.limit = int(gigabytes * 1e9)
+        self.folder: Path = folder or cache_folder()
+        self.limit: int = int(gigabytes * 1e9)
         self._lock, self._mine, self._full = Lock(), set[str](), False  # _mine: open files
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -61,12 +61,15 @@ class HubFile:
     def __init__(self, repo: str, commit: str, name: str, cache: ByteCache | None = None) -> None:
         from huggingface_hub import constants, hf_hub_url
 
-        self.repo, self.commit, self.name = repo, commit, name
+        self.repo: str = repo
+        self.commit: str = commit
+        self.name: str = name
         self._url = hf_hub_url(repo, name, revision=commit, endpoint=constants.ENDPOINT)
         self._cache = cache
         self._lock = threading.Lock()
         self._served: tuple[str, str] | None = None  # host that answers with bytes, and its ETag
-        self.etag, self.size = "", -1
+        self.etag: str = ""
+        self.size: int = -1
         self._location = self._resolve()
         if cache is not None:
             cache.claim(self.etag)

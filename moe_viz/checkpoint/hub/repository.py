@@ -81,7 +81,8 @@ class HubPath:
     """A file or folder of a repository, with the part of pathlib's manners that is needed here."""
 
     def __init__(self, repo: HubRepo, inner: str = "") -> None:
-        self.repo, self.inner = repo, PurePosixPath(inner)
+        self.repo: HubRepo = repo
+        self.inner: PurePosixPath = PurePosixPath(inner)
 
     def __str__(self) -> str:
         at = f"{self.repo.name}@{self.repo.commit[:12]}"

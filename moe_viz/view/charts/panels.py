@@ -45,7 +45,7 @@ def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> An
     return figure
 
 
-def layer_slider(figure: Any, steps: list[tuple[str, dict]], traces: Any) -> None:
+def layer_slider(figure: Any, steps: list[tuple[str, dict[str, Any]]], traces: Any) -> None:
     """A slider over layers that needs no kernel; none where there is one layer."""
     if len(steps) < 2:
         return
@@ -83,7 +83,7 @@ def beside(found: Finding, control: Finding | None) -> str:
     return found.title if control is None else f"{found.title}; control: {control.title}"
 
 
-def plain(values: np.ndarray) -> list:
+def plain(values: np.ndarray) -> list[Any]:
     """Nested lists, with None where a value is not finite."""
     return np.where(np.isfinite(values), values, None).tolist()  # type: ignore[call-overload]
 
