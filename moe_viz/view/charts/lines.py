@@ -48,7 +48,7 @@ def by_layer(
             shown = part if what is None else part.where(**{split: what})  # type: ignore[dict-item]
             _lines(figure, shown, value, form, baselines, n)
         for what in range(whats):
-            both = [p for n, p in enumerate(figure.data) if _panel(p) % whats == what]
+            both = [p for p in figure.data if _panel(p) % whats == what]
             tops = [y for t in both for y in t.y if np.isfinite(y)]
             top = 1.12 * max(tops, default=1.0)
             for n in range(what, len(panels), whats):
