@@ -195,7 +195,7 @@ def test_a_long_trace_s_cache_is_simulated_on_its_first_documents(monkeypatch):
     monkeypatch.setattr("moe_viz.analysis.cache.LIMIT", sum(map(len, rows[:5])) + 1)
     found = analysis.expert_cache(docs)
     assert found.notes[0] == "Simulated on the first 5 documents."
-    assert found.notes[1].startswith("Few documents (5,")
+    assert found.notes[1].startswith("Few documents (2,")  # of two topics
     assert set(found["documents"]) == {5}
     for layer, number in enumerate(docs.trace.layers):
         wanted = [[e for t in d for e in chosen(docs.trace, layer, t)] for d in rows[:5]]

@@ -121,7 +121,7 @@ def test_the_agreement_of_runs_has_scipys_interval(together, monkeypatch):
         later[:, rows][a.experts[:, rows] < 0] = -1
     b = replace(a, experts=later)
     if together:
-        monkeypatch.setattr("moe_viz.analysis.documents._topics", lambda trace: tuple(TOPICS))
+        monkeypatch.setattr("moe_viz.analysis.documents.topics_of", lambda texts: list(TOPICS))
     found = analysis.compare(a, b)
     sums = []
     for rows in counted(a)[:36]:

@@ -120,7 +120,7 @@ def test_bars_of_margins():
         same(y, [row["share"] for row in part])
         bounded(error, part, "share")
     most = max(rows(found, start=0.0), key=lambda row: row["share"])
-    assert f"commonest in layer {most['layer']}: there {most['share']:.1%}" in chart.sentence
+    assert f"most common in layer {most['layer']}: there {most['share']:.1%}" in chart.sentence
     assert "margin below 0.50 logits" in chart.sentence
 
 
