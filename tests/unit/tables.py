@@ -44,7 +44,7 @@ def load(**how) -> Finding:
 LINES = {  # kind: what is drawn, the keys beside the layer, and the baselines with their names
     "repetition": ("share", {"what": ("first choice", "any choice"), "label": LABELS},
                    {"uniform": "uniform", "matched": "matched", "shuffled": "shuffled"}),
-    "label divergence": ("divergence", {}, {"null": "labels dealt anew"}),
+    "label divergence": ("divergence", {}, {"null": "labels permuted"}),
     "language divergence": ("divergence", {"label": LABELS[1:]},
                             {"within": "other passages of one language"}),
     "certainty": ("mean", {"what": ("margin", "entropy"), "label": LABELS},
