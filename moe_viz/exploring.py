@@ -1,9 +1,9 @@
 """Seeing what a model does: `explore` of a trace, or of a model with a box to type into.
 
-In: a trace, and out comes its picture. Or a model, in a notebook with a kernel, and out come two
-things side by side: a box of ipywidgets, which lives as long as the kernel, and a picture, which is
-HTML of its own; the box replaces it through its display id, and it stays when the notebook is saved
-and the kernel is gone. The prompts that were run are kept, so that they can be compared.
+In: a trace. Out: its picture. Or in: a model, in a notebook with a kernel. Out: a box of
+ipywidgets, which lives as long as the kernel, beside a picture, which is plain HTML; the box
+replaces the picture through its display id, and the picture stays when the notebook is saved and
+the kernel is gone. The prompts that were run are kept, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:  # torch is for those who run a model
     from .model import Mixtral
     from .routing import Routing
 
-#: Prompts that are kept for comparison.
+#: How many prompts are kept for comparison.
 KEPT = 12
 
 
 class Cancelled(Exception):
-    """The person in front of the box has changed their mind."""
+    """The user has cancelled the run."""
 
 
 class LivePrompt:
@@ -92,7 +92,7 @@ class LivePrompt:
         return f"<Live prompt of {self.model.provenance.title}, {len(self.history)} prompts run>"
 
     def run(self, text: str) -> threading.Thread | None:
-        """Begin to run a text; its thread. While one runs, another is not begun."""
+        """Start running a text, and return its thread; None while another is running."""
         if self._thread is not None and self._thread.is_alive():
             return None
         self._cancel.clear()
@@ -104,7 +104,7 @@ class LivePrompt:
         return self._thread
 
     def cancel(self) -> None:
-        """Stop what runs, before its next layer."""
+        """Stop the current run before its next layer."""
         self._cancel.set()
 
     def _run(self, text: str) -> None:
@@ -121,7 +121,7 @@ class LivePrompt:
             tokens = trace.prompts[-1].stop - trace.prompts[-1].start
             self.status.value = f"{self.model.provenance.title}: {tokens} tokens."
         except Cancelled:
-            self.status.value = "Cancelled. The picture is of the prompts before."
+            self.status.value = "Cancelled. The picture shows the earlier prompts."
         except MoeVizError as error:
             self.status.value = str(error)
         finally:
@@ -171,13 +171,13 @@ def explore(
 
     `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
     model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
-    its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, of two traces of
+    its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, for two traces of
     the same tokens, their `agreement`.
     `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
     prompt, or another label, to compare this one with; it can be changed in the picture.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
-    typed there; of the other arguments it takes `scale`.
+    typed there; `scale` is the only other argument it takes.
 
     Raises `InputError` for what the trace does not have, and for two traces of different tokens.
     """

@@ -2,8 +2,8 @@
 
 A router scores every expert for every token; the k best are chosen, and a softmax over their
 scores alone says how much each counts. `Routing` is that decision for some tokens of one layer.
-Hooks see it before any expert runs. Recording and intervening are both nothing but hooks: what a
-hook returns replaces the decision, and what it returns `None` for stands.
+Hooks see it before any expert runs. Recording and intervening are both just hooks: what a hook
+returns replaces the decision, and `None` lets it stand.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TokenIndex:
         first_prompt: int = 0,
         generated: bool = False,
     ) -> TokenIndex:
-        """The tokens of prompts that lie end to end, each behind `past` tokens seen before."""
+        """The tokens of prompts that lie end to end, each after `past` tokens seen before."""
         past = past or [0] * len(lengths)
         T = sum(lengths)
         numbers = torch.arange(first_prompt, first_prompt + len(lengths))
@@ -114,7 +114,7 @@ RouterHook = Callable[[Routing], Routing | None]
 
 
 def apply_hooks(hooks: Iterable[RouterHook], routing: Routing) -> Routing:
-    """Run the hooks in their order, each on its predecessor's result.
+    """Run the hooks in order, each on its predecessor's result.
 
     Raises `HookError` if a hook returns something that the experts could not execute.
     """
@@ -149,7 +149,7 @@ def _check(changed: Routing, before: Routing, hook: RouterHook) -> None:
 
 
 def _check_form(changed: Routing, before: Routing, where: str) -> None:
-    """Shapes, types and devices: what is known without a look at the values."""
+    """Check shapes, types and devices: all that can be checked without reading values."""
     T, E = before.logits.shape
     tensors = {"logits": changed.logits}
     if changed.altered is not None:
@@ -190,10 +190,10 @@ def _check_form(changed: Routing, before: Routing, where: str) -> None:
 
 
 def _check_values(changed: Routing, before: Routing, where: str) -> None:
-    """One look at the values, on the host, whatever is asked.
+    """Check the values, with one transfer to the host however many checks are made.
 
-    An expert that is not there would read foreign memory, and NaN would spread to every token that
-    attends to this one.
+    A nonexistent expert would read foreign memory, and NaN would spread to every token that attends
+    to this one.
     """
     E = before.logits.shape[1]
     wrong = {
@@ -222,6 +222,7 @@ def _check_values(changed: Routing, before: Routing, where: str) -> None:
         if flag:
             raise HookError(
                 f"{where}: {name} must be finite{' or −∞' if name == 'altered' else ''}, found NaN "
-                "or infinity. If routing.logits are so already, load the model with "
-                "dtype='float32'; else mend the hook. Expert −1 with gate 0 leaves a slot unused."
+                "or infinity. If routing.logits already hold these, load the model with "
+                "dtype='float32'; otherwise fix the hook. Expert −1 with gate 0 leaves a slot "
+                "unused."
             )

@@ -260,8 +260,8 @@ assert near[-1] < 6.3
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# 8x7m separates kinds of text far more cleanly than the paper found for Mixtral
-# (notebook 05). How few experts its last layer touches says nothing about Mixtral's.
+# 8x7m's routing tells kinds of text apart (notebook 05). How few experts its last layer touches
+# says nothing about Mixtral's, which is not measured here.
 #
 # </details>
 

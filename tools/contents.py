@@ -1,4 +1,4 @@
-"""Writes contents, links, badges and the install cell of the notebooks from one place.
+"""Write the contents, links, badges and install cell of the notebooks from one place.
 
 In: the notebooks' headings, and the repository's address in pyproject.toml. Out: the parts between
 markers in README.md and notebooks/README.md, and the first cell of every notebook. `make contents`
@@ -19,7 +19,7 @@ import jupytext
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
-#: Those that run on Binder, with 2 GB of memory and no GPU.
+#: The notebooks that run on Binder, with 2 GB of memory and no GPU.
 BINDER = ("00", "01", "03", "04", "05")
 INSTALL = "install"
 
@@ -107,7 +107,7 @@ def badges() -> str:
 
 
 def between(text: str, name: str, new: str) -> str:
-    """The text with what stands between the markers of this name replaced."""
+    """The text, with the part between the markers of this name replaced."""
     start, stop = f"<!-- {name} -->", f"<!-- /{name} -->"
     if start not in text or stop not in text:
         sys.exit(f"The markers {start} and {stop} are missing.")
@@ -137,9 +137,7 @@ def main() -> None:
     stale = [path for path, text in wanted().items() if path.read_text(encoding="utf-8") != text]
     if args.check:
         sys.exit(
-            f"Run make contents: out of date are {', '.join(p.name for p in stale)}."
-            if stale
-            else 0
+            f"Out of date: {', '.join(p.name for p in stale)}. Run make contents." if stale else 0
         )
     for path, text in wanted().items():
         path.write_text(text, encoding="utf-8")

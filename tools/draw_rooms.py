@@ -1,7 +1,7 @@
 """The map of the rooms: what `tools/rooms.py` finds, as a drawing and as a table.
 
 In: who imports whom. Out: an SVG in the page's own colours, levels of the flow from top to bottom,
-and a Markdown table. The documentation draws it anew at each build, so that it stays true.
+and a Markdown table. Each build of the documentation draws it again, so that it stays true.
 
     python -m tools.draw_rooms > rooms.svg
 """
@@ -17,14 +17,14 @@ from itertools import pairwise
 
 from tools.rooms import FLOW, PACKAGE, house, rooms
 
-WIDE, HIGH, LEVEL, GAP = 8.2, 28, 62, 16  # of a letter, a box, a level, and between boxes; pixels
+WIDE, HIGH, LEVEL, GAP = 8.2, 28, 62, 16  # pixels: a letter, a box, a level, between boxes
 SWEEPS = 24
 
-Node = tuple[int, str]  # level and name; an arrow on its way through a level is a node without box
+Node = tuple[int, str]  # level and name; an arrow passing through a level is a node without a box
 
 
 def reduced(known: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """The arrows that no path through others implies: the transitive reduction, without circles.
+    """The arrows that no path through others implies: the transitive reduction of a graph.
 
     >>> reduced({"c": ["a", "b"], "b": ["a"], "a": []})
     {'c': {'b'}, 'b': {'a'}, 'a': set()}
@@ -51,12 +51,12 @@ def chains(arrows: Mapping[str, Iterable[str]], level: Mapping[str, int]) -> lis
 
 
 def width(node: Node) -> float:
-    """Of a box, by its name; an arrow takes little."""
+    """The width of a box, from its name; an arrow takes little."""
     return 6 if ">" in node[1] else 24 + WIDE * len(node[1])
 
 
 def spread(row: Sequence[Node], wanted: Mapping[Node, float]) -> dict[Node, float]:
-    """Centres as near to the wanted ones as boxes in this order allow, none on another."""
+    """Centres as near to the wanted ones as boxes in this order allow without overlapping."""
     room = [(width(a) + width(b)) / 2 + GAP for a, b in pairwise(row)]
     right, left = [wanted[node] for node in row], [wanted[node] for node in row]
     for n in range(1, len(row)):
@@ -108,7 +108,7 @@ def crossings(paths: Sequence[Sequence[Node]], at: Mapping[Node, float]) -> int:
 
 
 def svg() -> str:
-    """The drawing, for a page: colours are the page's, boxes lead to the rows of the table."""
+    """The drawing, for a page: it takes the page's colours, and boxes link to the table's rows."""
     known = rooms(house())
     level = {name: n for n, names in enumerate(FLOW) for name in names if name in known}
     paths = chains(reduced(known), level)
@@ -163,11 +163,11 @@ def purpose(name: str) -> str:
 
 
 def table() -> str:
-    """The rooms in the order of the flow: what each is for, and whom it knows."""
+    """The rooms in the order of the flow: what each is for, and what it imports."""
     known = rooms(house())
-    rows = ["| room | what it is for | knows |", "|---|---|---|"]
+    rows = ["| room | what it is for | imports |", "|---|---|---|"]
     for name in (name for level in FLOW for name in level if name in known):
-        others = ", ".join(f"[{o}](#room-{o})" for o in sorted(known[name])) or "nobody"
+        others = ", ".join(f"[{o}](#room-{o})" for o in sorted(known[name])) or "nothing"
         rows.append(f"| [`{name}`]{{#room-{name}}} | {purpose(name)} | {others} |")
     return "\n".join(rows)
 

@@ -1,18 +1,18 @@
-"""Break one line at a time, and see which test notices.
+"""Break one line at a time, and see which tests notice.
 
     python tools/mutate.py map [TEST …]   run the tests, and keep which lines each runs
     python tools/mutate.py run            a seeded sample of small breakages, --sample of them
     python tools/mutate.py pins           the named breakages of pins.toml
 
 Each breakage is made in a copy of the tree, and only the tests that run its line are run, the
-fastest first, until one fails. Results are kept in .mutate/, one JSON line each: a run that was cut
-off goes on where it stopped, and --again survived runs anew what ended so (with a larger --budget,
-where it survived 40 of 112 tests). The map is of the tests as they were: make it again when they
+fastest first, until one fails. Results are kept in .mutate/, one JSON line each: an interrupted run
+continues where it stopped, and --again survived repeats what survived (with a larger --budget, if
+only 40 of 112 tests were run). The map is of the tests as they were: make it again when they
 change.
 
-cosmic-ray 8 runs one command for every mutant, mutmut 3 leaves constants of a module and functions
-with most decorators alone and puts the others behind trampolines, where tests that read the source
-fail; neither reads JavaScript. So this is our own.
+cosmic-ray 8 runs one command for every mutant; mutmut 3 leaves out a module's constants and most
+decorated functions, and puts the rest behind trampolines, where tests that read the source fail;
+neither reads JavaScript. So this is our own.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def attempt_all(
             copies.put(held[-1])
         list(pool.map(attempt, todo))
     finally:
-        pool.shutdown(cancel_futures=True)  # cut off: those that run now end, no other begins
+        pool.shutdown(cancel_futures=True)  # interrupted: running ones finish, no others start
         for copy in held:
             copy.__exit__()
     same = equivalents()
@@ -104,7 +104,7 @@ def attempt_all(
 
 
 def report(rows: Sequence[dict[str, Any]]) -> str:
-    """A table by room, and everything that nothing noticed."""
+    """A table by room, and every breakage that no test noticed."""
     groups = sorted({row["group"] for row in rows})
     lines = [f"{'':16}{'tried':>10}" + "".join(f"{column:>11}" for column in COLUMNS)]
     for group in [*groups, "all"] if len(groups) > 1 else groups:
@@ -122,7 +122,7 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def make_map(path: Path, tests: Sequence[str]) -> None:
-    """Measure these tests in a copy, and put the result on top of the map that is there."""
+    """Measure these tests in a copy, and merge the result into the map, if there is one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with Copy(ROOT) as copy:
@@ -153,9 +153,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--budget", type=float, default=90, help="seconds of tests each, about")
     parser.add_argument("--timeout", type=float, default=300, help="seconds each, at most")
-    parser.add_argument("--again", nargs="*", default=(), choices=COLUMNS, help="try these anew")
+    parser.add_argument("--again", nargs="*", default=(), choices=COLUMNS, help="try these again")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Cut off. Run it again to go on."))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Interrupted. Run it again to continue."))
     where = KEPT / "map.json"
     if asked.what == "map":
         make_map(where, asked.tests or TESTS)

@@ -1,4 +1,4 @@
-"""The house as its imports draw it: rooms, what each knows, and circles, of which there are none.
+"""The house as its imports draw it: rooms, what each imports, and circles (there should be none).
 
     python tools/rooms.py        print the counts and what each room imports
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "moe_viz"
 
-#: Who may know whom, from the source of the data to the page; each knows those before it.
+#: What may import what, from the source of the data to the page; each imports only earlier ones.
 FLOW = (
     ("errors", "embedded", "machine", "progress", "tensorfile"),
     ("files", "configfile", "tokenization"),
@@ -68,7 +68,7 @@ def imports(path: Path, nested: bool = True, typing: bool = True) -> Iterator[st
 
 
 def ours(path: Path) -> set[str]:
-    """Those of our own modules that a file imports."""
+    """Our own modules that a file imports."""
     found = {n.removeprefix("moe_viz").lstrip(".") for n in imports(path) if ours_is(n)}
     return found - {"", name_of(path)}
 
@@ -116,7 +116,7 @@ def circles(arrows: Mapping[str, Iterable[str]]) -> list[list[str]]:
 
 
 def house() -> dict[str, set[str]]:
-    """Every module with those of ours that it imports; the package's lazy table is left out."""
+    """Every module, with those of ours that it imports; the package's lazy table is left out."""
     return {name: ours(path) for path in modules() if (name := name_of(path))}
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     )
     for level in FLOW:
         for name in level:
-            print(f"{name:14}knows {', '.join(sorted(by_room.get(name, ()))) or 'nobody'}")
+            print(f"{name:14}imports {', '.join(sorted(by_room.get(name, ()))) or 'nothing'}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Do two runs of the same tokens route alike? Of another dtype, quantisation, backend, checkpoint.
+"""Do two runs of the same tokens route alike, across dtypes, quantisations, backends, checkpoints?
 
-In: two traces of the same tokens. Out: a `Finding`: per layer, how far their choices coincide,
-beside what runs that have nothing to do with each other would give.
+In: two traces of the same tokens. Out: a `Finding`: per layer, how often their choices coincide,
+beside what unrelated runs would give.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ WHAT = ("overlap", "identical", "first")
 
 
 def compare(a: Trace, b: Trace, seed: int = 0) -> Finding:
-    """How far two runs of the same tokens choose the same experts, layer by layer.
+    """How often two runs of the same tokens choose the same experts, layer by layer.
 
     `what` is "overlap", the mean of |S ∩ S′| / k, where S is the set of experts that a token went
     to; "identical", the share of tokens with S = S′; "first", with the same first choice. Unused
     slots (−1) belong to no set; two empty sets are the same.
 
-    `chance` is what independent choices with these runs' frequencies would share: Σ_e p_e p′_e / k
-    with p_e the share of tokens that expert e gets, and Σ p p′ over sets and over first choices.
-    `logit_error` is |difference| / |first run| of the router logits, each token's less its mean;
-    `margin` the median margin in the first run, `margin_changed` that of the tokens whose set
-    changed (NaN where none did). Columns: layer, what, share, low, high, chance, logit_error,
-    margin, margin_changed, tokens, documents.
+    `chance` is what independent choices with these runs' frequencies would share: Σ_e p_e p′_e / k,
+    where p_e is the share of tokens that expert e gets, and Σ p p′ over sets and first choices.
+    `logit_error` is |difference| / |first run| of the router logits, each token's centred on their
+    mean; `margin` is the median margin in the first run, `margin_changed` the median over tokens
+    whose set changed (NaN if none did). Columns: layer, what, share, low, high, chance,
+    logit_error, margin, margin_changed, tokens, documents.
 
-    Raises `TraceError` where tokens, layers or experts are not the same.
+    Raises `TraceError` if tokens, layers or experts differ.
 
-    Of two tokens, the second went to experts {2, 3} in one run and {2, 4} in the other:
+    The second of two tokens went to experts {2, 3} in one run and {2, 4} in the other:
 
     >>> from moe_viz.analysis.examples import example
     >>> found = compare(example([[0, 1], [2, 3]]), example([[0, 1], [2, 4]]))
@@ -68,10 +68,10 @@ def compare(a: Trace, b: Trace, seed: int = 0) -> Finding:
 
 
 def _layer(docs: Documents, b: Trace, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One layer, by blocks of tokens: a mapped trace is never held.
+    """One layer, in blocks of tokens, so that a mapped trace is never held in memory.
 
-    Out: each document's sums of the three kinds of agreement (3, N), their chances (3,), and error
-    of the logits, median margin, median margin of the changed (3,).
+    Out: each document's sums of the three kinds of agreement (3, N), their chances (3,), and the
+    logits' error, the median margin, and the median margin of changed tokens (3,).
     """
     a, (_, E, choices) = docs.trace, docs.shape
     sums, loads, firsts = np.zeros((3, len(docs))), np.zeros((2, E)), np.zeros((2, E))
@@ -130,7 +130,7 @@ def _keys(members: np.ndarray) -> np.ndarray:
 
 
 def _meetings(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """How likely a value of one (T,) and a value of the other (T,), drawn at random, are the same.
+    """The probability that random values of the one (T,) and of the other (T,) are equal.
 
     >>> _meetings(np.array([1, 1, 2, 3]), np.array([1, 2, 2, 4]))
     0.25

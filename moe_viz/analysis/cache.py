@@ -1,4 +1,4 @@
-"""If only some of a layer's experts fitted into fast memory: how often is the right one there?"""
+"""If only some of a layer's experts fit into fast memory, how often is the right one there?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .repetition import shuffled_within
 from .statistics import by_unit, holm, interval, ratio, resamples, sign_flips
 
 POLICIES = ("LRU", "LFU", "random")
-#: Tokens that are simulated at most: whole documents from the first.
+#: At most this many tokens are simulated: whole documents, from the first.
 LIMIT = 65_536
 
 
 def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
-    """Hit rate of a cache of 1 … E experts in each layer, by rule of eviction.
+    """Hit rate of a cache of 1 … E experts in each layer, by eviction policy.
 
     Tokens come one after the other, as in decoding, strongest expert first; each document begins
-    with an empty cache. Evicted is the expert not used for longest (LRU), the one used least often
-    in this document (LFU), or any (random). `uniform` is size/E; `shuffled` is the same rule on the
-    document's tokens in random order, so what is above it comes from the order; `p` compares the
-    two (sign flips over documents, Holm-corrected over layers). Columns: layer, policy, size, hit,
-    low, high, uniform, shuffled, p, accesses, documents.
+    with an empty cache. The policy evicts the expert unused for longest (LRU), the one used least
+    often in this document (LFU), or a random one. `uniform` is size/E; `shuffled` is the same
+    policy on the document's tokens in random order, so any excess over it comes from the order; `p`
+    compares the two (sign flips over documents, Holm-corrected over layers). Columns: layer,
+    policy, size, hit, low, high, uniform, shuffled, p, accesses, documents.
 
     Experts 0 1 0 1 with room for two: two misses, then two hits.
 
@@ -72,7 +72,7 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
 def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generator) -> np.ndarray:
     """Hits of each document in each layer with each size of cache: (policies, N, L, E).
 
-    Documents and layers are independent of each other, and so run side by side.
+    Documents and layers are independent of each other, so they run side by side.
     """
     L, E, k = docs.shape
     lengths = docs.tokens[:N]
@@ -92,7 +92,7 @@ def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generato
         lane = np.flatnonzero(wanted >= 0)
         e = wanted[lane]
         last = when[lane, e]
-        # LRU holds what was used since: a hit in every size beyond the experts used since then.
+        # LRU: a hit in every cache larger than the number of experts used since this one was.
         since = (when[lane] > last[:, None]).sum(1)
         counted[0, lane] += (last[:, None] >= 0) & (sizes > since[:, None])
         for rule in (0, 1):
@@ -100,7 +100,7 @@ def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generato
             hit = np.take_along_axis(inside, e[:, None, None], 2)[:, :, 0]
             counted[1 + rule, lane] += hit
             full = inside.sum(2) >= sizes
-            # Least used, and of those the one not used for longest; or a random one.
+            # The least used, and among those the one unused for longest; or a random one.
             worth = (
                 used[lane] + when[lane] / (step + 2) if rule == 0 else rng.random((len(lane), E))
             )

@@ -1,4 +1,4 @@
-"""How sure is a router: margins and entropies."""
+"""How sure a router is: margins and entropies."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Mean margin and entropy of each layer's decisions, by label.
 
     The margin is the k-th logit minus the next, in logits; the entropy is H(p_t)/log E of the
-    softmax over all experts: 0 is certain, 1 is none at all. In the baseline `shuffled` each
-    expert's logits are dealt out among a document's tokens, so that every expert is as popular as
-    it is and no token has an opinion of its own; `p` compares with it (sign flips over documents,
-    Holm-corrected over layers). Columns: label, layer, what, mean, low, high, shuffled, p, tokens,
-    documents.
+    softmax over all experts: 0 is certain, 1 is undecided. The baseline `shuffled` permutes each
+    expert's logits among a document's tokens, so that every expert stays as popular but no token
+    has a preference of its own; `p` compares with it (sign flips over documents, Holm-corrected
+    over layers). Columns: label, layer, what, mean, low, high, shuffled, p, tokens, documents.
 
     >>> import numpy as np
     >>> from moe_viz.analysis.examples import example
@@ -90,8 +89,8 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
 def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) -> Finding:
     """How the margins of each layer are spread: the share of tokens in each of `bins` steps.
 
-    The last step holds all that is larger than the 99th percentile. Columns: layer, start, stop,
-    share, low, high, documents.
+    The last step holds everything above the 99th percentile. Columns: layer, start, stop, share,
+    low, high, documents.
 
     >>> import numpy as np
     >>> from moe_viz.analysis.examples import example

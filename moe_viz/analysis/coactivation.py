@@ -16,8 +16,8 @@ ROUNDS = 500
 def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Of the tokens that go to one expert, the share that goes to another as well: N_ij / N_i.
 
-    All pairs within a token's k experts count. Baselines: `uniform`, (k−1)/(E−1), and `matched`:
-    pairs at random, but every expert as busy as it is. Columns: layer, expert, other, share, low,
+    All pairs within a token's k experts count. Baselines: `uniform`, (k−1)/(E−1), and `matched`,
+    random pairs with every expert as busy as observed. Columns: layer, expert, other, share, low,
     high, uniform, matched, tokens (N_i), documents.
 
     Of the 2 tokens that went to expert 0, one went to 1 as well, and one to 2:

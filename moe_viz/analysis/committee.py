@@ -1,4 +1,4 @@
-"""The standing committee: the few experts that do half of a layer's work, and who shares them."""
+"""The standing committee: the few experts that do half of a layer's work, and labels' overlap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..trace import Trace
 from .documents import Documents
 from .finding import Finding, columns_of
-from .statistics import dealt, distributions, exceedance, holm, interval, resamples, shares
+from .statistics import distributions, exceedance, holm, interval, permuted, resamples, shares
 
 HALF, PERMUTATIONS = 0.5, 999
 
@@ -58,8 +58,8 @@ def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
 def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
     """How far the committees of two labels overlap: members in both over members in either.
 
-    `random` is what sets of these sizes would share by chance, `null` the mean with labels dealt
-    out among the documents; `p` says how rarely those overlap as little (Holm-corrected over
+    `random` is what sets of these sizes would share by chance, `null` the mean with labels permuted
+    among the documents; `p` says how rarely permuted labels overlap as little (Holm-corrected over
     layers). Columns: layer, label, other, overlap, low, high, random, null, p, documents.
 
     >>> from moe_viz.analysis.examples import example
@@ -83,7 +83,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
     own = committees(docs.labels)[0]
     drawn = committees(docs.labels, resamples(docs.units, rng, 500, docs.strata))
     null = np.concatenate(
-        [committees(dealt(docs.labels, docs.exchangeable, rng)) for _ in range(PERMUTATIONS)]
+        [committees(permuted(docs.labels, docs.exchangeable, rng)) for _ in range(PERMUTATIONS)]
     )
     rows = []
     for a, b in combinations(range(G), 2):

@@ -1,4 +1,4 @@
-"""By how much the loss changes under interventions, label by label."""
+"""How much the loss changes under interventions, label by label."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def damage(
 ) -> Finding:
     """Change of the loss of a trace's tokens under each of several interventions, nats per token.
 
-    `trace` was recorded with its loss; `losses` are the same tokens' under each intervention, (T,)
-    each; `alone` names layer and expert of those that ablate one expert and nothing else. The mean
-    is over all tokens that something precedes, special ones left out. For the columns see
-    `moe_viz.effects`, which makes these passes.
+    `trace` was recorded with its loss; `losses` are the same tokens' losses under each
+    intervention, (T,) each; `alone` names layer and expert for those that ablate one expert and
+    nothing else. The mean is over all tokens but each document's first, special ones left out. For
+    the columns see `moe_viz.effects`, which runs these passes.
 
     Raises `InputError` where no token has one before it, or the trace has no loss.
 

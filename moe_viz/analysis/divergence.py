@@ -1,4 +1,4 @@
-"""How far apart are the routings of labels, and of the same passage in two languages?"""
+"""How far apart is the routing of different labels, and of one passage in two languages?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..trace import Trace
 from .documents import Documents
 from .finding import Finding, columns_of
 from .statistics import (
-    dealt,
     entropy,
     exceedance,
     holm,
     interval,
     jensen_shannon,
+    permuted,
     reflected,
     resamples,
     shares,
@@ -30,11 +30,11 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Jensen-Shannon divergence between the labels' first choices, in bits, layer by layer.
 
     The mean over all pairs of labels of JSD(f¹ of one, f¹ of the other): 0 is alike, 1 is disjoint.
-    Counts alone give more than 0: `null` is the mean with labels dealt out among the documents anew
-    (within parallel passages, if each is there under every label), `p` the share of those that
-    reach the observed (Holm-corrected over layers). A small p proves nothing about training: an
-    untrained router tells labels apart too, since their tokens differ; run the control beside it.
-    Columns: layer, divergence, low, high, null, p, documents.
+    Finite counts alone give more than 0: `null` is the mean with labels permuted among the
+    documents (within parallel passages, if each exists under every label), `p` the share of
+    permutations that reach the observed value (Holm-corrected over layers). A small p proves
+    nothing about training: an untrained router tells labels apart too, since their tokens differ;
+    run the control beside it. Columns: layer, divergence, low, high, null, p, documents.
 
     >>> from moe_viz.analysis.examples import example
     >>> chosen = [[0], [0], [1], [1]]
@@ -51,7 +51,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     observed = _between(_pooled(first, docs.labels, G))
     null = np.array(
         [
-            _between(_pooled(first, dealt(docs.labels, docs.exchangeable, rng), G))
+            _between(_pooled(first, permuted(docs.labels, docs.exchangeable, rng), G))
             for _ in range(PERMUTATIONS)
         ]
     )
@@ -76,13 +76,13 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
 
 
 def language_divergence(trace: Trace | Documents, reference: str = "en", seed: int = 0) -> Finding:
-    """How far the same passage in two languages is routed apart, layer by layer.
+    """How differently the same passage is routed in two languages, layer by layer.
 
     q is the mean softmax over all experts of a passage's tokens; D = JSD(q_ref, q_x) /
     (log E − (H(q_ref) + H(q_x))/2), averaged over parallel passages (arXiv 2510.04694). The
-    baseline `within` is the same D between *different* passages of one language: what other words
-    about something else give. `p` compares the two, passage by passage (sign flips, Holm-corrected
-    over layers). Columns: layer, label, divergence, low, high, within, p, documents (passages).
+    baseline `within` is the same D between *different* passages of one language: what a change of
+    words and topic gives. `p` compares the two, passage by passage (sign flips, Holm-corrected over
+    layers). Columns: layer, label, divergence, low, high, within, p, documents (passages).
 
     English goes to expert 0 and French to 1, for certain: JSD = log 2, both entropies are 0, so
     D = log 2 / log 8 = 1/3; another English passage goes to 0 as well:

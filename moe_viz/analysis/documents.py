@@ -1,7 +1,7 @@
-"""What all analyses count from: documents, their labels, and which of them belong together.
+"""What all analyses count: documents, their labels, and which of them belong together.
 
 In: a trace. Out: counts of each document, layer by layer, so that a mapped trace of any length is
-read once and never held.
+read once and never held in memory.
 
     N documents   T tokens   L layers   E experts   k choices
 """
@@ -19,7 +19,7 @@ from ..trace import Trace
 from .finding import FEW
 from .statistics import softmax
 
-#: Tokens that are looked at together, which bounds memory.
+#: Tokens processed at a time, which bounds memory.
 BLOCK = 262_144
 
 
@@ -27,7 +27,7 @@ class Documents:
     """The documents of a trace: its prompts, special tokens left out.
 
     `topics` names what each prompt is about; prompts of one topic under several labels are the
-    same text in several languages, and are resampled together. Curated prompts bring theirs.
+    same text in several languages, and are resampled together. Curated prompts bring their topics.
 
     >>> import moe_viz as mv
     >>> trace = mv.record(mv.load("8x7m"), mv.prompts.passages()[:10])
@@ -97,8 +97,8 @@ class Documents:
 
     @property
     def exchangeable(self) -> np.ndarray:
-        """Among which documents labels are dealt out anew, (N,): those of one unit, if every unit
-        holds every label; else among all, since no label may stay where it is.
+        """Groups within which labels are permuted, (N,): units, if every unit holds every label;
+        otherwise one group of all, since a label alone in its unit could not move.
         """
         whole = len(np.unique(self.units)) * len(self.names) == len(self)
         complete = whole and len(set(zip(self.units, self.labels, strict=True))) == len(self)
@@ -106,10 +106,10 @@ class Documents:
 
     @cached_property
     def strata(self) -> np.ndarray:
-        """Which documents are drawn among each other, (N,): those whose units hold the same labels.
+        """Strata of the resampling, (N,): documents whose units hold the same labels.
 
-        So no resample is without a label that has few documents, and what holds no counted token
-        takes nobody's place.
+        So no resample lacks a label that has few documents, and documents without a counted token
+        displace no others.
         """
         held: dict[int, set[int]] = {unit: set() for unit in self.units.tolist()}
         for n in np.flatnonzero(self.tokens > 0).tolist():
@@ -164,7 +164,7 @@ class Documents:
             for rows, kept in self.blocks():
                 experts = self.trace.experts[layer, rows, :choices][kept]
                 key = self.document[rows][kept][:, None].astype(np.int64) * E + experts
-                used = experts >= 0  # a slot that was left unused counts for nobody
+                used = experts >= 0  # an unused slot counts for no expert
                 weights = self.trace.gates[layer, rows, :choices][kept][used] if gates else None
                 found = np.bincount(key[used], weights, minlength=N * E)
                 counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
@@ -174,11 +174,11 @@ class Documents:
         """What must be said beside a result from so few documents."""
         if documents >= FEW:
             return ()
-        return (f"Few documents ({documents}, fewer than {FEW}): take intervals with care.",)
+        return (f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",)
 
 
 def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:
-    """Whether some topic stands under more than one label."""
+    """Whether any topic has more than one label."""
     under: dict[str, set[int]] = {}
     for topic, label in zip(topics, labels.tolist(), strict=True):
         under.setdefault(topic, set()).add(label)

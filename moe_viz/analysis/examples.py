@@ -1,7 +1,7 @@
 """Traces small enough to count by hand, and synthetic ones of any size, for examples and tests.
 
-In: the experts that each token shall have gone to. Out: a `Trace` stamped "random weights", since
-no model made it.
+In: the experts that each token goes to. Out: a `Trace` stamped "random weights", since no model
+made it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def example(
 ) -> Trace:
     """A trace in which token t went to `chosen[t]`: (T, k) for one layer, or (L, T, k).
 
-    `lengths` are the tokens of each document (default: one document), `labels` and `texts` theirs.
-    Logits, where not given as (L, T, E), are k, k−1 … for the chosen experts and 0 for the rest.
+    `lengths` are the documents' token counts (default: one document); `labels` and `texts` are one
+    per document. Logits, unless given as (L, T, E), are k, k−1 … for the chosen experts and 0 for
+    the rest.
 
     >>> example([[0, 3], [2, 1]], experts=4).router_logits.tolist()
     [[[2.0, 0.0, 0.0, 1.0], [0.0, 1.0, 2.0, 0.0]]]

@@ -1,4 +1,4 @@
-"""What an analysis found: one table, and what must be said beside it.
+"""What an analysis found: one table, and the notes that belong to it.
 
 In: columns of equal length. Out: the same, filtered, as Arrow, CSV or JSON, or shown in a notebook.
 """
@@ -96,7 +96,7 @@ class Finding:
         )
 
     def csv(self) -> str:
-        """As CSV, with a header; what was counted stands in comment lines above."""
+        """As CSV, with a header; comment lines above it say what was counted."""
         out = io.StringIO()
         for line in (f"{self.name}: {self.title}", f"counted: {self.counted}", *self.notes):
             out.write(f"# {line}\n")
@@ -106,7 +106,7 @@ class Finding:
         return out.getvalue()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; what is not a finite number becomes None."""
+        """As plain data; numbers that are not finite become None."""
         columns = {
             name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in c.tolist()]
             for name, c in self.columns.items()
@@ -115,7 +115,7 @@ class Finding:
                 "notes": list(self.notes), "columns": columns}  # fmt: skip
 
     def to_html(self, limit: int | None = 24) -> str:
-        """As an HTML table of at most so many rows, with what must be said beside it."""
+        """As an HTML table of at most so many rows, with its notes."""
         head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.columns)
         shown = [row for row, _ in zip(self.rows(), range(limit or len(self)), strict=False)]
         body = "".join(

@@ -1,7 +1,7 @@
 """Numbers that others published about Mixtral, each with its source. Never ours.
 
-From the paper (arXiv 2401.04088) and the announcement of 11 December 2023. What could not be read
-at first hand says so. Percentages are as printed.
+From the paper (arXiv 2401.04088) and the announcement of 11 December 2023. Figures that we could
+not read at first hand are marked. Percentages are as printed.
 """
 
 from __future__ import annotations

@@ -12,16 +12,16 @@ from .finding import Finding, columns_of
 from .statistics import by_unit, holm, interval, ratio, resamples, shares, sign_flips
 
 WHAT = ("first choice", "first or second choice")
-#: Shuffles of each document's tokens whose mean is the baseline; different sets beyond which the
-#: matched baseline of overlaps is taken from a sample of tokens.
+#: Shuffles of each document's tokens whose mean is the baseline; the number of different sets above
+#: which the matched baseline of overlaps comes from a sample of tokens.
 SHUFFLES, SETS = 8, 4096
 
 
 def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
     """How often the next token of a document repeats an expert, by label and layer.
 
-    Two questions: is the first choice the same, P(e1_t = e1_t+1), and have the sets of chosen
-    experts one in common, P(S_t ∩ S_t+1 ≠ ∅). Three baselines: `uniform`, 1/E and
+    Two questions: is the first choice the same, P(e1_t = e1_t+1), and do the sets of chosen experts
+    have a member in common, P(S_t ∩ S_t+1 ≠ ∅). Three baselines: `uniform`, 1/E and
     1 − C(E−k, k)/C(E, k); `matched`, independent tokens with this label's choices; `shuffled`, the
     same document's tokens in another order. `p` (sign flips over documents, Holm-corrected over
     layers) compares with `shuffled`. Columns: label, layer, what, share, low, high, uniform,
@@ -83,7 +83,7 @@ def _neighbours(docs: Documents) -> np.ndarray:
 
 
 def shuffled_within(document: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the tokens, those of each document in random order, each within its own places."""
+    """Rows of the tokens, shuffled within each document; documents keep their places."""
     order = np.empty(len(document), np.int64)
     order[np.argsort(document, kind="stable")] = np.lexsort((rng.random(len(document)), document))
     return order

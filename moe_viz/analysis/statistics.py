@@ -54,9 +54,9 @@ def resamples(
 def interval(values: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
     """The 95 % interval of bootstrapped values (B, …): percentiles, widened for few documents.
 
-    Plain percentiles are too narrow by √((n−1)/n) and take normal for Student's quantiles; the
-    levels are adjusted for both (Hesterberg 2015, "What teachers should know about the bootstrap",
-    section 3.3). One document alone gives no interval.
+    Plain percentiles are too narrow by √((n−1)/n) and use normal instead of Student's quantiles;
+    the levels are adjusted for both (Hesterberg 2015, "What teachers should know about the
+    bootstrap", section 3.3). A single document gives no interval.
 
     >>> low, high = interval(np.arange(1001.0), documents=10**9)
     >>> round(float(low), 6), round(float(high), 6)
@@ -75,19 +75,19 @@ def interval(values: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray
 
 
 def reflected(estimate: np.ndarray, values: np.ndarray, documents: int) -> tuple[np.ndarray, ...]:
-    """The interval turned around the estimate, for estimates that are too high where data is short.
+    """The interval reflected about the estimate, for estimates that few data bias upward.
 
-    A divergence of counts is biased upward, and a resample of it as much again: reflection (the
-    basic bootstrap) takes that off twice. Never below 0.
+    A divergence of counts is biased upward, and its resamples by as much again: reflection (the
+    basic bootstrap) removes the bias twice. Never below 0.
     """
     low, high = interval(values, documents)
     return np.maximum(2 * estimate - high, 0), np.maximum(2 * estimate - low, 0)
 
 
 def by_unit(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Documents' differences (N, …), added up for those that belong together: (U, …).
+    """Documents' differences (N, …), summed over those that belong together: (U, …).
 
-    In order of appearance. What is one unit has one sign: see `sign_flips`.
+    Units are in order of appearance. Each has one sign: see `sign_flips`.
 
     >>> by_unit(np.array([1.0, 2.0, 3.0]), np.array([7, 2, 7]))
     array([4., 2.])
@@ -101,7 +101,7 @@ def by_unit(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
 def sign_flips(
     differences: np.ndarray, rng: np.random.Generator, repeats: int = REPEATS
 ) -> np.ndarray:
-    """Two-sided p-value of each column's sum, (N, …) → (…), by turning documents' signs at random.
+    """Two-sided p-value of each column's sum, (N, …) → (…), by flipping documents' signs at random.
 
     The null: a document's difference is as often positive as negative.
 
@@ -119,9 +119,9 @@ def sign_flips(
 
 
 def standardised_flips(differences: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each column's sum in units of its own spread, (N, …) → (…), and the largest in each turn.
+    """Each column's sum in units of its own spread, (N, …) → (…), and the largest in each flip.
 
-    `signs` (B, N) are turns of documents' signs, the same for all parts of a family of columns;
+    `signs` (B, N) are random signs of the documents, the same for all parts of a family of columns;
     see `corrected`.
     """
     flat = differences.reshape(len(differences), -1)
@@ -132,10 +132,10 @@ def standardised_flips(differences: np.ndarray, signs: np.ndarray) -> tuple[np.n
 
 
 def corrected(observed: np.ndarray, highest: np.ndarray) -> np.ndarray:
-    """p-values of very many columns at once, corrected for looking at all of them.
+    """p-values of very many columns at once, corrected for testing all of them.
 
-    By the largest of all in each turn, (B,) (Westfall and Young 1993): Holm's rule, times thousands
-    of columns, could reject nothing with a thousand turns.
+    By the largest column in each flip, (B,) (Westfall and Young 1993): with thousands of columns
+    and a thousand flips, Holm's rule could reject nothing.
 
     >>> rng = np.random.default_rng(1)
     >>> columns = rng.normal(size=(40, 100)) + 2 * (np.arange(100) == 7)
@@ -157,7 +157,7 @@ def exceedance(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values corrected for looking at all of them (Holm 1979), over the last axis.
+    """p-values corrected for testing all of them (Holm 1979), over the last axis.
 
     >>> holm(np.array([0.01, 0.04, 0.03]))
     array([0.03, 0.06, 0.06])
@@ -171,14 +171,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def dealt(labels: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The labels dealt out among documents anew; among those of one unit, where there are units.
+def permuted(labels: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The labels permuted among documents, or within each unit where there are units.
 
-    >>> dealt(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.random.default_rng(1)).sum()
+    >>> permuted(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.random.default_rng(1)).sum()
     np.int64(2)
     """
     _, unit, size = np.unique(units, return_inverse=True, return_counts=True)
-    among = np.where(size[unit] == 1, -1, unit)  # documents without a partner: among each other
+    among = np.where(size[unit] == 1, -1, unit)  # single documents form one group
     order = np.lexsort((rng.random(len(labels)), among))
     shuffled = np.empty_like(labels)
     shuffled[np.argsort(among, kind="stable")] = labels[order]

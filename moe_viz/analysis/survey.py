@@ -1,7 +1,7 @@
-"""All analyses of one model's recordings, beside the same of a control.
+"""All analyses of one model's recordings, beside those of a control.
 
-In: traces, and those of a control. Out: a `Survey`: every finding by name, and what these traces
-are too little for, with the reason.
+In: traces, and those of a control. Out: a `Survey`: every finding by name, and the analyses that
+these traces do not allow, each with the reason.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ANALYSES: dict[str, Callable[[Documents], Finding]] = {
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What all analyses found in some traces, and in the control's."""
+    """What all analyses found in some traces, and in those of the control."""
 
     trace: Trace
     control: Trace | None
@@ -58,7 +58,7 @@ class Survey:
 def survey(
     traces: Trace | Sequence[Trace], control: Trace | Sequence[Trace] | None = None
 ) -> Survey:
-    """Every analysis of one or several traces of one model, and of the control's.
+    """Every analysis of one or several traces of one model, and of the control's traces.
 
     >>> from moe_viz.analysis.examples import example
     >>> found = survey(example([[0, 1], [0, 2], [1, 0]]))

@@ -1,4 +1,4 @@
-"""Where does a token go next? From an expert of one layer to an expert of the following one."""
+"""Where does a token go next: from an expert of one layer to which expert of the following one?"""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .statistics import (
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
     """P(first choice at layer l+1 | first choice at layer l), for every pair of experts.
 
-    Baselines: `matched`, the share that the next layer's expert has anyway, and `shuffled`, each
-    document's tokens paired at random (its exact expectation); `p` compares with `shuffled` (sign
+    Baselines: `matched`, the overall share of the next layer's expert, and `shuffled`, each
+    document's tokens paired at random (the exact expectation); `p` compares with `shuffled` (sign
     flips over documents, corrected over all layers and experts by the largest). Columns: layer,
     expert, next, share, low, high, matched, shuffled, p, tokens, documents.
 
@@ -81,10 +81,10 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
 
 
 def paths(trace: Trace | Documents, top: int = 20) -> Finding:
-    """The most frequent ways of first choices through all layers.
+    """The most frequent paths of first choices through all layers.
 
     `independent` is the share that the layers' loads alone would give. Columns: path, share, count,
-    independent, documents (in which it occurs).
+    independent, documents (those in which the path occurs).
 
     >>> from moe_viz.analysis.examples import example
     >>> found = paths(example([[[0], [0], [1]], [[3], [3], [2]]], experts=4), top=1)

@@ -1,4 +1,4 @@
-"""Does a token, by what it is, go to one expert? (Vocabulary specialisation, arXiv 2409.02060.)"""
+"""Does each kind of token have its own expert? (Vocabulary specialisation, arXiv 2409.02060.)"""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHUFFLES, GROUPS = 39, 20
 
 
 def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Finding:
-    """Mean over tokens x of max_e N_xe / N_x: the share of its occurrences that goes to the
-    favourite first-choice expert of token x, in each layer.
+    """Mean over tokens x of max_e N_xe / N_x: the share of token x's occurrences that goes to its
+    favourite first-choice expert, in each layer.
 
-    Tokens seen fewer than `minimum` times are left out: small counts make the share large. What is
-    left of that is in `shuffled`, in which each document's first choices are dealt out among its
-    tokens anew. The interval is a grouped jackknife over documents; `p` compares with the shuffles,
+    Tokens seen fewer than `minimum` times are left out: small counts make the share large. The bias
+    that remains shows in `shuffled`, where each document's first choices are permuted among its
+    tokens. The interval is a grouped jackknife over documents; `p` compares with the shuffles,
     corrected over layers by their maximum (with so few shuffles Holm's rule could reject nothing).
     Columns: layer, share, low, high, uniform, shuffled, p, types, occurrences, documents.
 
@@ -41,7 +41,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
     frequent = counts >= minimum
     if not frequent.any():
         raise InputError(
-            f"No token occurs {minimum} times in this trace. Record more text, or say minimum=."
+            f"No token occurs {minimum} times in this trace. Record more text, or lower minimum=."
         )
     V = len(ids)
     _, unit = np.unique(docs.units[docs.document[kept]], return_inverse=True)  # of each token
@@ -62,8 +62,8 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
         error[layer] = np.sqrt((groups - 1) * without.var())
         for n, order in enumerate(orders):
             key = token.astype(np.int64) * E + first[order]
-            dealt = np.bincount(key[first[order] >= 0], minlength=V * E).reshape(V, E)
-            null[n, layer] = _favourite(dealt, frequent)
+            permuted = np.bincount(key[first[order] >= 0], minlength=V * E).reshape(V, E)
+            null[n, layer] = _favourite(permuted, frequent)
     low, high = _student(share, error, groups)
     spread = np.maximum(null.std(0), 1e-12)
     highest = ((null - null.mean(0)) / spread).max(1)  # of all layers

@@ -1,7 +1,7 @@
 """What is in a checkpoint, from its headers alone: format, shape, sizes, types.
 
-In: anything that `load` takes. Out: findings, one line each. No weights are read but routers' and
-norms', for the fingerprint, so this takes a moment for 87 GiB too.
+In: anything that `load` takes. Out: findings, one line each. Only the weights of routers and norms
+are read, for the fingerprint, so even 87 GiB take a moment.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ def _memory(checkpoint: Checkpoint, dtype: torch.dtype) -> str:
 
 
 def readable(count: float) -> str:
-    """A number of bytes as a person reads it."""
+    """A number of bytes in units that a person reads easily."""
     large = count >= 2**30
     return f"{count / 2**30:,.2f} GiB" if large else f"{count / 2**20:,.1f} MiB"

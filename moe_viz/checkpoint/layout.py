@@ -1,8 +1,8 @@
 """The canonical names of a Mixtral's tensors, and where each file format keeps them.
 
-Canonical names are those of `model.Mixtral`'s parameters. A `Layout` says for each of them in which
-stored tensor it lies, in which of its rows, and what has to be done to them; nothing else in the
-library knows another spelling.
+Canonical names are those of `model.Mixtral`'s parameters. For each of them a `Layout` says which
+stored tensor it lies in, in which rows, and what has to be done to them; nothing else in the
+library knows other spellings.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Place:
     """Where a canonical tensor lies: in `rows` of the stored tensor `key`.
 
     A stored tensor counts as a matrix here, all dimensions but the last being rows. Three things
-    may have been done to a tensor before it was stored: several were put on top of each other
-    (`rows` says where this one lies), it was `transposed`, or its rows were reordered for RoPE:
-    Mistral and GGUF keep the two numbers that are rotated together in neighbouring rows of a head,
-    the model half a head apart. `interleaved` is the number of such heads, 0 if this is not so.
+    may have been done to a tensor before it was stored: it was stacked with others (`rows` says
+    where it lies), it was `transposed`, or its rows were reordered for RoPE: Mistral and GGUF keep
+    the two numbers that are rotated together in neighbouring rows of a head, the model keeps them
+    half a head apart. `interleaved` is the number of such heads, 0 if there are none.
     """
 
     key: str
@@ -58,7 +58,7 @@ class Layout:
 
 
 def detect(keys: Collection[str]) -> Layout | None:
-    """The layout that stored tensors of these names have."""
+    """The layout of stored tensors with these names."""
     return next((layout for layout in LAYOUTS if layout.marker in keys), None)
 
 
@@ -103,7 +103,7 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _slab(index: int, rows: int) -> slice:
-    """The rows of the index-th of several matrices that lie on top of each other."""
+    """The rows of the index-th of several stacked matrices."""
     return slice(index * rows, (index + 1) * rows)
 
 
@@ -124,7 +124,7 @@ _HUGGING_FACE = {
 
 
 def hugging_face(name: str) -> str:
-    """Hugging Face's spelling of a canonical name (transformers 4, and what everybody publishes).
+    """Hugging Face's spelling of a canonical name (that of transformers 4 and of published files).
 
     >>> hugging_face("layers.3.moe.experts.5.w1.weight")
     'model.layers.3.block_sparse_moe.experts.5.w1.weight'
@@ -179,7 +179,7 @@ def _expert_alone(config: MixtralConfig, n: str, e: int, matrix: str, shape: Sha
 
 
 def _expert_stacked(config: MixtralConfig, n: str, e: int, matrix: str, shape: Shape) -> Place:
-    """The first release: a layer's experts on top of each other, w2 transposed."""
+    """The first release: a layer's experts stacked, w2 transposed."""
     E, F, D = config.experts, config.expert_size, config.hidden_size
     key = f"layers.{n}.block_sparse_moe.{matrix}"
     return Place(key, (E * F, D), _slab(e, F), transposed=matrix == "w2")

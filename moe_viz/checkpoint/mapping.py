@@ -33,8 +33,8 @@ _HARMLESS = ("rotary_emb.inv_freq",)
 class Checkpoint(Mapping[str, "Tensor | Packed"]):
     """The tensors of a Mixtral under their canonical names.
 
-    `source` is what messages call it, `described` what its config comes from; `tokenizer` is a
-    SentencePiece file, or the contents of one.
+    `source` is its name in messages, `described` the file that its config comes from; `tokenizer`
+    is a SentencePiece file, or the contents of one.
 
     Raises `CheckpointError` on opening if a tensor is missing, unknown, or has another shape than
     the config promises.
@@ -89,7 +89,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
 
     @cached_property
     def _deciding(self) -> dict[str, Tensor | Packed]:
-        """Routers and norms: small, read at once, since each may be an answer from far away."""
+        """Routers and norms: small, read together, since each may be a request over the network."""
         names = [name for name in self if _decides(name)]
         with ThreadPoolExecutor(8) as pool:
             return dict(zip(names, pool.map(self._read, names), strict=True))
@@ -110,7 +110,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         return len(self._places)
 
     def rows(self, name: str, rows: Tensor) -> Tensor | Packed:
-        """Some rows of a tensor, by their numbers, ascending: of the embedding, those in use."""
+        """Some rows of a tensor, by ascending number: those of the embedding that are in use."""
         return self._store.pick(self._places[name].key, rows)
 
     def header(self, name: str) -> tuple[Shape, str]:

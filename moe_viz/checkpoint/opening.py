@@ -1,6 +1,6 @@
 """From a source to a `Checkpoint`, one way: where it is, what describes it, where its weights are.
 
-In: what a person names: the embedded model, a folder, a file, a repository on the Hub. Out: a
+In: what the user names: the embedded model, a folder, a file, or a repository on the Hub. Out: a
 mapping of canonical names to tensors; only headers have been read.
 """
 
@@ -30,10 +30,11 @@ _EXPECTED = (
 
 
 def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
-    """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or what the Hub has.
+    """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or a name on the Hub.
 
-    A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; what is on this
-    disk goes before. `cache_gb` is how much of what is read there may be kept on disk.
+    A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; a folder or file
+    of that name on this disk comes first. `cache_gb` is how much of what is read from the Hub may
+    be kept on disk.
 
     Raises `CheckpointError` for anything else, and for files that are missing or damaged;
     `ConfigError` where they describe another architecture.
@@ -56,7 +57,7 @@ def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
     """The folder or file that a source names: on this disk, else on the Hub."""
     if str(source) == EMBEDDED:
         return embedded_folder()
-    # os.path, unlike pathlib, takes any name: too long, or of a user who does not exist.
+    # os.path, unlike pathlib, takes any name: one too long, or of a user who does not exist.
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
         return path
@@ -85,7 +86,7 @@ def _description(path: Path | HubPath) -> Path | HubPath:
 
 
 def _weights_beside(config: Path | HubPath) -> Sequence[Path | HubPath]:
-    """The weights that this file describes, the first of the forms in which there are any."""
+    """The weights that this file describes, in the first form that is found."""
     folder = config.parent
     forms: list[Sequence[Path | HubPath]] = []
     if config.name == "config.json":
@@ -108,5 +109,5 @@ def _gguf_config(metadata: Mapping[str, Any], path: Path | HubPath) -> MixtralCo
     name = "".join(filter(str.isprintable, said))[:80].strip() if isinstance(said, str) else ""
     try:
         return MixtralConfig.from_gguf(metadata, name or path.stem, where=str(path))
-    except ConfigError as error:  # what is impossible is said without the file's name
+    except ConfigError as error:  # some of its errors do not name the file
         raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error

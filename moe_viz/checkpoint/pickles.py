@@ -42,7 +42,7 @@ class PickleStore:
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
 
     def pick(self, key: str, rows: Tensor) -> Tensor:
-        """Rows of these numbers of a stored matrix."""
+        """Rows of a stored matrix, by number."""
         return self._tensors[key][rows]
 
 

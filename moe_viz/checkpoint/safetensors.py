@@ -1,8 +1,7 @@
 """Safetensors files: Hugging Face's folders and Mistral's own.
 
 In: the files of a folder. Out: a `Store` that maps a tensor from its file, without a copy, when it
-is asked for. The other direction, `save_checkpoint`, writes a folder that transformers loads as it
-is.
+is asked for. In the other direction, `save_checkpoint` writes a folder that transformers can load.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .stored import PLAIN, ByteStore, Stored, gather, read_from
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
-#: What a JSON file that is not what it should be can raise when it is read.
+#: What reading a malformed JSON file can raise.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
@@ -36,13 +35,13 @@ def open_safetensors(files: Sequence[Path | HubPath]) -> ByteStore:
 
     Raises `CheckpointError` where a file is cut short, or holds another type of number.
     """
-    with ThreadPoolExecutor(8) as pool:  # each may be an answer from far away
+    with ThreadPoolExecutor(8) as pool:  # each may be a request over the network
         headers = pool.map(lambda path: read_from(path, _stored), files)
         return ByteStore(gather(dict(zip(files, headers, strict=True))))
 
 
 def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
-    """The tensors of an open file of `size` bytes; `path` is what messages call it."""
+    """The tensors of an open file of `size` bytes; `path` is its name in messages."""
     try:
         _, entries = read_header(file, size)
     except ValueError as error:
@@ -77,7 +76,7 @@ def shards(index: Path | HubPath) -> Sequence[Path | HubPath]:
         if not (is_beside and name.endswith(".safetensors")):
             raise CheckpointError(
                 f"{index}: {name!r} is not the name of a safetensors file beside it. Download "
-                "it again from where the weights come."
+                "it again from where the weights came from."
             )
     there = {path.name for path in index.parent.iterdir()}
     missing = [name for name in names if name not in there]

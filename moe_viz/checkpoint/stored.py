@@ -23,10 +23,10 @@ from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from .hub.repository import HubPath
 
-#: Rows that are fewer bytes apart are read in one range: a request costs more than what it saves.
+#: Rows fewer bytes apart than this are read as one range: another request would cost more.
 GAP = 2**16
 
-#: Types of numbers that are stored as they are; all others are packed in blocks.
+#: Types of numbers that are stored plain; all others are packed in blocks.
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     def pick(self, key: str, rows: Tensor) -> Tensor | Packed:
-        """Rows of these numbers, ascending, of a stored matrix."""
+        """Rows of a stored matrix, by ascending number."""
         ...
 
 
@@ -81,10 +81,10 @@ class ByteStore:
         return found.view(header.shape) if rows is None and isinstance(found, Tensor) else found
 
     def pick(self, key: str, rows: Tensor) -> Tensor | Packed:
-        """Rows of these numbers, ascending, of a stored matrix; no others are read, or few."""
+        """Rows of a stored matrix, by ascending number; few or no others are read."""
         header = self.headers[key]
         gap = GAP // max(1, header.size // header.shape[0])
-        # Where the next row is not close behind, a range ends.
+        # A range ends where the next row is not close.
         runs = rows.tensor_split((rows.diff() > gap + 1).nonzero().flatten() + 1)
         wanted = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
         found = self._read(header, wanted)
@@ -102,7 +102,7 @@ class ByteStore:
         if header.kind in BLOCK_TYPES:
             return Packed(data.view(-1, row), header.kind)
         dtype = PLAIN[header.kind]
-        if data.storage_offset() % dtype.itemsize:  # a header of odd length: numbers lie askew
+        if data.storage_offset() % dtype.itemsize:  # an odd header leaves them misaligned
             data = data.clone()
         return data.view(dtype).view(-1, width)
 
@@ -125,8 +125,8 @@ def _bytes_of(path: Path | HubPath) -> Bytes:
 def map_file(path: Path) -> Tensor:
     """All bytes of a file, uint8, mapped.
 
-    Whoever writes to them changes a copy of their own. The system counts such a mapping against
-    its memory, though, and refuses 87 GiB: a file that large is mapped read-only.
+    Writing to them changes a private copy. The system counts such a mapping against its memory,
+    though, and refuses 87 GiB: a file that large is mapped read-only.
     """
     try:
         return torch.from_numpy(np.memmap(path, np.uint8, mode="c"))
@@ -142,7 +142,7 @@ Header = TypeVar("Header")
 def read_from(
     path: Path | HubPath, read_header: Callable[[BinaryIO, int, Path | HubPath], Header]
 ) -> Header:
-    """What a format's reader finds in the header of this file; no more is read."""
+    """What a format's reader finds in the header of this file; nothing more is read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -1,6 +1,6 @@
 """Changing the routing, to see what it does.
 
-In: a model and what to change. Out: the same model, which routes otherwise within a `with` block
+In: a model and what to change. Out: the same model, which routes differently within a `with` block
 and says so: every trace made there, and every figure of it, carries the intervention's name.
 """
 
@@ -32,23 +32,23 @@ def intervene(
     tokens: Sequence[int] | None = None,
     prompts: Sequence[int] | None = None,
 ) -> AbstractContextManager[Mixtral]:
-    """Route otherwise within a `with` block.
+    """Route differently within a `with` block.
 
     - `ablate=[(layer, expert), …]`: these experts are never used. Their tokens go to the next best
       (`instead="next best"`: as if the router's logit were −∞) or the slot stays empty
       (`instead="nothing"`: the others keep their gates, and the layer's output is smaller).
     - `force=[(layer, expert), …]`: every token goes there, and to the best of the rest.
     - `swap=[(layer, a, b), …]`: tokens for expert a go to b and those for b to a, gates unchanged:
-      the two networks exchange their places.
-    - `top_k=`: so many experts for each token, 1 … E.
+      the two networks exchange places.
+    - `top_k=`: this many experts for each token, 1 … E.
     - `temperature=`: gates are the softmax of logits / temperature; the experts stay.
-    - `uniform_gates=True`: the chosen experts count alike.
+    - `uniform_gates=True`: the chosen experts count equally.
     - `random=seed`: other experts at random, the same however tokens are packed; gates stay.
 
-    `layers`, `tokens` (rows of the recording) and `prompts` (numbers) bound all of these. The
+    `layers`, `tokens` (rows of the recording) and `prompts` (numbers) limit all of these. The
     logits in a trace stay what the router said; experts and gates are what was executed.
 
-    Blocks compose, the inner one on the outer's result. What is ablated outside is never used
+    Blocks compose, the inner one on the outer's result. Experts ablated outside are never used
     inside. An inner `top_k` chooses again, by score: it keeps a swap, a temperature and random
     experts, and undoes forced ones, uniform gates and empty slots.
 
@@ -71,7 +71,7 @@ def intervene(
 
 @contextmanager
 def intervened(model: Mixtral, *changes: Intervention) -> Iterator[Mixtral]:
-    """The same for interventions that are there already, in their order."""
+    """The same for `Intervention`s, in order."""
     for change in changes:
         check(change, model.config)
     before = model.provenance
@@ -115,6 +115,6 @@ def check(change: Intervention, config: MixtralConfig) -> None:
             )
         if len(forced) > k or gone & forced:
             raise InputError(
-                f"Layer {layer} chooses {k} experts; forced are {sorted(forced)}, ablated "
+                f"Layer {layer} chooses {k} experts; found forced {sorted(forced)} and ablated "
                 f"{sorted(gone)}. Force at most {k}, and none that is ablated."
             )

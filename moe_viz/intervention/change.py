@@ -1,6 +1,6 @@
-"""One change of routing, as a router hook: ablate, force, swap experts; other k; other gates.
+"""One change of routing, as a router hook: ablate, force, swap experts; another k; other gates.
 
-In: a router's decision. Out: the one to execute instead. Nothing here knows a model; `intervene`
+In: a router's decision. Out: the one to execute instead. Nothing here knows the model; `intervene`
 attaches these hooks, and stamps what is recorded meanwhile.
 """
 
@@ -41,7 +41,7 @@ class Intervention:
 
     @staticmethod
     def of(**asked: Any) -> Intervention:
-        """From lists as well as tuples; raises `InputError` for anything but numbers in them."""
+        """From lists or tuples; raises `InputError` for anything but numbers in them."""
         known = [field.name for field in fields(Intervention)]
         if unknown := set(asked) - set(known):
             raise InputError(
@@ -65,7 +65,7 @@ class Intervention:
         return Intervention(**checked)
 
     def __str__(self) -> str:
-        """What stands on every figure.
+        """What every figure says.
 
         >>> str(Intervention.of(ablate=[(3, 1)], top_k=1, layers=[2, 3]))
         'ablated 3/1 (next best instead), top-1 in layers 2, 3'
@@ -96,14 +96,14 @@ class Intervention:
         )
 
     def __call__(self, routing: Routing) -> Routing | None:
-        """The decision to execute instead; None where it stands.
+        """The decision to execute instead; None if it stands.
 
-        The order is that of a decision's parts, each resting on those before. Which network stands
-        behind which number (swap): what follows names networks. Who is there at all (ablate): what
-        follows chooses among those. How many, and who must be among them (top_k, force, and the
-        temperature of their gates). Chance in place of the choice (random), which keeps the gates.
-        Then the gates themselves (uniform). Slots are emptied last: an empty slot is a gate that
-        is missing, and so must have been given first.
+        The steps follow the parts of a decision, each building on those before. Which network has
+        which number (swap), since later steps name networks. Which experts exist (ablate), since
+        later steps choose among them. How many are chosen, and which must be among them (top_k,
+        force, and the temperature of their gates). A random choice instead (random), which keeps
+        the gates. Then the gates themselves (uniform). Slots are emptied last: an empty slot is a
+        missing gate, which must first have been given.
         """
         if self.layers is not None and routing.layer not in self.layers:
             return None
@@ -116,7 +116,7 @@ class Intervention:
         return None if changed is routing else self._only_where_asked(changed, routing)
 
     def _swapped(self, routing: Routing) -> Routing:
-        """Other networks behind the same scores; one that is ablated already stays away."""
+        """Other networks behind the same scores; an ablated one stays ablated."""
         place = experts = list(range(routing.logits.shape[1]))
         for layer, a, b in self.swap:
             if layer == routing.layer:  # the network that tokens for each expert go to
@@ -181,7 +181,7 @@ class Intervention:
         return same_share(replace(routing, gates=gates), routing)
 
     def _emptied(self, routing: Routing) -> Routing:
-        """Nothing in place of an ablated expert: the others keep their gates."""
+        """Empty slots in place of ablated experts: the others keep their gates."""
         gone = _mask(experts_at(routing.layer, self.ablate), routing)
         if gone is None or self.instead == "next best":
             return routing

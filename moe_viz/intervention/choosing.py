@@ -1,7 +1,7 @@
-"""Choosing experts by scores: the best, the best beside some that are given, with slots left empty.
+"""Choosing experts by score: the best, or the best together with given ones; slots may stay empty.
 
 In: a decision and its scores. Out: a decision for other experts, strongest first. An expert whose
-score is −∞ is never chosen; expert −1 is a slot that is left empty.
+score is −∞ is never chosen; expert −1 is an empty slot.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ..routing import Routing
 
 
 def best_of(routing: Routing, k: int) -> Routing:
-    """The k best experts by score, strongest first; none that is ablated (score −∞)."""
+    """The k best experts by score, strongest first, without ablated ones (score −∞)."""
     ranked, experts = routing.scores.topk(k)
     return routing.with_experts(experts.masked_fill(ranked == -torch.inf, -1))
 
 
 def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
-    """The same, with those to be `kept` (T, E) among the k."""
+    """The same, with the experts to be `kept` (T, E) among the k."""
     ranked, experts = _kept_first(routing.scores, kept).topk(k)
     return _strongest_first(routing, experts.masked_fill(ranked == -torch.inf, -1))
 
 
 def refilled(routing: Routing, k: int, kept: Tensor) -> Routing:
-    """The same in k slots, using no more of them than before, kept experts apart.
+    """The same in k slots, using no more of them than before, except for kept experts.
 
     What an empty slot would have added to the layer's output stays missing.
     """
@@ -51,7 +51,7 @@ def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
 
 
 def same_share(changed: Routing, before: Routing) -> Routing:
-    """Where a slot was left empty, gates that add up to what they did before."""
+    """Where a slot was left empty, gates that add up to the same sum as before."""
     empty = (before.experts < 0).any(1, keepdim=True)
     share = before.gates.sum(1, keepdim=True)
     return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))

@@ -1,7 +1,7 @@
 """What an intervention does to what the model predicts.
 
-In: a model, texts, interventions. Out: a `Finding` with the change of loss, label by label. The
-passes are `passes`' work, the statistics those of `analysis.damage`.
+In: a model, texts, interventions. Out: a `Finding` with the change of loss, label by label.
+`passes` runs the model, `analysis.damage` does the statistics.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def effects(
     labels: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Finding:
-    """By how much each intervention changes the loss, label by label, in nats per token.
+    """How much each intervention changes the loss, label by label, in nats per token.
 
     `interventions` maps names to what `intervene` takes, `{"no 2/5": {"ablate": [(2, 5)]}}`;
     without it, every expert of every layer is ablated in turn (the damage matrix). Loss is the mean
-    cross-entropy of all tokens that something precedes. Columns: intervention, layer and expert
-    (−1 unless one expert is ablated), label, loss (without), change, low, high, p (sign flips over
-    documents, those of one text together; corrected over all interventions by the largest), tokens,
-    documents.
+    cross-entropy of all tokens but each document's first. Columns: intervention, layer and expert
+    (−1 unless one expert is ablated), label, loss (without it), change, low, high, p (sign flips
+    over documents, those of one text together; corrected over all interventions by the largest),
+    tokens, documents.
 
     >>> import moe_viz as mv
     >>> model = mv.load("8x7m")

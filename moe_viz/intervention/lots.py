@@ -27,7 +27,7 @@ def drawn_lots(seed: int, layer: int, tokens: Tensor, E: int) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """To the right with zeros, as of an unsigned number."""
+    """Shifted right with zeros, as an unsigned number would be."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 

@@ -1,7 +1,7 @@
 """The loss of every token under each of many interventions, from passes that share their work.
 
-In: a recording and interventions. Out: losses. All passes over a batch share what lies before the
-first layer that they touch: hidden states are kept there, and each pass goes on from its own.
+In: a recording and interventions. Out: losses. All passes over a batch share the layers before the
+first that they change: hidden states are kept there, and each pass continues from its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def losses_under(
             for name, change in changes.items():
                 with intervened(model, change):
                     start = states[begin[name]]
-                    # Of all layers' hidden states only the last are kept.
+                    # Only the last layer's hidden states are kept.
                     ((_, x),) = deque(model.sweep(ids, sizes, index=index, resume=start), maxlen=1)
                     losses[name][rows] = token_losses(model, x, ids, sizes)
                 bar.update(len(ids) / len(base))
@@ -49,7 +49,7 @@ def losses_under(
 
 
 def first_layer(change: Intervention) -> int:
-    """The first layer that an intervention can change; all before it are as without.
+    """The first layer that an intervention can change; those before it stay as they were.
 
     >>> first_layer(Intervention.of(ablate=[(3, 1)])), first_layer(Intervention.of(top_k=1))
     (3, 0)

@@ -27,7 +27,7 @@ from .recording import assemble
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Bytes of a matrix below which a second thread slows its product with one token down.
+#: Bytes of a matrix below which a second thread slows down its product with one token.
 SMALL_MATRIX = 8 * 2**20
 
 
@@ -36,7 +36,7 @@ class Generation:
     """What a model wrote."""
 
     text: str  # the new text alone
-    token_ids: list[int]  # of the new tokens, EOS included where it came
+    token_ids: list[int]  # of the new tokens, including EOS if it came
     trace: Trace  # of prompt and new tokens
 
 

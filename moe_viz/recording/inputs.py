@@ -1,7 +1,7 @@
 """What may be recorded: texts and token ids, checked before anything is computed.
 
-In: what a person hands over. Out: the tokens of all prompts end to end, and where each prompt lies.
-This is the one place that says which forms are taken, for `record`, `generate` and `effects`.
+In: what the caller gives. Out: the tokens of all prompts end to end, and where each prompt lies.
+This is the one place that says which forms `record`, `generate` and `effects` accept.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def encode(
 ) -> tuple[Encoding, list[TracePrompt]]:
     """All texts as one encoding, end to end, and where each prompt lies in it.
 
-    Raises `InputError` for what is not among the forms of input, by name; for no text at all; for
-    labels that do not match; and where `encode_prompt` does, with the prompt's number.
+    Raises `InputError` for any other form of input, naming it; for no text at all; for labels that
+    do not match; and where `encode_prompt` does, with the prompt's number.
     """
     items, labels = _listed(texts, labels)
     ids, pieces, spans, special = [], [], [], []
@@ -47,7 +47,7 @@ def encode(
 
 
 def _listed(texts: Any, labels: Sequence[str] | None) -> tuple[list[Any], list[str]]:
-    """What was given as one prompt after the other, each with its label."""
+    """The prompts that were given, one after the other, and their labels."""
     if isinstance(texts, Prompt):
         texts = Prompts([texts])
     if isinstance(texts, Prompts):
@@ -97,22 +97,22 @@ def _ids(item: Any) -> list[int]:
 
 
 def _items(value: Any) -> list[Any] | None:
-    """What something holds, one after the other; None of a mapping, a set, bytes, or one thing."""
-    if hasattr(value, "tolist"):  # an array of NumPy's, or a tensor
+    """The items of a sequence, in order; None for a mapping, a set, bytes, or a single value."""
+    if hasattr(value, "tolist"):  # a NumPy array or a tensor
         value = value.tolist()
     unordered = isinstance(value, Mapping | set | frozenset | str | bytes | bytearray)
     return list(value) if isinstance(value, Iterable) and not unordered else None
 
 
 def _is_id(value: Any) -> bool:
-    """Whether something is a whole number, also one of NumPy's or a tensor of nothing else."""
+    """Whether something is a whole number, which NumPy's and a tensor of a single one are too."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _described(model: Mixtral, ids: list[int]) -> tuple[str, Encoding]:
-    """Ids as the model's tokenizer spells them; of a model without one, as numbers."""
+    """Ids as the model's tokenizer spells them; for a model without one, as numbers."""
     if min(ids) < 0 or max(ids) >= model.config.vocab_size:
         raise InputError(
             f"token ids must lie in 0 … {model.config.vocab_size - 1}, found {min(ids)} … "

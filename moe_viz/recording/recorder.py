@@ -41,11 +41,11 @@ class Recorder:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """All that was kept so far."""
+        """Everything kept so far."""
         return {"logits": self.logits, "experts": self.experts, "gates": self.gates}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what another recorder kept."""
+        """Continue from what another recorder kept."""
         device = self.logits.device
         self.logits = tensors["logits"].to(device)
         self.experts, self.gates = tensors["experts"].to(device), tensors["gates"].to(device)

@@ -25,7 +25,7 @@ from .inputs import encode
 from .recorder import Recorder
 from .unfinished import Unfinished
 
-#: Tokens of prompts that are run together, and tokens whose loss is computed together.
+#: Tokens of prompts run together, and tokens whose loss is computed together.
 BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
 
 
@@ -41,11 +41,11 @@ def record(
     `texts` is a text, a list of texts, curated `Prompts` (which bring their labels), or lists of
     token ids, which are run as they are. `labels` names each text, for grouping. With `loss`, the
     cross-entropy of each token given those before it is kept too, in nats. `resume` names a file
-    that keeps what is done after each layer: should this be cut off, the same call goes on from
-    there, with the same result; at the end the file is gone.
+    that keeps what is done after each layer: if the run is cut off, the same call continues from
+    there, with the same result; at the end the file is removed.
 
     Raises `InputError` for empty texts, ids outside the vocabulary, labels that do not match, and
-    prompts longer than the context; all of that before anything is computed.
+    prompts longer than the context, always before anything is computed.
 
     >>> import moe_viz as mv
     >>> trace = mv.record(mv.load("8x7m"), ["Good morning.", "Guten Morgen."], labels=["en", "de"])
@@ -104,7 +104,7 @@ def assemble(
     generated: np.ndarray,
     loss: np.ndarray | None = None,
 ) -> Trace:
-    """A trace from what was run and what was recorded, stamped with this model and this moment."""
+    """A trace from what was run and what was recorded, stamped with this model and the time."""
     return Trace(
         **arrays,
         token_ids=np.array(encoding.ids, np.int32),

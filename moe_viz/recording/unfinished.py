@@ -1,7 +1,7 @@
-"""An unfinished recording, kept in a file so that it can go on where it was cut off.
+"""An unfinished recording, kept in a file so that it can continue where it was cut off.
 
 In: after each layer, hidden states and what was recorded so far. Out: the same, in another process.
-The file names the recording it belongs to (model, dtype, tokens), and is gone when it is done.
+The file names the recording it belongs to (model, dtype, tokens), and is removed when that is done.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FORM = "moe_viz unfinished recording 1"
 
 @dataclass(frozen=True)
 class State:
-    """How far a recording is: batches done, layers of the next one, and its tensors."""
+    """How far a recording has come: batches done, layers of the next one, and its tensors."""
 
     batch: int
     layers: int
@@ -34,8 +34,8 @@ class State:
 class Unfinished:
     """The file in which a recording keeps its state.
 
-    Raises `InputError` where there already is a file that belongs to something else, and
-    `OutputError` where none can be written.
+    Raises `InputError` if a file that belongs to something else is already there, and `OutputError`
+    if none can be written.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Unfinished:
                 if header["identity"] != self._identity:
                     raise InputError(
                         f"{self.path}: belongs to another recording: other texts, another model, "
-                        "or another dtype. Give those again, choose another path for resume=, or "
-                        "delete the file."
+                        "or another dtype. Repeat the call that began it, choose another path for "
+                        "resume=, or delete the file."
                     )
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
@@ -72,7 +72,7 @@ class Unfinished:
         return State(int(header["batch"]), int(header["layers"]), tensors)
 
     def save(self, batch: int, layers: int, tensors: dict[str, Tensor]) -> None:
-        """Keep this state in place of the one before."""
+        """Keep this state in place of the previous one."""
         header = {
             "form": _FORM,
             "identity": self._identity,

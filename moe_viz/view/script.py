@@ -2,7 +2,7 @@
 
 In: the package path of an entry module. Out: one function that holds it and all that it imports,
 without imports, exports, comments and indentation; nothing else becomes global. No bundler is
-needed, since the modules keep to a few plain forms; whatever else is found is refused.
+needed, since the modules keep to a few plain forms; any other form is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EXPORT = re.compile(rf"^export (?={_NAME})", re.M)
 _DECLARED = re.compile(rf"^{_NAME}", re.M)
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.M | re.S)
 
-#: What joining would break: where modules of a larger kind differ from these.
+#: What joining would break: forms that JavaScript has and these modules do without.
 _REFUSED = {
     r"^export\s+default\b": "a default export",
     r"^export\s*[*{]": "a re-export or a list of exports",
@@ -31,7 +31,7 @@ _REFUSED = {
     r"^(?:const|let|var)\s*[\[{]": "a destructuring declaration at the top",
     r"^(?:const|let|var) .*,$": "several declarations in one",
     r"^(?:[^`\n]*`[^`\n]*`)*[^`\n]*`[^`\n]*$": "a template over several lines",
-    r"</script|<!--": "what ends a script element, or hides it",
+    r"</script|<!--": "text that ends a script element, or hides it,",
 }
 
 
@@ -51,8 +51,8 @@ def script(entry: str, function: str, name: str) -> str:
     """A script that declares `name`, which does what the entry module's `function` does.
 
     Raises `ValueError`, with the module's path, for what cannot be joined: an import that does not
-    resolve, imports in a circle, two modules that declare the same name, other forms of import and
-    export than `import { a } from "./b.js"` and `export` before a declaration.
+    resolve, circular imports, two modules that declare the same name, and any import or export but
+    `import { a } from "./b.js"` and `export` before a declaration.
 
     >>> script("view/js/theme.js", "isDark", "looksDark").splitlines()[0]
     'function looksDark() {'
@@ -65,7 +65,7 @@ def script(entry: str, function: str, name: str) -> str:
 
 
 def ordered(entry: str, read: Callable[[str], str]) -> list[Module]:
-    """The entry module and all that it imports, each after what it imports itself."""
+    """The entry module and all that it imports, each after its own imports."""
     done: dict[str, Module] = {}
     _visit(entry, (), done, partial(_module, read))
     owners: dict[str, str] = {}

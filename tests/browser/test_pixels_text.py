@@ -108,7 +108,7 @@ def sentence(trace, row: int, t: int) -> str:
         gap = min(logits[e] for e in taken) - logits[best]
         close = f"; {best} missed by {gap:.2f} logits"
         if gap < 0:
-            close = f"; by its logits {best} would have come before"
+            close = f"; by logits, {best} would have come first"
     goes = goes if pairs else "goes to no expert"
     return f"In layer {trace.layers[row]}, ‘{trace.tokens[t]}’ {goes}{close}."
 

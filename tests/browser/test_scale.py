@@ -1,4 +1,4 @@
-"""`scale=` multiplies all type, and what is drawn beside type, and nothing overflows."""
+"""`scale=` multiplies all type and everything drawn beside it, and nothing overflows."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def test_a_notebook_s_output_grows_too(browser, tmp_path, traces):
 
 @pytest.mark.parametrize("scale", [0, 0.49, 3.01, -1, float("nan"), float("inf"), "2", None])
 def test_a_scale_that_is_none_is_refused(traces, scale):
-    with pytest.raises(InputError, match=r"scale, which multiplies all type, goes from 0\.5 to 3"):
+    with pytest.raises(InputError, match=r"scale, which multiplies .* type, must lie in 0\.5 … 3"):
         mv.explore(traces["6 layers"], scale=scale)

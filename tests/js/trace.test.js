@@ -21,7 +21,7 @@ test("the margin is the last chosen logit less the next", () => {
   assert.equal(t.margin(0, 0), 1); // −1 − (−2)
   assert.equal(t.margin(0, 1), 1.5); // −0.5 − (−2)
   assert.equal(t.margin(1, 1), 0);
-  assert.equal(trace({ shape: [2, 2, 3, 3] }).margin(0, 0), Infinity); // nobody is left
+  assert.equal(trace({ shape: [2, 2, 3, 3] }).margin(0, 0), Infinity); // no expert is left
 });
 
 test("probabilities are the softmax over all experts", () => {
@@ -86,7 +86,7 @@ test("a decision in words names the chosen, their gates, and who just missed", (
     {},
     { experts: Buffer.from(Int8Array.of(2, -1).buffer).toString("base64") },
   );
-  assert.ok(say(swapped, 0, 0).endsWith("; by its logits 0 would have come before."));
+  assert.ok(say(swapped, 0, 0).endsWith("; by logits, 0 would have come first."));
   const none = trace({}, { experts: Buffer.from(Int8Array.of(-1, -1).buffer).toString("base64") });
   assert.equal(say(none, 0, 0), "In layer 0, ‘<s>’ goes to no expert.");
 });

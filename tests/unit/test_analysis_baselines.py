@@ -15,7 +15,7 @@ from scipy import stats
 from moe_viz import analysis
 from moe_viz.analysis import Documents, Finding
 from moe_viz.analysis.examples import example
-from moe_viz.analysis.statistics import dealt, holm, interval, resamples, sign_flips
+from moe_viz.analysis.statistics import holm, interval, permuted, resamples, sign_flips
 from moe_viz.errors import InputError, TraceError
 from tests.unit.test_analysis import same
 from tests.unit.test_analysis_promises import ALL, every, parallel, topical
@@ -73,7 +73,7 @@ def test_matched_coactivation_is_independent_pairs_with_these_loads():
 
 
 def test_certainty_of_shuffled_logits_keeps_each_experts_own():
-    # One token each way: dealt out anew, logits give margins 4 and 0 as often as 2 and 2.
+    # One token each way: permuted, logits give margins 4 and 0 as often as 2 and 2.
     logits = np.array([[[2.0, 0], [0, 2.0]] * 50])
     trace = example(np.argsort(-logits)[:, :, :1], experts=2, logits=logits)
     (row,) = analysis.certainty(trace).where(what="margin").rows()
@@ -124,11 +124,11 @@ def test_parallel_passages_are_drawn_together():
     drawn = resamples(docs.units, np.random.default_rng(0), 200)
     assert (drawn[:, ::2] == drawn[:, 1::2]).all()
     assert len(np.unique(drawn[:, 0])) > 1
-    # Labels are dealt out within a topic, where topics are parallel; anywhere, where they are not.
-    dealings = [dealt(docs.labels, docs.units, np.random.default_rng(n)) for n in range(50)]
-    assert all(d.reshape(3, 2).sum(1).tolist() == [1, 1, 1] for d in dealings)
-    assert len({tuple(d) for d in dealings}) == 8
-    free = [dealt(docs.labels, np.arange(6), np.random.default_rng(n)) for n in range(500)]
+    # Labels are permuted within a topic where topics are parallel, among all where they are not.
+    permutations = [permuted(docs.labels, docs.units, np.random.default_rng(n)) for n in range(50)]
+    assert all(d.reshape(3, 2).sum(1).tolist() == [1, 1, 1] for d in permutations)
+    assert len({tuple(d) for d in permutations}) == 8
+    free = [permuted(docs.labels, np.arange(6), np.random.default_rng(n)) for n in range(500)]
     assert len({tuple(d) for d in free}) == 20  # 6 over 3
 
 

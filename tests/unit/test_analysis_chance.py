@@ -56,7 +56,7 @@ LEAST = {  # after Holm over two layers, where it is Holm's
 def test_what_is_clear_has_the_smallest_p_there_is_and_it_is_not_0(name):
     call, least = LEAST[name]
     p = call(planted())["p"]
-    # Of 30 passages' labels some thousandths of all dealings overlap as little.
+    # Some thousandths of all permutations of 30 passages' labels overlap as little.
     most = 4 * least if name == "committee_overlap" else least
     assert least - 1e-9 <= p.min() <= most + 1e-9
     if name != "transitions":  # some of its pairs lead where nothing leads
@@ -124,7 +124,7 @@ def worded(how_much: tuple[float, ...], documents: int = 30, T: int = 24) -> Doc
 
 
 def favourites(docs: Documents, layer: int, rng: np.random.Generator) -> float:
-    """Mean of the words' largest shares, each document's choices dealt out among its tokens."""
+    """Mean of the words' largest shares, each document's choices permuted among its tokens."""
     went = np.zeros((4, 4))
     for rows in counted(docs.trace):
         way = [first(docs.trace, layer, t) for t in rows]
@@ -167,7 +167,7 @@ def test_what_leaves_its_expert_is_told_from_chance_too():
 
 
 def test_labels_more_alike_than_chance_have_a_large_p():
-    """Each document like all others, exactly: labels dealt anew are as near, never nearer."""
+    """Each document exactly like all others: permuted labels are as near, never nearer."""
     way = np.tile([0, 0, 1, 2], 12)
     docs = Documents(example(way[:, None], [4] * 12, ["a", "b"] * 6, 4))
     assert analysis.label_divergence(docs)["p"].tolist() == [1]

@@ -101,7 +101,7 @@ def test_few_documents_are_said_as_many_as_an_interval_rests_on(found, name):
     if name == "compare":  # it knows no topics
         assert found[name].notes == ()
         return
-    assert found[name].notes == ("Few documents (12, fewer than 20): take intervals with care.",)
+    assert found[name].notes == ("Few documents (12, fewer than 20): treat intervals with care.",)
     many = ASKED[name](documents(topics=None)) if name != "language_divergence" else None
     if many is not None:
         assert bool(many.notes) == (name in LABELLED)  # of b there are twelve

@@ -1,6 +1,6 @@
 """Every p-value of every analysis against all the ways that chance could have gone.
 
-Signs of documents turned in every way, labels dealt out in every way, tokens shuffled by other
+Signs of documents flipped in every way, labels permuted in every way, tokens shuffled by other
 loops; then Holm's correction step by step, or the largest of all.
 """
 
@@ -188,11 +188,11 @@ def test_transitions_against_all_signs_and_the_largest_of_all(together):
     np.testing.assert_allclose(analysis.transitions(docs)["p"], expected, atol=NEAR)
 
 
-# ---- labels dealt out ----------------------------------------------------------------------------
+# ---- labels permuted -----------------------------------------------------------------------------
 
 
-def dealings(labels: str, paired: bool) -> list[np.ndarray]:
-    """Every way to deal these labels out; within pairs of documents, or among all."""
+def permutations(labels: str, paired: bool) -> list[np.ndarray]:
+    """Every permutation of these labels, within pairs of documents or among all."""
     if paired:
         swaps = product((False, True), repeat=len(labels) // 2)
         return [np.array([g for s in swap for g in ("ba" if s else "ab")]) for swap in swaps]
@@ -202,7 +202,7 @@ def dealings(labels: str, paired: bool) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("paired", [True, False], ids=["parallel", "alone"])
 @pytest.mark.parametrize("name", ["divergence", "overlap"])
-def test_labels_against_all_the_ways_to_deal_them_out(name, paired):
+def test_labels_against_all_their_permutations(name, paired):
     labels = "ab" * 4
     trace = varied([*labels, "a"], seed=12, E=6, apart=0.8).select(prompt=list(range(8)))
     docs = Documents(trace, [f"topic {n // 2}" for n in range(8)] if paired else None)
@@ -215,8 +215,8 @@ def test_labels_against_all_the_ways_to_deal_them_out(name, paired):
     else:
         per, found, column = masses(trace), analysis.committee_overlap(docs), "overlap"
 
-    def between(dealt: np.ndarray) -> np.ndarray:
-        a, b = (per[dealt == g].sum(0) for g in "ab")
+    def between(permuted: np.ndarray) -> np.ndarray:
+        a, b = (per[permuted == g].sum(0) for g in "ab")
         if name == "divergence":
             return jensenshannon(a, b, base=2, axis=1) ** 2
         a, b = halves(a), halves(b)
@@ -224,7 +224,7 @@ def test_labels_against_all_the_ways_to_deal_them_out(name, paired):
 
     own, null = (
         between(np.array([*labels])),
-        np.array([between(d) for d in dealings(labels, paired)]),
+        np.array([between(d) for d in permutations(labels, paired)]),
     )
     np.testing.assert_allclose(found[column], own)
     np.testing.assert_allclose(found["null"], null.mean(0), atol=0.03)

@@ -194,7 +194,7 @@ def test_one_document_has_no_interval_and_is_drawn_without(found):
         assert not np.any(chart.figure.data[0].error_y.array)
         assert "interval" not in chart.sentence
         assert chart.data.few
-        assert "take intervals with care" in chart.to_html(plotly=False)
+        assert "treat intervals with care" in chart.to_html(plotly=False)
 
 
 @pytest.mark.parametrize(

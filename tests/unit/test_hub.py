@@ -269,7 +269,7 @@ def test_the_hub_itself_may_stumble(hub, expected, monkeypatch):
         ("total_wrong", "changed while it was read: an answer has Content-Range"),
         ("range_missing", "Content-Range None"),
         ("range_wrong", "cannot be relied upon"),
-        ("gzip", "encodes what it passes on"),
+        ("gzip", "encodes the bytes"),
     ],
 )
 @pytest.mark.parametrize("after", [0, 7])
@@ -360,7 +360,7 @@ def guarded(folders, connected) -> Iterator[Hub]:
         ("org/gated", "", "is gated: its owner asks"),
         ("org/gated", "hf_out", "Accept the terms on its page"),
         ("org/gated", "hf_wrong", "HF_TOKEN"),
-        ("org/private", "", "no such repository, or shows it only to others"),
+        ("org/private", "", "no such repository, or hides it from you"),
         ("org/nothing", "", "no such repository"),
         ("org/name@nowhere", "", "no such revision"),
         ("org/name/model.Q9.gguf", "", "no such file in the repository"),

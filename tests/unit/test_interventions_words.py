@@ -140,10 +140,10 @@ LACKING = [
     ({"ablate": [(1, e) for e in range(6)], "top_k": 3}, "Without 6 .* layer 1 cannot choose 3"),
     (
         {"force": [(2, 0), (2, 1), (2, 2)]},
-        r"Layer 2 chooses 2 experts; forced are \[0, 1, 2\], ablated \[\]. Force at most 2",
+        r"Layer 2 chooses 2 experts; found forced \[0, 1, 2\] and ablated \[\]. Force at most 2",
     ),
     ({"force": [(2, 0), (2, 1)], "top_k": 1}, "Layer 2 chooses 1 experts"),
-    ({"force": [(0, 4)], "ablate": [(0, 4)]}, r"forced are \[4\], ablated \[4\]"),
+    ({"force": [(0, 4)], "ablate": [(0, 4)]}, r"found forced \[4\] and ablated \[4\]"),
 ]
 
 

@@ -103,7 +103,7 @@ def halves(
 def permutation_null(
     counts: np.ndarray, labels: np.ndarray, rng: np.random.Generator, repeats: int = 200
 ) -> np.ndarray:
-    """95th percentile of the divergence with labels dealt out among the documents anew: (L,)."""
+    """95th percentile of the divergence with labels permuted among the documents: (L,)."""
     draws = [divergence(counts, rng.permutation(labels)) for _ in range(repeats)]
     return np.percentile(draws, 95, axis=0)
 

@@ -38,7 +38,7 @@ def whole_split(files: Sequence[Path | HubPath]) -> bool:
 
 
 def _parts(path: Path | HubPath) -> Sequence[Path | HubPath]:
-    """All parts of a file that was split, in order; of any other file, itself."""
+    """All parts of a file that was split, in order; for any other file, just the file."""
     match = _PART.search(path.name)
     if match is None:
         return [path]

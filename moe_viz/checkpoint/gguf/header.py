@@ -1,8 +1,8 @@
 """The header of a GGUF file: its metadata, and where each tensor lies.
 
 In: a file, read as far as its header. Out: a `GGUFHeader`. Everything in it comes from the
-internet, so every count, length and offset is held against the size of the file before anything is
-made of it. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
+internet, so every count, length and offset is checked against the size of the file before it is
+used. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...model.gguf_blocks import BLOCK_TYPES
 from ..hub.repository import HubPath
 from ..stored import PLAIN, Stored
 
-#: Numbers of GGUF's tensor types, as `ggml.h` counts them.
+#: Numbers of GGUF's tensor types, as in `ggml.h`.
 _TENSOR_TYPES = {
     0: "F32", 1: "F16", 30: "BF16",
     2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0",
@@ -28,7 +28,7 @@ _TENSOR_TYPES = {
     20: "IQ4_NL", 23: "IQ4_XS",
 }  # fmt: skip
 
-#: Numbers of GGUF's metadata types → how struct and NumPy call them.
+#: Numbers of GGUF's metadata types → their names in struct and NumPy.
 _NUMBERS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
 }  # fmt: skip
@@ -36,7 +36,7 @@ _STRING, _ARRAY = 8, 9
 
 _MAX_DIMENSIONS = 4
 
-#: More than any model has: entries of a list or of the header, bytes of a name and of a text.
+#: Limits beyond any model: entries of a list or of the header, bytes of a name and of a text.
 _MOST, _LONGEST_NAME, _LONGEST_TEXT = 2**20, 2**16, 2**22
 
 
@@ -49,7 +49,7 @@ class GGUFHeader:
 
 
 def read_header(file: BinaryIO, size: int, path: Path | HubPath) -> GGUFHeader:
-    """Read the header of an open file of `size` bytes; `path` is what messages call it.
+    """Read the header of an open file of `size` bytes; `path` is its name in messages.
 
     Raises `CheckpointError` where it is not a GGUF file, is cut short, contradicts itself, or is of
     a version or a tensor type that is not supported.
@@ -72,8 +72,8 @@ class _Reader:
         if magic != b"GGUF":
             raise CheckpointError(
                 f"{self.path}: is not a GGUF file: it begins with {magic!r}. Expected b'GGUF'; "
-                "convert older ggml and ggjt files, and download again what turns out to be a "
-                "page that says 404."
+                "convert an older ggml or ggjt file; if this is a page that says 404, download "
+                "the file again."
             )
         version = self._number("I")
         if version not in (2, 3):
@@ -86,18 +86,18 @@ class _Reader:
         for _ in range(entries):
             key, value = self._string(_LONGEST_NAME), self._value(self._number("I"))
             if key in metadata:
-                raise self._damaged(f"{key!r:.80} is there twice")
+                raise self._damaged(f"{key!r:.80} occurs twice")
             metadata[key] = value
         infos = [self._tensor_info() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
-            raise self._damaged(f"general.alignment is {alignment!r:.40}, and no multiple of 8")
+            raise self._damaged(f"general.alignment is {alignment!r:.40}, not a multiple of 8")
         start = end = -(-self.at // alignment) * alignment
         located: dict[str, Stored] = {}
         before = "the header"
         for name, shape, kind, offset in infos:
             if name in located:
-                raise self._damaged(f"the tensor {name!r:.80} is there twice")
+                raise self._damaged(f"the tensor {name!r:.80} occurs twice")
             if start + offset != end:  # they lie end to end, in the order of the header
                 raise self._damaged(
                     f"{name} should begin where {before} ends, at byte {end:,}, and begins at "
@@ -132,7 +132,7 @@ class _Reader:
         name, dimensions = self._string(_LONGEST_NAME), self._number("I")
         if not 1 <= dimensions <= _MAX_DIMENSIONS:
             raise self._damaged(f"the tensor {name!r:.80} has {dimensions} dimensions")
-        shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]  # ggml's go inside out
+        shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]  # ggml has the last first
         number = self._number("I")
         if number not in _TENSOR_TYPES:
             raise CheckpointError(
@@ -167,7 +167,7 @@ class _Reader:
         return self._bytes(self._count("characters", 1, longest)).decode("utf-8")
 
     def _count(self, what: str, smallest: int, most: int = _MOST) -> int:
-        """How many things follow, which must fit into what is left of the file."""
+        """How many things follow; they must fit into the rest of the file."""
         count = self._number("Q")
         if count > most or count * smallest > self.size - self.at:
             raise self._damaged(f"it announces {count:,} {what} at byte {self.at:,}")

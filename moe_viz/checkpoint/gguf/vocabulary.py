@@ -1,8 +1,8 @@
 """The vocabulary in a GGUF file's metadata, as the SentencePiece model it was made from.
 
 In: metadata. Out: a serialized SentencePiece model, which `Tokenizer` reads like any other. GGUF
-keeps every piece with its score and its type, in SentencePiece's own numbers; what is left to say
-is the algorithm (BPE) and how a text is prepared. The message written here is described by
+keeps every piece with its score and its type, in SentencePiece's own numbers; only the algorithm
+(BPE) and how a text is prepared have to be added. The message written here is described by
 sentencepiece_model.proto.
 """
 
@@ -48,7 +48,7 @@ def sentencepiece_model(metadata: Mapping[str, Any], path: Path | HubPath) -> by
         for piece, score, kind in zip(pieces, scores, types, strict=True)
     )
     trainer = _whole(3, _BPE) + _whole(35, 1)  # with byte fallback
-    # Which tokens begin and end a text: SentencePiece wants to know their pieces too.
+    # Which tokens begin and end a text: SentencePiece needs their pieces too.
     for n, (name, default) in enumerate((("unknown", 0), ("bos", 1), ("eos", 2))):
         number = metadata.get(f"tokenizer.ggml.{name}_token_id", default)
         number = number if isinstance(number, int) and 0 <= number < len(pieces) else default

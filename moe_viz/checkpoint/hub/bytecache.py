@@ -1,9 +1,9 @@
 """A bounded folder of byte ranges that have come from the Hub.
 
 In: which file (by its ETag), which range. Out: its bytes, where an earlier sweep kept them. A sweep
-passes over the weights in the same order each time, so throwing out what was used longest ago would
-throw out just what comes next: what belongs to an open checkpoint stays, and what no longer has
-room is not kept. Only ranges of other checkpoints make room, the oldest first.
+passes over the weights in the same order each time, so evicting the least recently used range would
+evict the very one that comes next. Ranges of an open checkpoint therefore stay, and when the cache
+is full new ones are not kept. Only ranges of other checkpoints make room, the oldest first.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ByteCache:
             return None
         kept, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:].tobytes()
         if len(kept) != stop - start or _checksum(kept) != checksum:
-            return None  # cut short, or changed: as if it were not there
+            return None  # cut short, or changed: treated as missing
         return torch.from_numpy(kept)
 
     def put(self, etag: str, start: int, data: Tensor) -> None:

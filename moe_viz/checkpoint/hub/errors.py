@@ -1,4 +1,4 @@
-"""What goes wrong between us and the Hub, said so that one knows what to do next."""
+"""What goes wrong between us and the Hub, in messages that say what to do next."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def explained(name: str) -> Iterator[None]:
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise CheckpointError(
-            f"{name}: the Hub has no such repository, or shows it only to others. Expected "
+            f"{name}: the Hub has no such repository, or hides it from you. Expected "
             "org/name as on its page; for a private one, log in (`hf auth login`, or HF_TOKEN). "
-            "If you meant a folder here: there is none of this name."
+            "If you meant a folder on this disk: there is none of this name."
         ) from error
     except errors.RevisionNotFoundError as error:
         raise CheckpointError(
-            f"{name}: has no such revision. Expected a branch, a tag or a commit behind the @, "
+            f"{name}: has no such revision. Expected a branch, a tag or a commit after the @, "
             "or none for main."
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise CheckpointError(
-            f"{name}: HF_HUB_OFFLINE is set, so nothing is asked of the Hub. Unset it, or "
+            f"{name}: HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it, or "
             "download the weights and give the folder."
         ) from error
     except errors.HFValidationError as error:
@@ -49,13 +49,13 @@ def explained(name: str) -> Iterator[None]:
         raise CheckpointError(
             f"{name}: there is no such folder or file here, and the Hub cannot be reached "
             f"({str(error) or type(error).__name__:.200}). Expected '8x7m', the embedded model; a "
-            "folder of weights; a .gguf file; or org/name on the Hub, and then a network (and the "
-            "right HF_ENDPOINT, if it is set)."
+            "folder of weights; a .gguf file; or org/name on the Hub, which needs a network (and, "
+            "if it is set, the right HF_ENDPOINT)."
         ) from error
 
 
 def client_error() -> type[Exception]:
-    """The root of what goes wrong in huggingface_hub's HTTP client, whichever one it uses."""
+    """The base class of errors of huggingface_hub's HTTP client, whichever one it uses."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return HfHubHTTPError.__bases__[0]

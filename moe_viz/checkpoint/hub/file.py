@@ -1,9 +1,9 @@
-"""One file on the Hub as ranges of bytes, each of them right or not there at all.
+"""One file on the Hub as ranges of bytes, each of them checked, or refused.
 
-In: repository, commit, name. Out: `file[start:stop]`, a tensor of bytes. The network is not to be
-trusted with a recording: every answer must be of the range that was asked for, of a file of the
-size and with the ETag that it had at first. What breaks off goes on where it stopped; what stays
-wrong is an error. The token goes to the Hub, and never to the servers that it sends us on to.
+In: repository, commit, name. Out: `file[start:stop]`, a tensor of bytes. The network is not
+trusted: every answer must be the range that was asked for, from a file with the size and the ETag
+that it had at first. A read that breaks off continues where it stopped; what stays wrong is an
+error. The token goes to the Hub, and never to the servers that it redirects to.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .errors import client_error, explained
 CONNECTIONS, PART = 4, 16 * 2**20
 
 #: Failures in a row, without a byte gained, before a read is given up; seconds before the first
-#: new try, twice as long each time; and the longest that a server may ask us to wait.
+#: retry, doubled each time; and the longest wait that a server may ask for.
 TRIES, FIRST_WAIT, LONGEST_WAIT = 6, 0.5, 120.0
 
 #: Seconds without a byte, or for a connection.
 TIMEOUT = 30.0
 
-#: A server that ignores ranges sends all of a file: up to this far, what comes first is skipped.
+#: A server that ignores ranges sends the whole file: up to this many bytes of it are skipped.
 SKIP = 2**26
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -45,7 +45,7 @@ Job = tuple[memoryview, int]
 
 
 class _Again(Exception):
-    """Something that may be better the next time; `wait`: seconds that the server asks for."""
+    """A failure that a retry may mend; `wait`: seconds that the server asks for."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -162,7 +162,7 @@ class HubFile:
                     raise CheckpointError(
                         f"{self}: bytes {start + got:,} to {start + len(view):,} could not be "
                         f"read in {TRIES} tries, the last time because {error}. Try again later; "
-                        "record(…, resume=) goes on after the last finished layer."
+                        "record(…, resume=) continues after the last finished layer."
                     ) from error
                 # Not all connections at the same moment.
                 wait = FIRST_WAIT * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
@@ -188,7 +188,7 @@ class HubFile:
                     skip, left = 0, left - len(wanted)
                     yield wanted
                     if not left and answer.status_code == 200:
-                        return  # a whole file goes on behind
+                        return  # a whole file continues beyond
                 # Read to its end, an answer leaves its connection free for the next.
         except client_error() as error:  # reset, timeout, cut off
             raise _Again(f"{str(error) or type(error).__name__:.200}") from error
@@ -202,7 +202,7 @@ class HubFile:
         return build_hf_headers(token=token) | {"Accept-Encoding": "identity"}
 
     def _check(self, answer: Any, location: str, start: int, stop: int) -> int:
-        """How many of the answer's bytes come before `start`; raises where it is a wrong one."""
+        """How many of the answer's bytes come before `start`; raises if the answer is wrong."""
         status, said = answer.status_code, answer.headers
         if status in (401, 403):  # a signed address is good for an hour or so
             self._resolve_again(location)
@@ -211,7 +211,7 @@ class HubFile:
             with self._lock:
                 if self._location == location:
                     self._location = urljoin(location, said.get("Location", ""))
-            raise _Again("the server sent us on and on")
+            raise _Again("of too many redirects")
         if status == 429 or status >= 500:
             raise _Again(f"the server answered with {status}", _seconds(said.get("Retry-After")))
         if status not in (200, 206):
@@ -221,8 +221,8 @@ class HubFile:
             )
         if said.get("Content-Encoding", "identity") != "identity":
             raise CheckpointError(
-                f"{self}: something on the way encodes what it passes on "
-                f"({said['Content-Encoding']:.40}), although the bytes as they are were asked for."
+                f"{self}: the server, or a proxy before it, encodes the bytes "
+                f"({said['Content-Encoding']:.40}), although they were asked for unencoded."
             )
         self._check_etag(said.get("ETag"), location)
         if status == 200:
@@ -241,7 +241,7 @@ class HubFile:
         return 0
 
     def _check_whole(self, said: Any, start: int) -> int:
-        """All of the file comes, from the beginning: fine where that is not far away."""
+        """The whole file comes, from its beginning: accepted where `start` is near that."""
         length = said.get("Content-Length")
         if length is not None and int(length) != self.size:
             raise self._changed(f"it has {int(length):,} bytes now, and had {self.size:,}")
@@ -258,7 +258,7 @@ class HubFile:
             if etag is None:
                 return
             if self._served is None or self._served[0] != host:
-                self._served = host, etag  # another host may count otherwise
+                self._served = host, etag  # another host may have other ETags
             elif self._served[1] != etag:
                 raise self._changed(f"its ETag is {etag:.80} and was {self._served[1]:.80}")
 
@@ -270,5 +270,5 @@ class HubFile:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """What a server asks us to wait, where it says so in seconds."""
+    """How long a server asks us to wait, if it says so in seconds."""
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

@@ -1,10 +1,9 @@
 """Checkpoints on the Hugging Face Hub, without downloading them.
 
-In: `org/name`, with `@revision` behind it or not, and for GGUF the file's path in the repository
-behind that. Out: a `HubPath`, which answers the few questions that opening a checkpoint asks of a
+In: `org/name`, optionally with `@revision`, and for GGUF followed by the file's path in the
+repository. Out: a `HubPath`, which answers the few questions that opening a checkpoint asks of a
 path on disk. The revision is resolved to one commit at once, and everything is read from that
-commit. How bytes travel is `hubfile`'s business; addresses, tokens and the endpoint are
-huggingface_hub's.
+commit. `hub.file` fetches the bytes; huggingface_hub knows addresses, tokens and the endpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from .bytecache import ByteCache
 from .errors import explained
 from .file import HubFile
 
-#: org/name, then a revision or not, then a file in the repository or not.
+#: org/name, optionally a revision, optionally a file in the repository.
 _SOURCE = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+?))?(/[^@]+\.gguf)?")
 
-#: Bytes of a header that are read at once at the most.
+#: At most this many bytes of a header are read at once.
 _AHEAD = 2**20
 
 #: No configuration, index or vocabulary is larger.
@@ -61,7 +60,7 @@ def parse(source: str) -> HubName | None:
 
 @dataclass(frozen=True)
 class HubRepo:
-    """One commit of a repository: what files it has, and those that have been opened."""
+    """One commit of a repository: the files it has, and those that have been opened."""
 
     name: str
     commit: str
@@ -78,7 +77,7 @@ class HubRepo:
 
 
 class HubPath:
-    """A file or folder of a repository, with the part of pathlib's manners that is needed here."""
+    """A file or folder of a repository, with as much of pathlib's interface as is needed here."""
 
     def __init__(self, repo: HubRepo, inner: str = "") -> None:
         self.repo: HubRepo = repo
@@ -133,13 +132,13 @@ class HubPath:
         return str(self.inner) in self.repo.sizes
 
     def iterdir(self) -> Iterator[HubPath]:
-        """The files in it; files in folders within are not looked at."""
+        """The files in it, but not those in its subfolders."""
         for name in self.repo.sizes:
             if PurePosixPath(name).parent == self.inner:
                 yield HubPath(self.repo, name)
 
     def glob(self, pattern: str) -> Iterator[HubPath]:
-        """The files in it whose names fit."""
+        """The files in it whose names match."""
         return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
 
     def bytes(self) -> HubFile:
@@ -164,7 +163,7 @@ class HubPath:
         if not _matches(data, file.etag):
             raise CheckpointError(
                 f"{self}: does not have the checksum that the Hub names ({file.etag}): it was "
-                "damaged on the way. Try again; if it stays so, a proxy changes what it passes on."
+                "damaged on the way. Try again; if that does not help, a proxy alters the data."
             )
         return data
 
@@ -176,9 +175,9 @@ class HubPath:
 class _Reading(io.RawIOBase):
     """Ranges of bytes as a file that is read from front to back.
 
-    What is asked for is fetched, and of small pieces twice as much ahead each time. So a header
-    whose length stands in its first eight bytes (safetensors) takes two answers, without a byte of
-    what lies behind it, and one of a million small pieces (GGUF) some twenty.
+    It fetches what is asked for and, where pieces are small, reads ahead, twice as far each time.
+    So a header whose length is in its first eight bytes (safetensors) takes two requests and not a
+    byte beyond it, and one of a million small pieces (GGUF) takes some twenty.
     """
 
     def __init__(self, file: HubFile) -> None:
@@ -236,7 +235,7 @@ def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
         packed = [n for n in files if n.endswith(".gguf")]
         raise CheckpointError(
             f"{source}: there is no such file in the repository. Expected one of "
-            f"{', '.join(packed[:12]) or 'its .gguf files, of which it has none'}."
+            f"{', '.join(packed[:12]) or 'its .gguf files, but it has none'}."
         )
     return path
 
@@ -247,4 +246,4 @@ def _matches(data: bytes, etag: str) -> bool:
         return hashlib.sha256(data).hexdigest() == etag
     if len(etag) == 40:
         return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == etag
-    return True  # a server of another kind, which promises nothing
+    return True  # another kind of server, which promises nothing

@@ -65,7 +65,7 @@ class Chart:
         packed = packed.replace("<", "\\u003c").replace("\u2028", "\\u2028")
         themes = json.dumps(palette.for_script()).replace("<", "\\u003c")
         flag = (
-            '<p style="margin:4px 0"><strong>Few documents: take intervals with care.</strong></p>'
+            '<p style="margin:4px 0"><strong>Few documents: treat intervals with care.</strong></p>'
             if self.data.few
             else ""
         )

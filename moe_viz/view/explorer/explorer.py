@@ -1,7 +1,7 @@
 """Seeing a trace: one self-contained picture for notebooks, slides and pages.
 
-`explore(trace)` is drawn by any notebook, `save_page(trace, path)` writes the same as one offline
-file. No torch, no network, no kernel: the HTML holds the data and one script.
+Any notebook draws `explore(trace)`; `save_page(trace, path)` writes the same as one offline file.
+No torch, no network, no kernel: the HTML holds the data and one script.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .pack import NOTEBOOK, fitting, pack
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
 SCALES = 0.5, 3.0  # least and most
-#: The entry module, its function, and what the joined script calls that.
+#: The entry module, its function, and that function's name in the joined script.
 SCRIPT = "view/explorer/js/explorer.js", "mountExplorer", "moeVizExplorer"
 
 
@@ -108,7 +108,7 @@ class Explorer:
         )
 
     def _beside(self, shown: Trace, kept: list[int]) -> dict[str, Any] | None:
-        """What stands beside, as the script's state says it; nothing where that does not fit."""
+        """What it is compared with, as the script's state says it; None if that was left out."""
         if self.beside in shown.labels:
             return {"kind": "label", "label": self.beside}
         if self.beside in kept:
@@ -124,11 +124,11 @@ def opened(traces: Trace | Sequence[Trace], **opening: Any) -> Explorer:
 
 
 def check_scale(scale: Any) -> None:
-    """Raise `InputError` for what type cannot be multiplied with."""
+    """Raise `InputError` for a scale out of range."""
     if not (isinstance(scale, int | float) and SCALES[0] <= scale <= SCALES[1]):
         raise InputError(
-            f"scale, which multiplies all type, goes from {SCALES[0]:g} to {SCALES[1]:g}, "
-            f"found {scale!r}."
+            f"scale, which multiplies the size of all type, must lie in {SCALES[0]:g} … "
+            f"{SCALES[1]:g}, found {scale!r}."
         )
 
 

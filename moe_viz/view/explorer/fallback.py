@@ -17,7 +17,7 @@ from PIL import Image
 from ...trace import Trace, TracePrompt
 from ..palette import EXPERTS, LIGHT, expert_colour, mix, rgb, token_share
 
-#: Tokens drawn without scripts; the rest of a longer prompt is left out, and said so.
+#: Tokens drawn without scripts; the text says how many of a longer prompt are left out.
 MOST = 400
 
 
@@ -84,7 +84,7 @@ def _map(trace: Trace, prompt: TracePrompt, height: int) -> str:
     first = trace.experts[:, prompt.start : prompt.stop, 0].astype(int)
     colours = np.array([rgb(c) for c in (*EXPERTS, LIGHT.ground)], np.uint8)
     pixels = colours[np.where(first < 0, len(EXPERTS), first % len(EXPERTS))]
-    # At most 4096 across: viewers give up somewhere beyond. Each decision is drawn as large as it
+    # At most 4096 across: viewers give up beyond some size. Each decision is drawn as large as it
     # is shown, since JupyterLab strips `image-rendering`, and blurred hues are other experts' hues.
     pixels = pixels[:, :4096]
     pixels = pixels.repeat(max(1, 1600 // max(1, pixels.shape[1])), axis=1).repeat(height, axis=0)

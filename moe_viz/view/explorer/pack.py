@@ -1,9 +1,9 @@
 """A trace as the explorer's JavaScript wants it: compact, and inert.
 
-In: a `Trace`. Out: JSON that is safe inside a `<script>` element. Logits travel as differences to
-their row's maximum, which keeps near-ties apart; experts as executed. A page carries them and the
-gates as float16; an output in a notebook, which is kept small, as bytes where float16 takes too
-much room, and at the very most choices and gates alone. The picture says so then.
+In: a `Trace`. Out: JSON that is safe inside a `<script>` element. Logits travel as differences from
+their row's maximum, which keeps near-ties apart; experts as executed. A page carries logits and
+gates as float16. A notebook's output is kept small: bytes where float16 takes too much room, and
+choices and gates alone where bytes do too; the picture then says so.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ NOTEBOOK, DEEPEST = 4_000_000, 20.0
 
 
 def precision(trace: Trace, limit: float) -> str:
-    """How finely numbers can travel within so many bytes: as "half", as "byte", or "none".
+    """How finely logits can travel within `limit` bytes: as "half", as "byte", or "none".
 
-    What is chosen and how the text is cut always travels whole.
+    Choices and tokens always travel whole.
     """
     return next((how for how in ("half", "byte") if _size(trace, how) <= limit), "none")
 
 
 def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
-    """Numbers of as many prompts as fit into so many bytes at the least precision.
+    """Numbers of as many prompts as fit into `limit` bytes at the lowest precision.
 
-    The first of the wanted ones is among them, whatever its size; the other wanted ones come next,
-    and then the rest in their order.
+    The first wanted prompt is always among them; the other wanted ones come next, and then the rest
+    in their order.
     """
     if _size(trace, "none") <= limit:
         return list(range(len(trace.prompts)))
@@ -47,7 +47,7 @@ def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
 
 
 def _size(trace: Trace, how: str) -> float:
-    """Bytes of a trace in base64 at this precision, about."""
+    """About how many bytes a trace takes in base64 at this precision."""
     L, T, E = trace.router_logits.shape
     k, expert = trace.experts.shape[2], 1 + _wide(trace)
     numbers = {"half": 2 * (E + k), "byte": E + k, "none": k}[how] + k * expert
@@ -66,8 +66,8 @@ def pack(
 ) -> str:
     """The trace and the state to open it in, as JSON without any `<` (so no tag can end it).
 
-    `limit` bounds its size in bytes, `other` is another run of the same tokens, of which only the
-    choices travel; `left_out` says how many prompts are not there.
+    `limit` bounds its size in bytes; `other` is another run of the same tokens (only its choices
+    travel); `left_out` says how many prompts are missing.
     """
     vocabulary = list(dict.fromkeys(trace.tokens))
     number = {piece: n for n, piece in enumerate(vocabulary)}
@@ -113,14 +113,14 @@ def pack(
         "state": state,
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # Escaped as JSON allows: no "</script>" or "<!--" can occur, and no line ends that are not.
+    # Escaped as JSON allows: no "</script>", no "<!--", no line separator of Unicode can occur.
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _paired(trace: Trace) -> bool:
-    """Whether two choices fit into a byte, and the first gate tells the second.
+    """Whether two choices fit into a byte, and the first gate determines the second.
 
-    It does not where an expert was dropped and the gates no longer add up to one.
+    It does not if an expert was dropped and the gates no longer add up to one.
     """
     if trace.experts.shape[2] != 2 or trace.router_logits.shape[2] > 15:
         return False
@@ -140,7 +140,7 @@ def _gates(trace: Trace, how: str) -> np.ndarray:
 
 
 def _logits(trace: Trace, how: str) -> np.ndarray:
-    """Differences to the row's maximum, layer by layer: a mapped trace may be large."""
+    """Differences from the row's maximum, layer by layer: a mapped trace may be large."""
     out = np.empty(trace.router_logits.shape, np.float16 if how == "half" else np.uint8)
     for layer, raw in enumerate(trace.router_logits):
         logits = np.nan_to_num(raw, nan=-np.inf, posinf=np.inf, neginf=-np.inf)

@@ -20,10 +20,10 @@ def save_page(
 ) -> Path:
     """Write the picture as one HTML file that needs no network and no kernel.
 
-    `opening` is what `explore` takes: prompt, layer, token, mode, scale, beside. The address of the
-    opened page says what is looked at (`#prompt=3&layer=2&token=14`), so that a single decision can
-    be linked to, and larger with `&scale=2`. Raises `OutputError` where the file cannot be written;
-    what stood there before is kept then.
+    `opening` is what `explore` takes: prompt, layer, token, mode, scale, beside. The opened page's
+    address says what is shown (`#prompt=3&layer=2&token=14`), so that a single decision can be
+    linked to, and enlarged with `&scale=2`. Raises `OutputError` if the file cannot be written; an
+    earlier file is then kept.
     """
     return write(path, page_of(trace, title, **opening))
 

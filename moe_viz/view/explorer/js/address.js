@@ -1,5 +1,5 @@
 // @ts-check
-// The address of a page says what is looked at, so that one decision can be linked to.
+// The address of a page says what is shown, so that one decision can be linked to.
 /** @import { OpeningState, State } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 /** @import { Quantities } from "./quantities.js" */
@@ -10,11 +10,11 @@ import { read, spelt } from "./beside.js";
 const SCALES = [0.5, 3];
 
 /**
- * What an address changes; what it says of things that are not there is left alone.
+ * What an address changes; anything it names that is not there is ignored.
  * @param {string} hash #prompt=3&layer=2&token=14&mode=entropy&beside=prompt 0&scale=2
  * @param {Trace} trace
  * @param {Quantities} quantities
- * @param {number} prompt that is meant where the address names none
+ * @param {number} prompt that is meant if the address names none
  * @returns {Partial<OpeningState>}
  */
 export function readAddress(hash, trace, quantities, prompt) {
@@ -56,7 +56,7 @@ export function addressOf(state, trace, scale) {
   return "#" + said;
 }
 
-/** What stands in the address, and is written there a moment after it has changed. */
+/** The address, which is written a moment after a change. */
 export class Address {
   /** @param {number} scale that the page opens with */
   constructor(scale) {
@@ -79,7 +79,7 @@ export class Address {
       try {
         history.replaceState(null, "", text);
       } catch {
-        // A sandbox may forbid it, and nothing hangs on it.
+        // A sandbox may forbid it; nothing depends on it.
       }
     };
     this.later = setTimeout(put, 150); // browsers allow few changes a second

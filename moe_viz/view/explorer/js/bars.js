@@ -7,8 +7,8 @@ import { css } from "./colours.js";
 import { h, write } from "./dom.js";
 
 /**
- * Rows are made once: from layer to layer lengths, shades and figures change, and rows made anew
- * would be styled, laid out and painted anew, every one.
+ * Rows are made once: from layer to layer lengths, shades and figures change, and the browser would
+ * style, lay out and paint every new row from scratch.
  */
 export class Bars {
   /**
@@ -55,7 +55,7 @@ export class Bars {
   }
 
   /**
-   * A line across a bar; null takes it away.
+   * A line across a bar; null removes it.
    * @param {number} e
    * @param {string} kind
    * @param {number | null} x
@@ -72,7 +72,7 @@ export class Bars {
   }
 
   /**
-   * What a figure says beyond itself: a difference has a shade.
+   * A figure's title, and its shade if it is a difference.
    * @param {number} e
    * @param {string} title
    * @param {Rgb | null} shade

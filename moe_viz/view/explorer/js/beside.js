@@ -1,10 +1,10 @@
 // @ts-check
-// What a prompt can be compared with: another prompt, a parallel one above all, or all of a label.
+// What a prompt can be compared with: another prompt, preferably parallel, or all of a label.
 /** @import { Beside, Prompt } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 
 /**
- * What stands beside, found in the trace.
+ * What a prompt is compared with, found in the trace.
  * @typedef {object} Neighbour
  * @property {Prompt} prompt itself, or the first of its label
  * @property {number} number of that prompt
@@ -41,7 +41,7 @@ export function read(value, trace) {
 }
 
 /**
- * Whether something can stand beside a prompt: it is there, and is not the prompt's own.
+ * Whether a prompt can be compared with something: it exists, and is not the prompt's own.
  * @param {Beside | null} beside
  * @param {Trace} trace
  * @param {number} prompt

@@ -1,5 +1,5 @@
 // @ts-check
-// Canvases: of a certain size and sharpness, and a small one whose pixels are a map's cells.
+// Canvases: one of a given size and sharpness, and a small one whose pixels are a map's cells.
 /** @import { Scene } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 /** @import { Quantities } from "./quantities.js" */
@@ -7,7 +7,7 @@
 import { paintCells } from "./cells.js";
 
 /**
- * An empty canvas of this size, as sharp as the screen; null where there are no canvases.
+ * An empty canvas of this size, as sharp as the screen; null without support for canvases.
  * @param {HTMLCanvasElement} canvas
  * @param {number} width
  * @param {number} height

@@ -11,12 +11,12 @@ import { NONE } from "./quantities.js";
 const LEVELS = 64;
 
 /**
- * What the colours say, and the experts and quantities they say it of.
+ * What the colours say, and about which experts and quantities.
  * @typedef {object} Look
  * @property {Trace} trace
  * @property {Colours} colours
  * @property {Uint8Array | null} values a quantity (L, T) in 254ths; null: the first choice
- * @property {number | null} only the expert that alone is shown in full
+ * @property {number | null} only the one expert that is shown in full
  */
 
 /**

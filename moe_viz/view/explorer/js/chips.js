@@ -63,7 +63,7 @@ export class Chips {
   }
 
   /**
-   * What cannot be seen has a sign.
+   * Invisible characters have a sign.
    * @param {string} c
    * @returns {(Node | string)[]}
    */

@@ -79,7 +79,7 @@ export class Colours {
   }
 
   /**
-   * The same of an expert that was not chosen.
+   * The same for an expert that was not chosen.
    * @param {number} e
    */
   faint(e) {

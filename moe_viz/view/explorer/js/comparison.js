@@ -32,7 +32,7 @@ export class Comparison {
   }
 
   /**
-   * A click over there changes sides.
+   * A click over there swaps the two prompts.
    * @param {number} token
    */
   swap(token) {
@@ -43,7 +43,7 @@ export class Comparison {
     this.actions.openPrompt(number, token);
   }
 
-  /** @param {Neighbour | null} there a label has no text of its own, and is in the loads alone */
+  /** @param {Neighbour | null} there a label has no text of its own: it shows in the loads alone */
   paint(there) {
     const prompt = there && !there.whole ? there.prompt : null;
     this.element.hidden = !prompt;

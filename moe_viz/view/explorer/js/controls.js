@@ -1,5 +1,5 @@
 // @ts-check
-// What is chosen from lists, boxes and a slider; and what they offer for a prompt.
+// Lists, boxes and a slider to choose with, and what they offer for a prompt.
 /** @import { Scene, Actions, Mode } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 /** @import { Quantities } from "./quantities.js" */
@@ -8,7 +8,7 @@ import { parallels, read, sameToken, spelt } from "./beside.js";
 import { h, options, select, write } from "./dom.js";
 import { opening, sizeOf } from "./words.js";
 
-/** Prompts that are offered for comparison: a list of thousands would be of no use. */
+/** How many prompts are offered for comparison: a list of thousands would be useless. */
 const OFFERED = 400;
 const PARALLEL =
   "The same passage in other languages, or the same algorithm in other programming languages";
@@ -165,7 +165,7 @@ const numbersOf = (items, wanted) => items.flatMap((item, n) => (wanted(item, n)
 const pairs = (values, names) => values.map((value, n) => [value, names[n]]);
 
 /**
- * A part of a list, where there is anything in it.
+ * A part of a list, unless it is empty.
  * @param {string} label
  * @param {[value: string | number, name: string][]} entries
  */

@@ -22,7 +22,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * Say something in an element. The same words written again would be laid out again.
+ * Set an element's text, if it differs: the same words written again would be laid out again.
  * @param {Element} element
  * @param {string} words
  */
@@ -38,7 +38,7 @@ export const options = (pairs) => pairs.map(([value, name]) => h("option", { val
 
 /**
  * A list to choose from.
- * @param {string} name for those who cannot see what it is
+ * @param {string} name for screen readers
  * @param {[value: string | number, name: string][]} pairs
  * @param {(value: string) => void} act
  */

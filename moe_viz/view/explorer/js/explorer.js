@@ -11,8 +11,8 @@ import { begin, carried, fitted } from "./state.js";
 import { Trace } from "./trace.js";
 
 /**
- * Draw the trace that is packed beside an element, in that element's shadow. What then can be done
- * with the picture is the element's `moeViz`.
+ * Draw the trace that is packed beside an element, in that element's shadow. The element's `moeViz`
+ * then controls the picture.
  * @param {string} id of the element; its trace is in the element id-data
  * @param {string} style
  * @param {Palette} palette
@@ -68,7 +68,7 @@ function opened(opening, trace, quantities) {
 }
 
 /**
- * A change to what the next trace is looked at with: another prompt is opened at its first token.
+ * A change of the state that the next trace opens in; another prompt opens at its first token.
  * @param {Partial<State>} change
  */
 const anew = (change) => ("prompt" in change ? { token: -1, ...change } : change);

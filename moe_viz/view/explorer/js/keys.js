@@ -13,8 +13,8 @@
  */
 
 /**
- * - leave: no key of ours, the page may have it; keep: the browser does with it what it does, and
- *   the page does not see it; nothing: nobody sees it.
+ * - leave: not our key, the page may have it; keep: the browser acts on it as usual, and the page
+ *   does not see it; nothing: neither of them sees it.
  * @typedef {"leave" | "keep" | "nothing" | "blur" | "clear" | "find" | "next"} Plain
  * @typedef {{ act: Plain } | { act: "token" | "layer" | "isolate", n: number }} Meaning
  */

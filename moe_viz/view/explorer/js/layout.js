@@ -1,5 +1,5 @@
 // @ts-check
-// Where the parts of a picture stand, and what is said around them.
+// Where the parts of a picture stand, and the words around them.
 /** @import { Trace } from "./trace.js" */
 /** @import { Controls } from "./controls.js" */
 /** @import { Comparison } from "./comparison.js" */
@@ -131,7 +131,7 @@ function caption(trace, deck) {
     leftOut ? `${left}; save_page keeps them.` : "",
     "Colour = expert number within its layer.",
     `The same number in another layer is another network. ${model}${other}.`,
-    deck ? "" : "<s> is run and shown, and left out of loads.", // a slide shows no loads
+    deck ? "" : "<s> is run and shown, but left out of loads.", // a slide shows no loads
     coarse ? `To keep this output small, ${coarse}` : "",
   ];
   const last = Math.min(trace.E, 10) - 1;

@@ -1,5 +1,5 @@
 // @ts-check
-// Who is busy: the experts' shares of a layer's assignments, special tokens left out.
+// Loads: the experts' shares of a layer's assignments, special tokens left out.
 /** @import { Prompt, Scope } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 

@@ -11,7 +11,7 @@ import { Rows } from "./rows.js";
 import { focus } from "./state.js";
 
 const HINT = "click, then wheel: zoom · drag the strip: move · double click: all";
-/** Beyond it, in pixels, browsers give up on a canvas. */
+/** Browsers give up on wider canvases; in pixels. */
 const WIDEST = 4096;
 
 export class MapView {
@@ -77,7 +77,7 @@ export class MapView {
   }
 
   /**
-   * The picture that this map is in, which takes keys.
+   * The picture that holds this map and takes keys.
    * @returns {HTMLElement | null}
    */
   root() {
@@ -162,7 +162,7 @@ export class MapView {
     const [from, to] = this.view;
     const n = to - from;
     const g = sized(this.base, width, rows.total);
-    if (!g) return; // no canvas here: text, decision and loads do without
+    if (!g) return; // no canvas here: text, decision and loads work without
     const columns = Math.min(n, Math.floor(width));
     const cell = width / columns;
     const tiny = this.cells.paint(columns, from, n, 0, L);

@@ -6,7 +6,7 @@
 import { sized } from "./canvas.js";
 import { across, h } from "./dom.js";
 
-/** Pixels, at type as it was designed. */
+/** Pixels, for type of the designed size. */
 const HEIGHT = 16;
 
 export class Overview {

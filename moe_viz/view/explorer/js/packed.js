@@ -3,7 +3,7 @@
 /** @import { PackedTrace } from "./types.js" */
 
 /**
- * A trace's arrays as they came, small, and the tables that say what their numbers mean.
+ * A trace's arrays as packed, small, and the tables that say what their numbers mean.
  * @typedef {object} Arrays
  * @property {Int8Array | Int16Array} experts (L, T, K); −1: unused
  * @property {Uint8Array | Uint16Array} gates (L, T, K), indices into gateOf
@@ -100,7 +100,7 @@ function apart(pairs) {
 }
 
 /**
- * Both gates of each pair: the second is what the first leaves, and none where no expert is.
+ * Both gates of each pair: the second is what the first leaves, or 0 where there is no expert.
  * @param {Uint8Array | Uint16Array} first
  * @param {Int8Array | Int16Array} experts
  */

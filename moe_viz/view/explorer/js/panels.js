@@ -1,5 +1,5 @@
 // @ts-check
-// What is known about one decision and one token's path, and who is busy.
+// Panels: one decision, the token's path through all layers, and the experts' loads.
 /** @import { Scene, Actions } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 /** @import { Neighbour } from "./beside.js" */

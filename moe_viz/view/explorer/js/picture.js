@@ -20,7 +20,7 @@ import { hitAfter, hitFrom, matches } from "./search.js";
 import { fitted, focus } from "./state.js";
 import { TextView } from "./text.js";
 
-/** Pixels of type as it was designed. */
+/** Pixels of type at the designed size. */
 const TYPE = 12;
 
 export class Picture {
@@ -97,8 +97,8 @@ export class Picture {
   }
 
   /**
-   * The map has another size: also when a slide that was hidden is shown, and when the picture has
-   * left the document or come back, as in a notebook's cell that is run again or scrolled away.
+   * The map's size has changed, as it also does when a hidden slide is shown, and when the picture
+   * leaves the document or comes back (a notebook's cell is run again, or scrolled away).
    */
   seen() {
     if (!this.host.isConnected) return this.deafen();
@@ -224,7 +224,7 @@ export class Picture {
 
   // ---- Drawing
 
-  /** How large type is: as asked for, and larger on a wide page. What is painted follows it. */
+  /** How large type is: as asked for, and larger on a wide page. All painting follows it. */
   measure() {
     const { state, root, host } = this;
     // A deck asks for larger type by an attribute of the host, unless the picture asks for its own.
@@ -260,7 +260,7 @@ export class Picture {
     if (state.page) this.address.write(state, this.trace);
   }
 
-  /** Paper shows all at once. */
+  /** Print shows everything at once. */
   drawAll() {
     this.drawNow();
     this.text.paintAll();

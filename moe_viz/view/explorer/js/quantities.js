@@ -65,7 +65,7 @@ export class Quantities {
   }
 
   /**
-   * A quantity of all decisions, (L, T), in 254ths; worked out when it is first looked at.
+   * A quantity of all decisions, (L, T), in 254ths; computed when it is first needed.
    * @param {QuantityName} mode
    * @param {number} watched the expert whose probability is meant
    */
@@ -92,7 +92,7 @@ export class Quantities {
 }
 
 /**
- * What this trace has the numbers for.
+ * The quantities for which this trace has numbers.
  * @param {Trace} trace
  * @param {Quantities} scale knows the widest margin
  * @returns {Partial<Record<QuantityName, Quantity>>}

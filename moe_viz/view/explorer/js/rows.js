@@ -35,7 +35,7 @@ export class Rows {
     return layer;
   }
 
-  /** The layers that are named at the edge. */
+  /** The layers that are labelled at the edge. */
   named() {
     const { layers } = this;
     if (layers <= 8) return Array.from({ length: layers }, (_, l) => l);

@@ -1,5 +1,5 @@
 // @ts-check
-// Finding words in a prompt: the tokens that their occurrences in the text reach into.
+// Finding words in a prompt: the tokens that overlap with their occurrences in the text.
 /** @import { Prompt } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 
@@ -13,7 +13,7 @@ const MEANT = new Map([
 /**
  * @param {Trace} trace
  * @param {Prompt} prompt
- * @param {string} query whatever its case
+ * @param {string} query in upper or lower case
  * @returns {Set<number>} tokens in their order
  */
 export function matches(trace, prompt, query) {

@@ -1,5 +1,5 @@
 // @ts-check
-// What is looked at: how it begins, and how it fits the trace that is there.
+// What is shown: how it begins, and how it is fitted to a trace.
 /** @import { OpeningState, Spot, State } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
 /** @import { Quantities } from "./quantities.js" */
@@ -7,7 +7,7 @@
 import { fits } from "./beside.js";
 
 /**
- * What the decision panel speaks of: what the pointer is on, else what is pinned.
+ * What the decision panel describes: the decision under the pointer, else the pinned one.
  * @param {State} state
  * @returns {Spot}
  */
@@ -33,7 +33,7 @@ export function begin(opening) {
 }
 
 /**
- * What was looked at in one trace, for another: the same layer, prompt and place in it.
+ * What was shown of one trace, for another: the same layer, prompt and place in it.
  * @param {State} state
  * @param {Trace} from
  * @param {Trace} to
@@ -53,7 +53,7 @@ export function carried(state, from, to) {
 }
 
 /**
- * A state in which all that is named is there. A token elsewhere becomes the prompt's first.
+ * A state that names only what exists. A token outside the prompt becomes its first.
  * @param {State} state
  * @param {Trace} trace
  * @param {Quantities} quantities

@@ -13,7 +13,7 @@ const PROGRAMS = ["python", "c", "javascript", "html", "code"];
 
 export class TextView {
   /**
-   * @param {string} name for those who cannot see what it is
+   * @param {string} name for screen readers
    * @param {Trace} trace
    * @param {Scene} scene
    * @param {Actions} actions
@@ -83,7 +83,7 @@ export class TextView {
       ...this.more(p.stop - to, "after", to + MOST / 4),
     );
     this.element.classList.toggle("code", PROGRAMS.includes(p.label));
-    // Where runs of spaces mean something all are kept; elsewhere none hangs after a line.
+    // Where runs of spaces mean something, all are kept; elsewhere none hang after a line.
     const exact = signs || /[ \t]{2}|(^|\n)[ \t]/.test(p.text);
     this.element.classList.toggle("exact", exact);
     this.element.scrollTop = 0;
@@ -121,7 +121,7 @@ export class TextView {
     this.bottom = this.top + element.clientHeight;
   }
 
-  /** Colours hang on little: the pointer's way over a long text repaints none. */
+  /** Colours depend on little: moving the pointer over a long text repaints nothing. */
   paint() {
     const { state, colours } = this.scene;
     const only = state.faded ?? state.isolate;
@@ -185,7 +185,7 @@ export class TextView {
   }
 
   /**
-   * Below, the gates of all choices, in full colour: each from where the one before ends.
+   * Below, the gates of all choices, in full colour: each begins where the one before ends.
    * @param {number} layer
    * @param {number[]} tokens
    */

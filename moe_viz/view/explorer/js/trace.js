@@ -51,7 +51,7 @@ export class Trace {
   }
 
   /**
-   * Less the row's largest; NaN where logits did not travel.
+   * Less the row's largest; NaN if logits did not travel.
    * @param {number} layer
    * @param {number} t
    * @param {number} e
@@ -157,7 +157,7 @@ export class Trace {
   }
 
   /**
-   * How far the last of the chosen is before the next, in logits.
+   * How far the last of the chosen is ahead of the next, in logits.
    * @param {number} layer
    * @param {number} t
    */

@@ -1,4 +1,4 @@
-// What pack.py writes and what a reader looks at. A test holds PackedTrace, PackedArrays and
+// What pack.py writes and what is shown. A test holds PackedTrace, PackedArrays and
 // OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
 
 import type { Colours } from "./colours.js";
@@ -69,10 +69,10 @@ export interface OpeningState {
   scale: number;
 }
 
-/** What is looked at: everything on the screen follows from it and from the trace. */
+/** What is shown: everything on the screen follows from it and from the trace. */
 export interface State extends OpeningState {
   token: number;
-  /** What the pointer is on. */
+  /** The decision under the pointer. */
   hover: Spot | null;
   /** The expert whose tokens alone are shown, and the one whose swatch the pointer is on. */
   isolate: number | null;
@@ -86,7 +86,7 @@ export interface State extends OpeningState {
   scope: Scope;
 }
 
-/** What stands beside a prompt: another one, or all of a label. */
+/** What a prompt is compared with: another one, or all of a label. */
 export type Beside = { kind: "prompt"; number: number } | { kind: "label"; label: string };
 export type Scope = "prompt" | "label" | "all";
 /** What the map's colours say: the first choice, or a quantity. */

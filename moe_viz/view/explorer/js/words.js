@@ -4,7 +4,7 @@
 /** @import { Trace } from "./trace.js" */
 
 /**
- * Number and sign, never apart.
+ * A number and its sign, never on two lines.
  * @param {number} x
  */
 export const percent = (x, digits = 0) => (100 * x).toFixed(digits) + "\u00a0%";
@@ -45,7 +45,7 @@ export function say(trace, layer, t) {
     const least = Math.min(...chosen.map(([e]) => trace.logit(layer, t, e)));
     const gap = least - trace.logit(layer, t, runner);
     if (gap >= 0 && Number.isFinite(gap)) close = `; ${runner} missed by ${gap.toFixed(2)} logits`;
-    else if (Number.isFinite(gap)) close = `; by its logits ${runner} would have come before`;
+    else if (Number.isFinite(gap)) close = `; by logits, ${runner} would have come first`;
   }
   return `In layer ${trace.layers[layer]}, ‘${trace.piece(t)}’ ${where}${close}.`;
 }
