@@ -41,7 +41,7 @@ def test_the_picture_has_the_scale_that_was_asked_for():
     run(live, "Good morning.")
     assert live.picture is not None
     assert live.picture.scale == 1.5
-    with pytest.raises(InputError, match=r"from 0\.5 to 3, found 9"):
+    with pytest.raises(InputError, match=r"in 0\.5 … 3, found 9"):
         mv.explore(mv.load("8x7m"), scale=9)
 
 
