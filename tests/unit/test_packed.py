@@ -175,3 +175,12 @@ def test_types_and_opening_states_have_the_same_keys_and_values():
         data = json.loads(re.search(r"-data\">(.*?)</script>", html, re.S)[1])
         assert set(data["state"]) == set(interface("OpeningState"))
         assert data["state"]["beside"] == said
+
+
+def test_the_modes_of_the_map_are_the_same_in_both_languages():
+    types = (JS / "types.d.ts").read_text(encoding="utf-8")
+    names = re.search(r"type QuantityName =([^;]+);", types)
+    assert names is not None
+    found = re.findall(r'"(\w+)"', names[1])
+    assert ["first", *found] == list(explorer.MODES)
+    assert 'type Mode = "first" | QuantityName;' in types
