@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -267,3 +268,11 @@ def test_parts_of_a_ledger():
     assert rows(chart.data)[-1]["used by a token"] == 12_879_925_248
     assert (chart.title, chart.provenance) == ("Parameters stored and used", "mixtral-8x7b")
     assert "2 of 8 experts in each of its 32 layers" in chart.sentence
+
+
+@pytest.mark.parametrize(("documents", "said"), [(19, True), (20, False)])
+def test_a_chart_of_few_documents_says_so_above_its_table(documents, said):
+    found = lines("certainty")
+    few = {**found.columns, "documents": np.full(len(found), documents)}
+    html = mv.chart(replace(found, columns=few)).to_html(plotly=False)
+    assert ("Few documents" in html.partition("<details>")[0]) == said
