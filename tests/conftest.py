@@ -53,6 +53,24 @@ def ids() -> torch.Tensor:
     return torch.randint(0, 101, (57,), generator=torch.Generator().manual_seed(1))
 
 
+#: Files of tests that take more than a few seconds: `make test-quick` leaves them out.
+LONG = {
+    *(f"test_analysis_{what}.py" for what in ("chance", "columns", "intervals", "p_values")),
+    "test_analysis.py", "test_analysis_promises.py", "test_charts.py", "test_docs.py",
+    "test_effects.py", "test_effects_numbers.py", "test_estimate.py", "test_gguf_files.py",
+    "test_hostile.py", "test_hub.py", "test_layout_files.py", "test_model.py", "test_mutate.py",
+    "test_offload.py", "test_progress.py", "test_recipe.py", "test_record_fields.py",
+    "test_stream.py", "test_training.py",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in LONG:
+            item.add_marker("long")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """On continuous integration a skipped test has failed, unless it lacks hardware."""
