@@ -189,8 +189,7 @@ assert np.allclose(trace.margins[:, t], best[:, t, 1] - best[:, t, 2])
 # Read downwards, this is the token's path through the model. Expert 4 of layer 0 and expert 4 of
 # layer 2 are unrelated networks: a number that recurs means nothing.
 #
-# And a margin says nothing about the first two: in layer 5 they are nearly equal, and the third is
-# far behind.
+# A margin says nothing about the first two: in layer 5 they are nearly equal, the third far behind.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 6 · See it

@@ -138,7 +138,7 @@ for label in ("en", "fr", "python"):
     high, low = part["high"] - part["change"], part["change"] - part["low"]
     error = {"array": high.tolist(), "arrayminus": low.tolist(), "thickness": 1.2}
     figure.add_scatter(x=list(range(1, 9)), y=part["change"].tolist(), name=label, error_y=error)
-figure.update_layout(height=320, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_layout(height=290, margin={"t": 16, "r": 16, "b": 48, "l": 64})
 figure.update_xaxes(title="k, experts for each token").update_yaxes(title="nats per token")
 said = "Change of loss against k = 2; bars are 95 % intervals over four documents."
 Chart(figure, "Loss against k", by_k.title, said, by_k)
@@ -155,11 +155,9 @@ print(f"untrained twin, k = 1 and 8: {twin['change'].min():+.3f} … {twin['chan
 assert abs(twin["change"]).max() < 0.05
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Two, as trained, though four texts of a kind are too few to tell k = 3 from it (on 32 passages it
-# costs 0.024 nats). One costs a little (about 0.1); beyond 3, each adds to the loss. To the
-# untrained twin it makes no difference. More experts are more computing, and here no better
-# predictions. That is not a law: with Mixtral-8x7B-Instruct, quantised, k = 3 gave the lowest
-# perplexity (llama.cpp, pull request 4406).
+# Two, as trained; four texts of a kind cannot tell k = 3 from it (on 32 passages it costs 0.024
+# nats). One costs a little (about 0.1); beyond 3, each adds to the loss. That is not a law: with
+# Mixtral-8x7B-Instruct, quantised, k = 3 gave the lowest perplexity (llama.cpp, pull request 4406).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 4 · Does it matter *which*? · further

@@ -324,14 +324,12 @@ for name, unit in (("GiB", 2**30), ("GB", 1e9)):
     print(f"  ({llama_room:,.0f} and {ours:,.0f}): {ours / llama_room:.1f} times as many")
 
 # %% [markdown] slideshow={"slide_type": "-"}
-# Parameters alone give **5.36** at best: for one conversation, where each weight is fetched for one
-# token; or with so many tokens in a step that multiplying takes longer than fetching. In between,
-# fetching decides, and the ratio falls to about **1.5**.
+# Parameters alone give **5.36** at best: for one conversation, or where multiplying takes longer
+# than fetching. In between, fetching decides, and the ratio falls to about **1.5**.
 #
-# But size can give six in another way: by what is left of a *given memory*. On two GPUs of 80 GiB,
-# beside bfloat16 weights, there is room for the keys and values (section 8) of 5.8 times as many
-# tokens, so for as many more conversations in a step. With 80 GB (80 × 10⁹ bytes) it is 7.6 times.
-# So six is plausible, but without its memory and batch the number says little.
+# But size can give six in another way: by what a *given memory* has left. On two GPUs of 80 GiB,
+# beside bfloat16 weights, the keys and values (section 8) of 5.8 times as many tokens fit; with
+# 80 GB (80 × 10⁹ bytes), of 7.6 times. Without memory and batch, six says little.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## 8 · A long context · further

@@ -59,7 +59,9 @@ def report(
     written = made.save(out)
     for name, why in made.left_out.items():
         console.print(f"left out: {name}: {why}", markup=False)
-    console.print(f"written: {written[0]}, {written[1].name} and {len(written) - 2} tables")
+    # Not wrapped: a path that is broken over lines cannot be copied.
+    said = f"written: {written[0]}, {written[1].name} and {len(written) - 2} tables"
+    console.print(said, markup=False, soft_wrap=True)
 
 
 def _recorded(source: str, effects: bool):
