@@ -296,3 +296,15 @@ def test_random_experts_are_of_the_seed_even_and_never_twice(model):
     assert np.array_equal(trace.gates[0], recorded(model, prompts=ids).gates[0])
     gone = {"ablate": [(0, e) for e in range(8) if e != 6], "instead": "nothing"}  # one is left
     assert set(recorded(model, gone, {"random": 1}).experts[0].ravel()) == {-1, 6}
+
+
+def test_a_slot_that_no_expert_is_left_for_stays_empty(model, ids):
+    """Six are ablated outside and a seventh inside: the last one alone is used."""
+    with (
+        mv.intervene(model, ablate=[(0, expert) for expert in range(6)]),
+        mv.intervene(model, ablate=[(0, 6)]),
+    ):
+        trace = mv.record(model, ids)
+    assert set(trace.experts[0].ravel().tolist()) == {7, -1}
+    assert (trace.experts[0] == 7).sum(axis=1).tolist() == [1] * len(trace)
+    assert (trace.gates[0] == (trace.experts[0] == 7)).all()
