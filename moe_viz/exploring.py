@@ -184,5 +184,11 @@ def explore(
     if hasattr(trace, "router_hooks"):
         return LivePrompt(trace, scale)  # type: ignore[arg-type]
     return opened(
-        trace, prompt=prompt, layer=layer, token=token, mode=mode, scale=scale, beside=beside
+        trace,  # type: ignore[arg-type]
+        prompt=prompt,
+        layer=layer,
+        token=token,
+        mode=mode,
+        scale=scale,
+        beside=beside,
     )

@@ -1,3 +1,4 @@
+# pyright: reportOptionalSubscript=false
 """A picture is given other traces, taken away and put back, and leaves nothing behind.
 
 Counted by the browser itself, after garbage collection: listeners, nodes, documents, and bytes.

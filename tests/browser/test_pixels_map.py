@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """The map's pixels are the trace: every cell, in every mode, both themes, zoomed in and out."""
 
 from __future__ import annotations

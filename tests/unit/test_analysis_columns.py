@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false
 """What stands beside the numbers: who was counted, over which documents, under which title."""
 
 from __future__ import annotations

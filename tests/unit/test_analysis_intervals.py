@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false
 """Every analysis's interval against scipy's bootstrap, or a jackknife, of the same documents."""
 
 from __future__ import annotations

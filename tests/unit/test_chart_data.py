@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """What each chart draws is its table, row by row: oracle loops over tables made up here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportOptionalMemberAccess=false
 """What `mv.effects` says of its changes: intervals by scipy's bootstrap, p-values by all signs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """The picture without scripts: its PNG, its tokens' grounds and its words are the trace's."""
 
 from __future__ import annotations

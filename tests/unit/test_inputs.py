@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """What calls take, and how they refuse the rest: by name, before anything is computed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 """Every intervention on random logits: experts, gates and scores against plain loops."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """What travels to the page is the trace, field by field, at every precision."""
 
 from __future__ import annotations

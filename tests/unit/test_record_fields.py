@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
 """Every field of a recorded and of a generated trace, against tokenizer, torch hooks and loops."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportCallIssue=false
 """The report's page, read as HTML: sections, tables, reasons and titles against its survey."""
 
 from __future__ import annotations

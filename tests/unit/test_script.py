@@ -1,3 +1,4 @@
+# pyright: reportReturnType=false
 """Modules joined into one script: in order, without a circle, or refused by name."""
 
 from __future__ import annotations

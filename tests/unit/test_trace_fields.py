@@ -1,3 +1,4 @@
+# pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 """A trace's own numbers: what it refuses to hold, its titles, margins and table, one by one."""
 
 from __future__ import annotations

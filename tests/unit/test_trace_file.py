@@ -1,3 +1,4 @@
+# pyright: reportOptionalMemberAccess=false
 """Format 1 byte by byte, read here with json and struct; and what later versions may add to it."""
 
 from __future__ import annotations

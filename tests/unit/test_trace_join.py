@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """Joined traces: every field end to end, prompts moved along, and nothing joined that differs."""
 
 from __future__ import annotations
