@@ -36,7 +36,7 @@ def damage(
 
     Raises `InputError` where no token has one before it, or the trace has no loss.
 
-    Two documents of two counted tokens; one intervention adds 0.5 nats to each:
+    One document of four tokens; the intervention adds 0.5 nats to each:
 
     >>> from dataclasses import replace
     >>> from moe_viz.analysis.examples import example
