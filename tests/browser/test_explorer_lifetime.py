@@ -19,6 +19,8 @@ from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser
 ROUNDS = 200
+#: How much more may be alive after many rounds than after a few.
+ALLOWED = {"JSEventListeners": 0, "Nodes": 0, "JSHeapUsedSize": 1e6}
 TEXT = "Two of eight experts work on every token, and a router picks them."
 HOST = "document.querySelector('.moe-viz')"
 SHADOW = f"{HOST}.shadowRoot"
@@ -77,16 +79,21 @@ def grows(page, step: str) -> dict[str, float]:
     """How much more is alive after many rounds than after a few."""
     page.evaluate(f"() => {{ window.step = (n) => {{ {step} }}; }}")
     page.evaluate(STEPS, [0, 12])  # caches fill, code is compiled
-    before = counted(page)
-    page.evaluate(STEPS, [12, 12 + ROUNDS])
-    after = counted(page)
-    return {name: after[name] - before[name] for name in before}
+    for _ in range(3):
+        before = counted(page)
+        page.evaluate(STEPS, [12, 12 + ROUNDS])
+        after = counted(page)
+        grown = {name: after[name] - before[name] for name in before}
+        # Chromium's autofill holds on to one field that it has been watching (seen in a heap
+        # snapshot: WebFormElementObserver), and with it one picture. What we leak grows each time.
+        if all(grown[name] <= most for name, most in ALLOWED.items()):
+            break
+    return grown
 
 
 def nothing_is_left(found: dict[str, float]) -> None:
-    assert found["JSEventListeners"] <= 0, found
-    assert found["Nodes"] <= 0, found
-    assert found["JSHeapUsedSize"] < 1e6, found
+    for name, most in ALLOWED.items():
+        assert found[name] <= most, found
 
 
 def test_two_hundred_other_traces_leave_nothing_behind(opened):
@@ -123,6 +130,14 @@ def test_two_hundred_pictures_that_are_only_removed_leave_nothing_behind(opened)
     remove = "document.querySelectorAll('#put, #put-data').forEach((e) => e.remove());"
     found = grows(opened, f"{remove} {MOUNT}")
     nothing_is_left(found)
+
+
+def test_pictures_that_are_hidden_when_they_are_removed_leave_nothing_behind(opened):
+    """As a tab is that is not in front: it has no size, so no size of it changes any more."""
+    ready_to_mount(opened)
+    put = f"document.querySelectorAll('#put, #put-data').forEach((e) => e.remove()); {MOUNT}"
+    hide = "document.querySelector('#put').hidden = true;"
+    nothing_is_left(grows(opened, f"if (n % 2 === 0) {{ {put} }} else {{ {hide} }}"))
 
 
 def test_another_trace_is_drawn_in_place_and_looked_at_the_same_way(opened, traces):

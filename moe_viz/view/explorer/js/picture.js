@@ -82,7 +82,6 @@ export class Picture {
     this.measure();
     this.openPrompt(this.state.prompt, this.state.token);
     this.drawNow();
-    this.listen();
     this.observer.observe(this.map.stack);
   }
 
@@ -97,11 +96,13 @@ export class Picture {
   }
 
   /**
-   * The map's size has changed, as it also does when a hidden slide is shown, and when the picture
-   * leaves the document or comes back (a notebook's cell is run again, or scrolled away).
+   * The map's size has changed, as it also does when the picture is first laid out, when a hidden
+   * slide is shown, and when the picture leaves the document or comes back (a notebook's cell is
+   * run again, or scrolled away). Only what is laid out listens: what is hidden or was never seen
+   * can be removed without a word to anyone, and its listeners would keep it alive.
    */
   seen() {
-    if (!this.host.isConnected) return this.deafen();
+    if (!this.host.getClientRects().length) return this.deafen();
     this.listen();
     this.measure();
     this.draw();
