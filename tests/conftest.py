@@ -6,6 +6,8 @@ import os
 
 # Before torch starts its threads: spinning ones slow everything down on a shared machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core: one thread for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

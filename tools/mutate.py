@@ -46,6 +46,10 @@ ROOMS = tuple(
 COLUMNS = ("noticed", "timed out", "survived", "equivalent", "uncovered", "error")
 
 
+class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """The description as it is written, and every default."""
+
+
 def attempt_all(
     trials: Sequence[Trial], covering: Coverage, results: Path, again: Iterable[str],
     jobs: int = 2, budget: float = 90, timeout: float = 300, root: Path = ROOT,
@@ -143,14 +147,14 @@ def make_map(path: Path, tests: Sequence[str]) -> None:
 
 def main() -> int:
     """The command line; ends with 1 where a breakage went unnoticed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
-    parser.add_argument("what", choices=("map", "run", "pins"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser.add_argument("what", choices=("map", "run", "pins"), help="what to do, as above")
     parser.add_argument("tests", nargs="*", help="map: only these tests, on top of the map")
-    parser.add_argument("--sample", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", default=ROOMS, help="folders or files to break")
+    parser.add_argument("--sample", type=int, default=300, help="run: how many breakages")
+    parser.add_argument("--seed", type=int, default=1, help="run: which sample")
+    parser.add_argument("--only", nargs="+", default=ROOMS, help="run: folders or files to break")
     parser.add_argument("--named", default="", help="pins: only those with this in their name")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2, help="how many are tried at a time")
     parser.add_argument("--budget", type=float, default=90, help="seconds of tests each, about")
     parser.add_argument("--timeout", type=float, default=300, help="seconds each, at most")
     parser.add_argument("--again", nargs="*", default=(), choices=COLUMNS, help="try these again")

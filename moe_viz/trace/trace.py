@@ -160,7 +160,7 @@ class Trace:
         )
 
     @staticmethod
-    def join(traces: Trace | Sequence[Trace]) -> Trace:
+    def join(traces: Trace | Iterable[Trace]) -> Trace:
         """Several recordings of one model as one trace, their prompts one after the other.
 
         Raises `TraceError` where they are not of the same model, layers and experts.

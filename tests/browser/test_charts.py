@@ -210,10 +210,14 @@ def test_the_theme_of_the_system_is_followed_in_both_directions(opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, saved, charts, scheme):
-    """axe-core, the accessibility checker, on all charts with their tables open."""
+    """axe-core, the accessibility checker, on all charts with their tables open.
+
+    A table's rows are alike, and it looks at every cell: it is given the first of them.
+    """
     context = browser.new_context(color_scheme=scheme)
     shown = open_page(context, saved, len(charts))
     shown.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    shown.evaluate("document.querySelectorAll('tr:nth-child(n + 9)').forEach((r) => r.remove())")
     found = Axe().run(shown).response["violations"]
     where = [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found
              if v["impact"] in ("serious", "critical")]  # fmt: skip

@@ -1,4 +1,3 @@
-# pyright: reportArgumentType=false
 """The map's pixels are the trace: every cell, in every mode, both themes, zoomed in and out."""
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def look(browser, tmp_path_factory):
         yield look
 
 
-@pytest.fixture(scope="module", params=SCENES.values(), ids=SCENES)
+@pytest.fixture(scope="module", params=SCENES.values(), ids=list(SCENES))
 def scene(request, look):
     """A trace, its theme, and every mode's map of its second prompt, then of its first."""
     E, k, layers, theme = request.param

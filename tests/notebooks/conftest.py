@@ -1,7 +1,11 @@
-"""Every notebook is run once, as a kernel would; its outputs and its memory serve all tests."""
+"""Every notebook is run once, as a kernel would; its outputs and its memory serve all tests.
+
+Also those of another process: files of tests run side by side, and a run is minutes of work.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 nbclient = pytest.importorskip("nbclient")
 jupytext = pytest.importorskip("jupytext")
@@ -43,28 +48,37 @@ def peak_memory(pid: int) -> int:
 
 
 class Runner:
+    """Notebooks with their outputs, in a folder that all processes of these tests share."""
+
     def __init__(self, folder: Path) -> None:
-        self.folder, self.done = folder, {}
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
 
     def __call__(self, path: Path) -> Run:
-        if path not in self.done:
-            notebook = jupytext.read(path)
-            client = nbclient.NotebookClient(
-                notebook, timeout=300, resources={"metadata": {"path": FOLDER}}
-            )
-            with client.setup_kernel():
-                pid = client.km.provisioner.pid
-                began = time.perf_counter()
-                for number, cell in enumerate(notebook.cells):
-                    client.execute_cell(cell, number)
-                seconds = time.perf_counter() - began
-                processor, peak = processor_time(pid), peak_memory(pid)
-            saved = self.folder / path.name
-            nbformat.write(notebook, saved)
-            self.done[path] = Run(notebook, saved, seconds, processor, peak)
-        return self.done[path]
+        saved, took = self.folder / path.name, self.folder / f"{path.stem}.json"
+        with FileLock(f"{took}.lock"):
+            if not took.exists():
+                took.write_text(json.dumps(self.run(path, saved)))
+        return Run(nbformat.read(saved, 4), saved, **json.loads(took.read_text()))
+
+    def run(self, path: Path, saved: Path) -> dict[str, float]:
+        notebook = jupytext.read(path)
+        client = nbclient.NotebookClient(
+            notebook, timeout=300, resources={"metadata": {"path": FOLDER}}
+        )
+        with client.setup_kernel():
+            pid = client.km.provisioner.pid
+            began = time.perf_counter()
+            for number, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, number)
+            seconds = time.perf_counter() - began
+            processor, peak = processor_time(pid), peak_memory(pid)
+        nbformat.write(notebook, saved)
+        return {"seconds": seconds, "processor": processor, "peak": peak}
 
 
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory) -> Runner:
-    return Runner(tmp_path_factory.mktemp("executed"))
+    base = tmp_path_factory.getbasetemp()
+    together = "PYTEST_XDIST_WORKER" in os.environ  # each process has a folder in the common one
+    return Runner((base.parent if together else base) / "executed")

@@ -21,6 +21,12 @@ ARRAYS = {
 PER_LAYER = ("router_logits", "experts", "gates")
 
 
+def losses(trace: Trace) -> np.ndarray:
+    """The loss of each token, of a trace that has them."""
+    assert trace.loss is not None
+    return trace.loss
+
+
 def handmade(
     lengths: Sequence[int] = (3, 2),
     labels: Sequence[str] = "ab",

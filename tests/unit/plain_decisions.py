@@ -1,4 +1,3 @@
-# pyright: reportArgumentType=false
 """Interventions written out for one token in plain Python, as `mv.intervene` describes them.
 
 The oracle of the tests beside it: lists and loops, and nothing of the library.
@@ -7,6 +6,7 @@ The oracle of the tests beside it: lists and loops, and nothing of the library.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 MASK = 2**64 - 1
@@ -65,7 +65,7 @@ def softmax(scores: list[float]) -> list[float]:
     return [w / sum(weights) for w in weights]
 
 
-def best(scores: list[float], k: int, first: set[int] = frozenset()) -> list[int]:
+def best(scores: list[float], k: int, first: Collection[int] = ()) -> list[int]:
     """The k best, with `first` among them; strongest first."""
     order = sorted(range(len(scores)), key=lambda e: (e not in first, -scores[e]))[:k]
     return sorted(order, key=lambda e: -scores[e])

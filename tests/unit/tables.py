@@ -88,11 +88,16 @@ def damage(**how) -> Finding:
     return table("effects", keys, ["change", "loss"], **how)
 
 
-MADE: dict[str, Callable[..., Finding]] = {
+class Tables(dict[str, Callable[..., Finding]]):
+    def __missing__(self, kind: str) -> Callable[..., Finding]:
+        raise AssertionError(f"{__file__} makes no table of the kind {kind!r} yet: add it here.")
+
+
+MADE = Tables({
     "load": load, "margins": margins, "expert cache": cache, "effects": damage,
     **{kind: partial(lines, kind) for kind in LINES},
     **{kind: partial(matrix, kind) for kind in MATRICES},
-}  # fmt: skip
+})  # fmt: skip
 
 
 def rows(found: Finding, **equal) -> list[dict]:

@@ -1,4 +1,3 @@
-# pyright: reportArgumentType=false, reportCallIssue=false
 """What stands beside the numbers: who was counted, over which documents, under which title."""
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def found():
 
 @every
 def test_a_table_has_the_columns_that_its_docstring_names(found, name):
-    said = FUNCTIONS.get(name, getattr(analysis, name, None)).__doc__
+    said = FUNCTIONS.get(name, getattr(analysis, name, None)).__doc__ or ""
     (listed,) = re.findall(r"Columns: (.*?)\.\s", re.sub(r"\([^)]*\)", "", said), re.DOTALL)
     assert sorted(found[name].columns) == sorted(
         re.split(r",\s+", " ".join(listed.split()).replace(" ,", ","))
@@ -81,6 +80,7 @@ def test_a_table_has_the_columns_that_its_docstring_names(found, name):
 
 @every
 def test_a_table_says_what_it_is_of_and_out_of_what(found, name):
+    assert name in SAID, f"say here in SAID what {name}'s table is called, and what it counts"
     title = "a model · bfloat16 · k=1 (of 2)"
     assert found[name].title == (f"{title} and {title}" if name == "compare" else title)
     assert (found[name].name, found[name].counted) == SAID[name]

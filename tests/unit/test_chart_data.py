@@ -1,4 +1,3 @@
-# pyright: reportArgumentType=false
 """What each chart draws is its table, row by row: oracle loops over tables made up here."""
 
 from __future__ import annotations
@@ -79,7 +78,8 @@ def test_bars_of_load():
     panels = chart.figure.to_dict()["layout"]["annotations"]
     assert [note["text"] for note in panels] == [f"<b>{label}</b>" for label in LABELS]
     shown = {
-        (2, label): (bar["y"], bar["error_y"]) for label, bar in zip(LABELS, bars, strict=True)
+        (2, label, "at first"): (bar["y"], bar["error_y"])
+        for label, bar in zip(LABELS, bars, strict=True)
     }
     for name, values, traces in steps(chart):
         assert traces == [0, 1, 2]
@@ -87,7 +87,7 @@ def test_bars_of_load():
             error = {k: values[f"error_y.{k}"][n] for k in ("array", "arrayminus")}
             shown[int(name), label, "slid"] = (values["y"][n], error)
     assert len(shown) == 3 + 9
-    for (layer, label, *_), (y, error) in shown.items():
+    for (layer, label, _), (y, error) in shown.items():
         part = rows(found, layer=layer, label=label)
         same(y, [row["share"] for row in part])
         bounded(error, part, "share")

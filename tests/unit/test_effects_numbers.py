@@ -1,4 +1,3 @@
-# pyright: reportOptionalMemberAccess=false
 """What `mv.effects` says of its changes: intervals by scipy's bootstrap, p-values by all signs."""
 
 from __future__ import annotations
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 
 import moe_viz as mv
+from tests.unit.handmade import losses
 from tests.unit.test_analysis_intervals import alike, scipys
 from tests.unit.test_analysis_p_values import NEAR, largest, telling
 
@@ -30,7 +30,7 @@ def told(model):
     for intervention in CHANGES.values():
         with mv.intervene(model, **intervention):
             after = mv.record(model, prompts, loss=True)
-        by_token = after.loss.astype(float) - base.loss
+        by_token = losses(after).astype(float) - losses(base)
         change.append([by_token[p.start + 1 : p.stop].sum() for p in base.prompts])
     tokens = np.array([p.stop - p.start - 1 for p in base.prompts], float)
     return found, np.array(change).T, tokens

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """The picture without scripts: its PNG, its tokens' grounds and its words are the trace's."""
 
 from __future__ import annotations
@@ -68,10 +67,13 @@ class Parts(HTMLParser):
 
 
 def words(html: str) -> str:
-    parser = HTMLParser(convert_charrefs=True)
     found: list[str] = []
-    parser.handle_data = found.append
-    parser.feed(html)
+
+    class Words(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            found.append(data)
+
+    Words(convert_charrefs=True).feed(html)
     return "".join(found)
 
 
@@ -147,7 +149,7 @@ def test_the_legend_names_each_expert_on_half_its_colour():
         spans = Parts(fallback(made(E=E), 0, 1)).spans[:E]
         assert [text for _, text in spans] == [str(e) for e in range(E)]
         for e, (style, _) in enumerate(spans):
-            ground = re.search("background:(#[0-9a-f]{6})", style).group(1)
+            (ground,) = re.findall("background:(#[0-9a-f]{6})", style)
             assert rgb(ground) == pytest.approx(mixed(EXPERTS[e % 8], 0.5), abs=0.51)
 
 

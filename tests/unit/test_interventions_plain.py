@@ -1,4 +1,3 @@
-# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 """Every intervention on random logits: experts, gates and scores against plain loops."""
 
 from __future__ import annotations
@@ -95,6 +94,13 @@ def check(found: Routing, routing: Routing, asked: dict) -> None:
     assert found.layer == routing.layer
 
 
+def replaced(routing: Routing, **asked) -> Routing:
+    """What a change makes of a decision that it replaces."""
+    answer = Intervention.of(**asked)(routing)
+    assert answer is not None
+    return answer
+
+
 @pytest.mark.parametrize("bound", BOUNDS.values(), ids=BOUNDS.keys())
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_each_decision_is_the_one_written_out(change, bound):
@@ -110,7 +116,7 @@ def test_each_decision_is_the_one_written_out(change, bound):
 def test_models_that_choose_another_number_of_experts(name, k):
     asked = {**CHANGES[name], **({"instead": "nothing"} if k == 8 else {})}
     routing = routed(k)
-    check(Intervention.of(**asked)(routing), routing, asked)
+    check(replaced(routing, **asked), routing, asked)
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -152,7 +158,7 @@ def test_these_seeds_choose_these_experts():
     logits = torch.arange(8.0).repeat(6, 1)
     index = TokenIndex.of_prompts([6])
     usual = Routing(2, logits, torch.tensor([[7, 6]] * 6), torch.tensor([[0.75, 0.25]] * 6), index)
-    chosen = {seed: Intervention.of(random=seed)(usual).experts.tolist() for seed in (0, 1, 2026)}
+    chosen = {seed: replaced(usual, random=seed).experts.tolist() for seed in (0, 1, 2026)}
     assert chosen == {
         0: [[1, 7], [0, 3], [0, 5], [1, 5], [3, 5], [6, 0]],
         1: [[7, 6], [7, 6], [3, 1], [1, 0], [2, 4], [7, 5]],
@@ -177,7 +183,7 @@ def test_recordings_are_changed_at_random_as_written_out(model, seed):
 def test_one_change_after_another_sees_what_was_altered():
     """Scores that one intervention altered are what the next one goes by."""
     routing = routed()
-    first = Intervention.of(swap=[(1, 0, 5)])(routing)
-    second = Intervention.of(top_k=3)(first)
+    first = replaced(routing, swap=[(1, 0, 5)])
+    second = replaced(first, top_k=3)
     given = replace(routing, logits=first.scores)
     check(replace(second, logits=given.logits), given, {"top_k": 3})

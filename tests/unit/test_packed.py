@@ -1,4 +1,3 @@
-# pyright: reportOptionalSubscript=false
 """A trace as it reaches the JavaScript: the same numbers, under the names that types.d.ts knows."""
 
 from __future__ import annotations
@@ -173,7 +172,7 @@ def test_types_and_opening_states_have_the_same_keys_and_values():
     }
     for beside, said in expected.items():
         html = mv.explore(trace, beside=beside).to_html()
-        data = json.loads(re.search(r"-data\">(.*?)</script>", html, re.S)[1])
+        data = json.loads(re.findall(r"-data\">(.*?)</script>", html, re.S)[0])
         assert set(data["state"]) == set(interface("OpeningState"))
         assert data["state"]["beside"] == said
 

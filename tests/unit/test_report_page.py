@@ -1,4 +1,3 @@
-# pyright: reportCallIssue=false
 """The report's page, read as HTML: sections, tables, reasons and titles against its survey."""
 
 from __future__ import annotations
@@ -67,8 +66,9 @@ def report() -> Report:
     special = np.arange(len(own)) % 12 == 0
     traces = [replace(t, layers=LAYERS, special=special) for t in (own, twin)]
     made = [findings(n, t.provenance.title) for n, t in enumerate(traces)]
-    assert set(made[0]) == {*ANALYSES, "effects"}
-    return Report(*traces, *made, {})
+    (trace, control), (found, controls) = traces, made
+    assert set(found) == {*ANALYSES, "effects"}
+    return Report(trace, control, found, controls, {})
 
 
 @pytest.fixture(scope="module")

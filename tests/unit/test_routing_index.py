@@ -1,8 +1,8 @@
-# pyright: reportInvalidTypeForm=false, reportReturnType=false
 """Which tokens hooks are told they see, in every way of running a model; against plain loops."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -87,7 +87,7 @@ LENGTHS = [3, 1, 4, 2]
 
 
 @pytest.fixture
-def calls(model) -> list[Routing]:
+def calls(model) -> Iterator[list[Routing]]:
     seen: list[Routing] = []
     with model.router_hooks(seen.append):
         yield seen

@@ -1,4 +1,3 @@
-# pyright: reportReturnType=false
 """Modules joined into one script: in order, without a circle, or refused by name."""
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ export class Box {
 def run(program: str) -> str:
     done = node(["-e", program], return_completed_process=True, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return str(done.stdout).strip()
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-# pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 """A trace's own numbers: what it refuses to hold, its titles, margins and table, one by one."""
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from moe_viz.errors import TraceError
 from moe_viz.trace import Provenance, TracePrompt, margins_of
 
-from .handmade import handmade
+from .handmade import handmade, losses
 
 TRACE = handmade()
 PROMPTS = TRACE.prompts
@@ -29,7 +28,7 @@ WRONG = {
     "spans": ({"spans": TRACE.spans[:, 0]}, r"spans .*\(5, 2\)"),
     "special": ({"special": TRACE.special[:-1]}, r"special .*\(5,\)"),
     "generated": ({"generated": TRACE.generated[:, None]}, r"generated .*\(5,\), found \(5, 1\)"),
-    "loss": ({"loss": TRACE.loss[1:]}, r"loss .*\(5,\), found \(4,\)"),
+    "loss": ({"loss": losses(TRACE)[1:]}, r"loss .*\(5,\), found \(4,\)"),
     "tokens": ({"tokens": TRACE.tokens[1:]}, "Expected 5 tokens and 3 layers, found 4 and 3"),
     "layers": ({"layers": (0, 2)}, "Expected 5 tokens and 3 layers, found 5 and 2"),
     "no prompts": ({"prompts": ()}, "cover the 5 tokens"),
@@ -119,10 +118,10 @@ def test_the_table_s_columns_one_by_one():
         "label": ["bab"[prompt] for prompt, _ in places] * 2,
         "position": [position for _, position in places] * 2,
         "token_id": trace.token_ids.tolist() * 2,
-        "token": trace.tokens * 2,
+        "token": [*trace.tokens, *trace.tokens],
         "special": [position == 0 for _, position in places] * 2,
         "generated": trace.generated.tolist() * 2,
-        "loss": trace.loss.tolist() * 2,
+        "loss": losses(trace).tolist() * 2,
         "layer": [1] * 7 + [3] * 7,
         "margin": [trace.margins[n, t] for n in range(2) for t in range(7)],
     }

@@ -1,4 +1,3 @@
-# pyright: reportOptionalMemberAccess=false
 """Format 1 byte by byte, read here with json and struct; and what later versions may add to it."""
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from moe_viz.errors import TraceError
 from moe_viz.trace import Provenance, Trace, TracePrompt
 
-from .handmade import ARRAYS, handmade
+from .handmade import ARRAYS, handmade, losses
 
 TRACE = handmade(
     fingerprint="abc", weights="random weights, seed 3", revision="org/name@123",
@@ -101,7 +100,7 @@ def test_wider_types_are_narrowed_when_saved(tmp_path):
         experts=TRACE.experts.astype(np.int64),
         token_ids=TRACE.token_ids.astype(np.int64),
         spans=TRACE.spans.astype(np.int64),
-        loss=TRACE.loss.astype(np.float64),
+        loss=losses(TRACE).astype(np.float64),
         gates=TRACE.gates.astype(np.float64),
     )
     assert parsed(wide.save(tmp_path / "wide"))[0]["types"] == TYPES
