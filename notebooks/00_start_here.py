@@ -25,13 +25,17 @@
 # - read a table of loads, and say what it does not show.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
-# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.
+# Installs moe_viz where it is missing, from the clone that this notebook lies in.
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 if importlib.util.find_spec("moe_viz") is None:
-    source = "moe-viz[model,arrow,analysis] @ git+https://github.com/OWNER/moe_viz"
+    clone = Path.cwd().parent
+    if not (clone / "moe_viz" / "__init__.py").exists():
+        sys.exit("moe_viz is missing. Open this notebook in a clone of its repository.")
+    source = f"{clone}[model,arrow,analysis]"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "slide"}

@@ -1,8 +1,9 @@
 """Write the contents, links, badges and install cell of the notebooks from one place.
 
-In: the notebooks' headings, and the repository's address in pyproject.toml. Out: the parts between
-markers in README.md and notebooks/README.md, and the first cell of every notebook. `make contents`
-runs it; with an address, `make address URL=https://github.com/owner/name`, it sets that first.
+In: the notebooks' headings, and the repository's address in pyproject.toml, if it has one. Out: the
+parts between markers in README.md and notebooks/README.md, and the first cell of every notebook.
+`make contents` runs it; `make address URL=https://github.com/owner/name` sets the address first.
+Without an address nothing names one: whoever took a made-up name would decide what readers install.
 
     python tools/contents.py [--url URL] [--check]
 """
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import jupytext
+import jupytext.cli
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
@@ -24,10 +25,11 @@ BINDER = ("00", "01", "03", "04", "05")
 INSTALL = "install"
 
 
-def address() -> str:
-    """Where the repository lives, as pyproject.toml says."""
+def address() -> str | None:
+    """Where the repository lives, as pyproject.toml says; None until that is settled."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    return re.search(r'^Repository = "(.+)"$', text, re.M).group(1)  # type: ignore[union-attr]
+    found = re.search(r'^Repository = "(.+)"$', text, re.M)
+    return found and found[1]
 
 
 def set_address(url: str) -> None:
@@ -37,10 +39,9 @@ def set_address(url: str) -> None:
         sys.exit(f"The address must look like https://github.com/owner/name, found {url!r}.")
     path = ROOT / "pyproject.toml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(
-        re.sub(r'^Repository = ".+"$', f'Repository = "{url.rstrip("/")}"', text, flags=re.M),
-        encoding="utf-8",
-    )
+    bare = re.sub(r'^\[project\.urls\]\nRepository = ".+"\n\n', "", text, flags=re.M)
+    urls = f'[project.urls]\nRepository = "{url.rstrip("/")}"\n\n'
+    path.write_text(bare.replace("[project.scripts]", urls + "[project.scripts]"), "utf-8")
 
 
 def notebooks() -> list[tuple[Path, str]]:
@@ -52,15 +53,35 @@ def notebooks() -> list[tuple[Path, str]]:
     return found
 
 
+#: The first cell, where the repository has an address, and where it has none.
+FROM_ADDRESS = """\
+# Installs moe_viz where it is missing (Colab, Binder); pip keeps the torch that is there.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("moe_viz") is None:
+    source = "moe-viz[model,arrow,analysis] @ git+ADDRESS"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)"""
+FROM_CLONE = """\
+# Installs moe_viz where it is missing, from the clone that this notebook lies in.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("moe_viz") is None:
+    clone = Path.cwd().parent
+    if not (clone / "moe_viz" / "__init__.py").exists():
+        sys.exit("moe_viz is missing. Open this notebook in a clone of its repository.")
+    source = f"{clone}[model,arrow,analysis]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)"""
+
+
 def install_cell() -> str:
     """The code of the first cell: installs moe_viz where it is missing, and leaves torch alone."""
-    return (
-        "# Installs moe_viz where it is missing (Colab, Binder); a torch that is there stays.\n"
-        "import importlib.util\nimport subprocess\nimport sys\n\n"
-        'if importlib.util.find_spec("moe_viz") is None:\n'
-        f'    source = "moe-viz[model,arrow,analysis] @ git+{address()}"\n'
-        '    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)'
-    )
+    url = address()
+    return FROM_ADDRESS.replace("ADDRESS", url) if url else FROM_CLONE
 
 
 def with_install_cell(path: Path) -> str:
@@ -78,31 +99,43 @@ def with_install_cell(path: Path) -> str:
 
 
 def contents() -> str:
-    """The table of notebooks."""
+    """The table of notebooks; with an address, also where each can be run."""
     url = address()
-    where = url.removeprefix("https://github.com/")
-    rows = ["| | notebook | run it | |", "|---|---|---|---|"]
+    rows = (
+        ["| | notebook | run it | |", "|---|---|---|---|"]
+        if url
+        else ["| | notebook |", "|---|---|"]
+    )
     for path, heading in notebooks():
-        name = f"{path.stem}.ipynb"
-        number = path.stem[:2]
-        colab = (
-            f"[Colab](https://colab.research.google.com/github/{where}/blob/main/notebooks/{name})"
-        )
-        binder = f"[Binder](https://mybinder.org/v2/gh/{where}/HEAD?labpath=notebooks/{name})"
-        rows.append(
-            f"| {number} | [{heading}]({name}) | {colab} | {binder if number in BINDER else ''} |"
-        )
+        name, number = f"{path.stem}.ipynb", path.stem[:2]
+        row = f"| {number} | [{heading}]({name}) |"
+        if url:
+            colab, binder = hosts(url, f"notebooks/{name}")
+            there = f"[Binder]({binder})" if number in BINDER else ""
+            row += f" [Colab]({colab}) | {there} |"
+        rows.append(row)
     return "\n".join(rows)
 
 
 def badges() -> str:
-    """The line of links under the first picture of the README."""
-    where = address().removeprefix("https://github.com/")
-    start = "notebooks/00_start_here.ipynb"
+    """The line under the first picture of the README: how to try it without `make`."""
+    url, start = address(), "notebooks/00_start_here.ipynb"
+    if url is None:
+        return (
+            "In a clone, `make lab` opens the course in JupyterLab, and `pip install -e '.[lab]'` "
+            "installs moe_viz into an environment of your own."
+        )
+    colab, binder = hosts(url, start)
+    install = f'`pip install "moe-viz[lab] @ git+{url}"`'
+    return f"[Open in Colab]({colab}) · [Open on Binder]({binder}) · {install}"
+
+
+def hosts(url: str, path: str) -> tuple[str, str]:
+    """Where a notebook of the repository runs: on Colab, and on Binder."""
+    where = url.removeprefix("https://github.com/")
     return (
-        f"[Open in Colab](https://colab.research.google.com/github/{where}/blob/main/{start}) · "
-        f"[Open on Binder](https://mybinder.org/v2/gh/{where}/HEAD?labpath={start}) · "
-        f'`pip install "moe-viz[lab] @ git+{address()}"`'
+        f"https://colab.research.google.com/github/{where}/blob/main/{path}",
+        f"https://mybinder.org/v2/gh/{where}/HEAD?labpath={path}",
     )
 
 
@@ -141,9 +174,10 @@ def main() -> None:
         )
     for path, text in wanted().items():
         path.write_text(text, encoding="utf-8")
-        if path.suffix == ".py":
-            jupytext.write(jupytext.read(path), path.with_suffix(".ipynb"))
-    print(f"{len(stale)} files changed; the address is {address()}")
+    scripts = [path for path in stale if path.suffix == ".py"]
+    if scripts:  # updated, not written anew: cells keep their ids
+        jupytext.cli.jupytext(["--quiet", "--update", "--to", "ipynb", *map(str, scripts)])
+    print(f"{len(stale)} files changed; the address is {address() or 'not settled'}")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,19 @@ def test_contents_badges_and_install_cells_follow_from_one_place():
     assert not run.returncode, run.stderr
 
 
+def test_what_is_installed_names_the_address_that_is_set_or_none(monkeypatch):
+    """Whoever took a made-up name on GitHub or PyPI would decide what readers install."""
+    from tools import contents
+
+    for address in (None, "https://github.com/a/b"):
+        monkeypatch.setattr(contents, "address", lambda address=address: address)
+        made = (contents.install_cell, contents.contents, contents.badges)
+        everything = "\n".join(make() for make in made)
+        assert ("http" in everything) == ("git+" in everything) == (address is not None)
+        for url in re.findall(r"https://[^\s)\"`]+", everything):
+            assert "a/b" in url
+
+
 @every_notebook
 def test_it_begins_with_one_heading_and_says_what_it_teaches(path):
     cells = jupytext.read(path).cells
