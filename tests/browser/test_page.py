@@ -128,6 +128,13 @@ def test_what_is_looked_at_stands_in_the_address(browser, saved):
     page.keyboard.press("ArrowRight")
     address = "#prompt=3&layer=2&token=6&mode=entropy"
     until(lambda: page.evaluate("location.hash") == address)
+    # An address that is asked for while ours is about to be written is not lost.
+    page.evaluate("""() => {
+      location.hash = '#prompt=3&layer=2&token=9&mode=entropy';
+      history.replaceState(null, '', '#prompt=3&layer=2&token=6&mode=entropy');
+    }""")
+    until(lambda: f"‘{trace.tokens[start + 9]}’" in page.locator(".sentence").inner_text())
+    until(lambda: "token=9" in page.evaluate("location.hash"))
     # What no page has is left alone, and nothing of it is believed.
     page = context.new_page()
     page.goto(path.as_uri() + "#prompt=99&layer=x&token=-1&mode=<script>&beside=prompt 77")

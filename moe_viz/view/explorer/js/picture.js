@@ -113,7 +113,10 @@ export class Picture {
     if (this.ears) return;
     this.ears = new AbortController();
     const { signal } = this.ears;
-    if (this.state.page) addEventListener("hashchange", () => this.readHash(), { signal });
+    // The event says the address that was asked for; ours, written late, may stand there by now.
+    const asked = (/** @type {HashChangeEvent} */ event) =>
+      this.readHash(new URL(event.newURL).hash);
+    if (this.state.page) addEventListener("hashchange", asked, { signal });
     addEventListener("beforeprint", () => this.drawAll(), { signal });
     onThemeChange(() => this.draw(), signal);
   }
@@ -209,10 +212,11 @@ export class Picture {
 
   // ---- The address
 
-  readHash() {
-    if (location.hash === this.address.text) return;
+  /** @param {string} hash */
+  readHash(hash) {
+    if (hash === this.address.text) return;
     const { state, trace, quantities } = this;
-    const change = readAddress(location.hash, trace, quantities, state.prompt);
+    const change = readAddress(hash, trace, quantities, state.prompt);
     const said = {
       ...state,
       ...change,
