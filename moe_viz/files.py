@@ -61,17 +61,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     folder, lock = _beside(path)
     try:
-        _remove_left(path.parent)
-        temporary = folder / path.name
-        temporary.touch()
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # some writers would hide it from a web server
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(_explain(path, error)) from error
+        with writing(path):
+            _remove_left(path.parent)
+            temporary = folder / path.name
+            temporary.touch()
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())  # some writers would hide it from a web server
+            os.replace(temporary, path)
     finally:
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an `OSError` means that `path` cannot be written: `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(_explain(path, error)) from error
 
 
 def check_writable(path: str | Path) -> None:
