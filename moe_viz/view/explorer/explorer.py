@@ -118,8 +118,8 @@ class Explorer:
 
 def opened(traces: Trace | Sequence[Trace], **opening: Any) -> Explorer:
     """The explorer of a trace, or of two of the same tokens, opened as its fields say."""
-    if isinstance(traces, list | tuple) and len(traces) == 2:
-        return Explorer(traces[0], other=traces[1], **opening)
+    if isinstance(traces, list | tuple) and len(traces) in (1, 2):
+        return Explorer(traces[0], other=next(iter(traces[1:]), None), **opening)
     return Explorer(traces, **opening)  # type: ignore[arg-type]  # and says what it takes
 
 
