@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import NumberError
 from ..model import Mixtral
+from ..model.diagnosis import bad_output
 from ..routing import TokenIndex
 from ..tokenization import Encoding
 from ..trace import Trace, TracePrompt
@@ -134,7 +136,10 @@ def assemble(
 
 
 def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU."""
+    """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU.
+
+    Raises `NumberError` where the head gives NaN or infinity.
+    """
     targets = token_ids.to(x.device).roll(-1)  # the last row's target is dropped below
     losses = []
     for rows in (slice(n, n + LOSS_TOKENS) for n in range(0, len(x), LOSS_TOKENS)):
@@ -142,6 +147,11 @@ def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence
         losses.append(functional.cross_entropy(logits, targets[rows], reduction="none"))
     result = torch.cat(losses).cpu().roll(1)
     starts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    if not bool(result.isfinite().all()):
+        row = int((~result.roll(-1).isfinite()).nonzero()[0])  # whose head it was
+        prompt = int((starts <= row).sum()) - 1
+        where = f", first after position {row - int(starts[prompt])} of prompt {prompt} of a batch"
+        raise NumberError(bad_output(model, "losses", where))
     result[starts] = torch.nan
     return result
 

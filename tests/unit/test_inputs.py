@@ -272,7 +272,7 @@ def test_an_empty_prompt_is_named(small):
 
 @pytest.mark.parametrize("given", [["a", "b"], [IDS, IDS], {"a": "x", "b": "y"}])
 def test_generate_takes_one_prompt(small, given):
-    with pytest.raises(InputError, match="generate takes one prompt: a text, .*Run one after"):
+    with pytest.raises(InputError, match=r"generate takes one prompt: a text, .*Run one after"):
         mv.generate(small, given)
 
 
