@@ -6,23 +6,39 @@ dtype, cause, and what to try. Weights are read only once something has gone wro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ..config import MixtralConfig
 from ..routing import Routing, TokenIndex
+from ..tokenization import Tokenizer
 from .quantized import PackedModule
-
-if TYPE_CHECKING:
-    from .mixtral import Mixtral
 
 #: Rows of a matrix that are looked at together.
 _ROWS = 4096
 
 
-def bad_routing(model: Mixtral, routing: Routing, index: TokenIndex, token_ids: Tensor) -> str:
+class Diagnosed(Protocol):
+    """A model, as far as its errors need to know it."""
+
+    config: MixtralConfig
+    tokenizer: Tokenizer | None
+    stored_as: Callable[[str], str]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        ...
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """A part of it."""
+        ...
+
+
+def bad_routing(model: Diagnosed, routing: Routing, index: TokenIndex, token_ids: Tensor) -> str:
     """What the error says about a layer whose router gave NaN or infinity."""
     n, logits = routing.layer, routing.logits
     wrong = ~logits.isfinite().all(1)
@@ -40,7 +56,7 @@ def bad_routing(model: Mixtral, routing: Routing, index: TokenIndex, token_ids: 
     )
 
 
-def bad_output(model: Mixtral, what: str, where: str = "") -> str:
+def bad_output(model: Diagnosed, what: str, where: str = "") -> str:
     """What the error says about output logits or losses that are NaN or infinite."""
     last = model.config.layers - 1
     parts = [f"layers.{last}.moe.experts", "norm", "head"]
@@ -50,14 +66,14 @@ def bad_output(model: Mixtral, what: str, where: str = "") -> str:
     )
 
 
-def _token(model: Mixtral, token: int) -> str:
+def _token(model: Diagnosed, token: int) -> str:
     if model.tokenizer is None:
         return f"token {token}"
     (piece,) = model.tokenizer.describe([token])[1].pieces
     return f"token {token} (‘{piece}’)"
 
 
-def _cause(model: Mixtral, parts: list[str]) -> str:
+def _cause(model: Diagnosed, parts: list[str]) -> str:
     """What these modules hold, and what to try."""
     name = str(model.dtype).removeprefix("torch.")
     largest = torch.finfo(model.dtype).max
@@ -87,7 +103,7 @@ def _cause(model: Mixtral, parts: list[str]) -> str:
     )
 
 
-def _not_finite(model: Mixtral, part: str) -> Iterator[tuple[str, int, int, int]]:
+def _not_finite(model: Diagnosed, part: str) -> Iterator[tuple[str, int, int, int]]:
     """Tensors of a module that hold NaN or infinity: name, how many of each, and of how many."""
     for name, weight in _weights(model.get_submodule(part), part):
         nans = infinite = size = 0

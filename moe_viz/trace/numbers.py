@@ -1,21 +1,8 @@
-"""What follows from a trace's numbers, and where they are none.
-
-A model of today stops at NaN and infinity; recordings of earlier versions may hold them. A decision
-made with such numbers is a gap: nothing is drawn or counted there, and one sentence says so.
-"""
+"""What follows from a trace's numbers, and where they are none."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from .trace import Trace
-
-#: The expert of a decision that is a gap; −1 is a slot that was left unused.
-GAP = -2
 
 
 def margins_of(logits: np.ndarray, k: int) -> np.ndarray:
@@ -32,27 +19,15 @@ def margins_of(logits: np.ndarray, k: int) -> np.ndarray:
     return np.where(np.isnan(ranked[..., -1]), np.nan, margins).astype(margins.dtype, copy=False)
 
 
-def gaps(trace: Trace) -> np.ndarray:
-    """Decisions whose logits or gates are NaN or infinite, (L, T) bool.
+def not_finite(logits: np.ndarray, gates: np.ndarray) -> np.ndarray:
+    """Decisions whose logits (L, T, E) or gates (L, T, k) are NaN or infinite, (L, T) bool.
 
     A logit of −∞ is right for an expert that a layer does not have.
     """
-    found = np.zeros(trace.router_logits.shape[:2], bool)
-    for layer, (logits, chosen) in enumerate(zip(trace.router_logits, trace.gates, strict=True)):
-        found[layer] = ~np.isfinite(logits.max(axis=1)) | ~np.isfinite(chosen.sum(axis=1))
+    found = np.zeros(logits.shape[:2], bool)
+    for layer, (scores, chosen) in enumerate(zip(logits, gates, strict=True)):
+        found[layer] = ~np.isfinite(scores.max(axis=1)) | ~np.isfinite(chosen.sum(axis=1))
     return found
-
-
-def with_gaps(trace: Trace) -> Trace:
-    """The same trace, with `GAP` for the experts of decisions that are gaps, and no gates."""
-    where = gaps(trace)
-    if not where.any():
-        return trace
-    return replace(
-        trace,
-        experts=np.where(where[:, :, None], GAP, trace.experts).astype(np.int16),
-        gates=np.where(where[:, :, None], np.float32(0), trace.gates),
-    )
 
 
 def gap_sentence(number: int, of: int) -> str:

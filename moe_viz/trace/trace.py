@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import TraceError
 from .file import DAMAGED, read, write
 from .format import pack, unpack
-from .numbers import gap_sentence, gaps, margins_of
+from .numbers import gap_sentence, margins_of, not_finite
 from .provenance import Provenance
 from .table import table_of
 
@@ -207,7 +207,7 @@ class Trace:
         expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss. If an
         earlier version recorded NaN or infinity, the schema's metadata says so under "gaps".
         """
-        where = gaps(self)
+        where = not_finite(self.router_logits, self.gates)
         said = {"gaps": gap_sentence(int(where.sum()), where.size)} if where.any() else None
         return table_of(self._content(), self.margins, said)
 

@@ -20,8 +20,8 @@ from ...trace import GAP, Trace, with_gaps
 
 #: Bytes of a notebook output, and how far logits in bytes reach below their row's maximum.
 NOTEBOOK, DEEPEST = 4_000_000, 20.0
-#: Bytes of an output that hold no numbers: script, style, and the picture for when both are off.
-OVERHEAD = 200_000
+#: Bytes of the packed data beside arrays and texts: at most, and for each prompt and layer.
+HEAD, EACH = 2_000, 60
 
 
 def precision(trace: Trace, limit: float) -> str:
@@ -39,8 +39,8 @@ def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
     in their order.
     """
     width = _width(trace, "none")
-    sizes = [width * (p.stop - p.start) + _texts([p.text]) for p in trace.prompts]
-    left, kept = limit - OVERHEAD - _texts(set(trace.tokens)), list[int]()
+    sizes = [width * (p.stop - p.start) + _texts([p.text, p.label]) + EACH for p in trace.prompts]
+    left, kept = limit - _rest(trace), list[int]()
     if sum(sizes) <= left:
         return list(range(len(sizes)))
     for number in dict.fromkeys([*wanted, *range(len(sizes))]):
@@ -52,9 +52,15 @@ def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
 
 
 def _size(trace: Trace, how: str) -> float:
-    """About how many bytes an output with this trace takes at this precision."""
-    texts = _texts(prompt.text for prompt in trace.prompts) + _texts(set(trace.tokens))
-    return _width(trace, how) * len(trace) + texts + OVERHEAD
+    """About how many bytes the packed trace takes at this precision."""
+    prompts = sum(_texts([p.text, p.label]) + EACH for p in trace.prompts)
+    return _width(trace, how) * len(trace) + prompts + _rest(trace)
+
+
+def _rest(trace: Trace) -> float:
+    """Bytes that do not grow with the prompts: the pieces, titles, experts switched off."""
+    off = sum(len(stamp) for stamp in trace.provenance.interventions)
+    return HEAD + EACH * len(trace.layers) + 2 * off + _texts(set(trace.tokens))
 
 
 def _width(trace: Trace, how: str) -> float:
