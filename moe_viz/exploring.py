@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from .errors import InputError, MissingDependencyError, MoeVizError
@@ -19,6 +20,7 @@ from .view.explorer.explorer import Explorer, check_scale, opened
 
 if TYPE_CHECKING:  # torch is for those who run a model
     from .model import Mixtral
+    from .recording.given import Given, Text
     from .routing import Routing
 
 #: How many prompts are kept for comparison.
@@ -32,10 +34,11 @@ class Cancelled(Exception):
 class LivePrompt:
     """A prompt box and a picture; the last line of a notebook cell is enough to show them.
 
-    `history` are the texts that were run, oldest first; `picture` shows all of them.
+    `history` are the texts that were run, oldest first; `picture` shows all of them. `first` is
+    run as soon as the box is shown.
     """
 
-    def __init__(self, model: Mixtral, scale: float = 1.0) -> None:
+    def __init__(self, model: Mixtral, scale: float = 1.0, first: Text | None = None) -> None:
         check_scale(scale)
         if model.tokenizer is None:
             raise InputError("This model has no tokenizer, so nothing typed here could be read.")
@@ -50,6 +53,8 @@ class LivePrompt:
         self.model: Mixtral = model
         self.scale: float = scale
         self.history: list[str] = []
+        self._first: Text | None = first
+        self._given: list[Given] = []  # what the texts were given as
         self.picture: Explorer | None = None
         self._display, self._html = display, HTML
         self._cancel = threading.Event()
@@ -87,12 +92,17 @@ class LivePrompt:
             self._html("<p>The picture appears here when a text has been run.</p>"),
             display_id=True,
         )
+        if self._first is not None:
+            self.run(self._first)
 
     def __repr__(self) -> str:
         return f"<Live prompt of {self.model.provenance.title}, {len(self.history)} prompts run>"
 
-    def run(self, text: str) -> threading.Thread | None:
-        """Start running a text, and return its thread; None while another is running."""
+    def run(self, text: Text) -> threading.Thread | None:
+        """Start running a prompt, and return its thread; None while another is running.
+
+        In any form that `record` takes.
+        """
         if self._thread is not None and self._thread.is_alive():
             return None
         self._cancel.clear()
@@ -107,17 +117,20 @@ class LivePrompt:
         """Stop the current run before its next layer."""
         self._cancel.set()
 
-    def _run(self, text: str) -> None:
+    def _run(self, text: Text) -> None:
         from .recording import record
+        from .recording.given import one_prompt
 
         try:
-            texts = [*(t for t in self.history if t != text), text][-KEPT:]
+            new = replace(one_prompt(text, "The prompt box"), label="")
+            given = [*(one for one in self._given if one != new), new][-KEPT:]
+            labels = [str(n + 1) for n in range(len(given))]
             with quiet(), self.model.router_hooks(self._watch):
-                trace = record(self.model, texts, labels=[str(n + 1) for n in range(len(texts))])
-            self.history = texts
-            self.picture = Explorer(trace, prompt=len(texts) - 1, scale=self.scale)
+                trace = record(self.model, [one.content for one in given], labels=labels)
+            self._given, self.history = given, [prompt.text for prompt in trace.prompts]
+            self.picture = Explorer(trace, prompt=len(given) - 1, scale=self.scale)
             self._show(self.picture)
-            self.past.options = ["earlier prompts", *reversed(texts)]
+            self.past.options = ["earlier prompts", *reversed(self.history)]
             tokens = trace.prompts[-1].stop - trace.prompts[-1].start
             self.status.value = f"{self.model.provenance.title}: {tokens} tokens."
         except Cancelled:
@@ -155,12 +168,12 @@ def explore(
 
 
 @overload
-def explore(trace: Mixtral, *, scale: float = 1.0) -> LivePrompt: ...
+def explore(trace: Mixtral, prompt: Text | None = None, *, scale: float = 1.0) -> LivePrompt: ...
 
 
 def explore(
     trace: Trace | Sequence[Trace] | Mixtral,
-    prompt: int = 0,
+    prompt: int | Text | None = 0,
     layer: int | None = None,
     token: int | None = None,
     mode: str = "first",
@@ -177,18 +190,19 @@ def explore(
     prompt, or another label, to compare this one with; it can be changed in the picture.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
-    typed there; `scale` is the only other argument it takes.
+    typed there. `prompt` is then what is run first, in any form that `record` takes; apart from
+    `scale` there is no other argument.
 
     Raises `InputError` for what the trace does not have, and for two traces of different tokens.
     """
+    opening = {"layer": layer, "token": token, "mode": mode, "beside": beside}
     if hasattr(trace, "router_hooks"):
-        return LivePrompt(trace, scale)  # type: ignore[arg-type]
-    return opened(
-        trace,  # type: ignore[arg-type]
-        prompt=prompt,
-        layer=layer,
-        token=token,
-        mode=mode,
-        scale=scale,
-        beside=beside,
-    )
+        said = [name for name, value in opening.items() if value not in (None, "first")]
+        if said:
+            raise InputError(
+                f"explore(model) takes no {said[0]}: nothing has been run yet. Record first: "
+                f"explore(record(model, text), {said[0]}=…)."
+            )
+        first = None if isinstance(prompt, int) else prompt
+        return LivePrompt(trace, scale, first)  # type: ignore[arg-type]
+    return opened(trace, prompt=prompt, scale=scale, **opening)  # type: ignore[arg-type]

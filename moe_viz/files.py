@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed
+    fcntl = None
+
+#: How the name of a folder for temporary files ends; nothing else is called that.
+TEMPORARY = ".moe-viz-part"
 
 
 class ReadablePath(Protocol):
@@ -43,39 +52,88 @@ def package_text(name: str) -> str:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends without an error.
+    """A temporary file on the same disk that takes the place of `path` when the block ends.
 
-    What was at `path` before stays until then, and for good if anything fails.
-    Raises `OutputError` where the folder cannot be written.
+    What was at `path` before stays until then, and for good if anything fails. What a writer that
+    was killed has left in this folder is removed. Raises `OutputError` where the folder cannot be
+    written.
     """
     path = Path(path)
-    temporary = _beside(path)
+    folder, lock = _beside(path)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide it from a web server
-        os.replace(temporary, path)
+        with writing(path):
+            _remove_left(path.parent)
+            temporary = folder / path.name
+            temporary.touch()
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())  # some writers would hide it from a web server
+            os.replace(temporary, path)
+    finally:
+        os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an `OSError` means that `path` cannot be written: `OutputError`."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(_explain(path, error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:
     """Raise `OutputError` now, before long work, if its result could not be written here."""
-    _beside(Path(path)).unlink()
+    folder, lock = _beside(Path(path))
+    os.close(lock)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
-    """A new, empty file in the folder of `path`, which is created if it is missing."""
+def _beside(path: Path) -> tuple[Path, int]:
+    """A new folder for temporary files in the folder of `path`, and the handle of its lock.
+
+    A folder of its own, since writers have temporary files themselves. The lock ends with this
+    process, however it ends.
+    """
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        while True:
+            folder = Path(tempfile.mkdtemp(TEMPORARY, f".{path.name[:100]}.", path.parent))
+            with suppress(FileNotFoundError):  # another writer removed it before it was locked
+                lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+                if fcntl is not None:
+                    with suppress(OSError):  # this disk knows no locks: nothing is removed here
+                        fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.fstat(lock).st_nlink:
+                    return folder, lock
+                os.close(lock)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise OutputError(_explain(path, error)) from error
-    os.close(handle)
-    return Path(name)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove the temporary folders whose writers are gone: nobody holds their locks."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for left in [Path(entry.path) for entry in entries if entry.name.endswith(TEMPORARY)]:
+            with suppress(OSError):
+                left.rmdir()  # killed before it was locked
+            with suppress(OSError):  # at work, or removed in the meantime
+                _take_lock(left / "lock")
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _take_lock(path: Path) -> None:
+    """Raise `OSError` while the writer that holds this lock is at work."""
+    if fcntl is None:
+        return path.unlink()
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()  # before it is let go: who locks it now sees that it is gone
+    finally:
+        os.close(handle)
 
 
 def _explain(path: Path, error: Exception) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .errors import HookError
+from .errors import HookError, NumberError
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Routing:
         return self.logits if self.altered is None else self.altered
 
     @property
+    def unsound(self) -> Tensor:
+        """Whether any of the logits is NaN or infinite: a single truth value, on their device."""
+        return (self.logits * 0).sum().isnan()  # 0 · ∞ is NaN; fewer steps than isfinite takes
+
+    @property
     def tokens(self) -> Tensor:
         """Rows of the recording, (T,)."""
         return self.index.tokens
@@ -107,6 +112,14 @@ class Routing:
         chosen = self.scores.gather(1, experts.clamp(0, self.logits.shape[1] - 1))
         gates = chosen.masked_fill(experts < 0, -torch.inf).softmax(-1)
         return replace(self, experts=experts, gates=gates.nan_to_num(0))  # NaN: no slot is used
+
+
+class NotFiniteError(NumberError):
+    """A router's logits that are NaN or infinite, with the decision that holds them."""
+
+    def __init__(self, routing: Routing) -> None:
+        super().__init__(f"Layer {routing.layer}: the router's logits are NaN or infinite.")
+        self.routing: Routing = routing
 
 
 #: Sees a decision; returns the one to execute instead, or None to let it stand.
@@ -219,10 +232,10 @@ def _check_values(changed: Routing, before: Routing, where: str) -> None:
                 f"{where}: expected a decision for the tokens it was given, found another {name}: "
                 f"{found[row]} instead of {asked[row]} in row {row} of {len(asked)}. {_KEEP}"
             )
+        if flag and bool(before.unsound.cpu()):
+            raise NotFiniteError(before)  # not the hook's doing
         if flag:
             raise HookError(
                 f"{where}: {name} must be finite{' or −∞' if name == 'altered' else ''}, found NaN "
-                "or infinity. If routing.logits already hold these, load the model with "
-                "dtype='float32'; otherwise fix the hook. Expert −1 with gate 0 leaves a slot "
-                "unused."
+                "or infinity. Fix the hook; expert −1 with gate 0 leaves a slot unused."
             )

@@ -46,7 +46,7 @@ def compare(a: Trace, b: Trace, seed: int = 0) -> Finding:
         raise TraceError(reason)
     if a.special.all():
         raise TraceError("These traces hold special tokens only: there is nothing to compare.")
-    docs = Documents(a)
+    docs = Documents(a, beside=b)
     drawn = resamples(docs.units, np.random.default_rng(seed), strata=docs.strata)
     n = docs.tokens.astype(np.float64)
     parts = []

@@ -48,7 +48,15 @@ def damage(
     if trace.loss is None:
         raise InputError("The trace has no loss: record it with loss=True.")
     docs, alone = Documents(trace), alone or {}
-    counted = ~np.isnan(trace.loss) & ~trace.special
+    starts = [prompt.start for prompt in trace.prompts]
+    unknown = ~np.isfinite(trace.loss)
+    unknown[starts] = False  # a first token has no loss
+    if unknown.any():
+        raise InputError(
+            f"{unknown.sum():,} tokens have a loss that is NaN or infinite. Record them again with "
+            "this version, which says where that comes from."
+        )
+    counted = ~np.isnan(trace.loss) & (docs.document >= 0)
     document, N = docs.document[counted], len(docs)
     n = np.bincount(document, minlength=N).astype(np.float64)  # (N,) tokens
     before = np.bincount(document, trace.loss[counted], N)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..prompts import topics_of
-from ..trace import Trace
+from ..trace import Trace, gaps
 from .finding import FEW
 from .statistics import softmax
 
@@ -25,6 +25,9 @@ BLOCK = 262_144
 
 class Documents:
     """The documents of a trace: its prompts, special tokens left out.
+
+    Prompts with NaN or infinity in them are left out whole (also where `beside`, another run of the
+    same tokens, holds some), and every result says so.
 
     `topics` names what each prompt is about; prompts of one topic under several labels are the
     same text in several languages, and are resampled together. Curated prompts bring their topics.
@@ -36,7 +39,9 @@ class Documents:
     (10, 5, True, 2)
     """
 
-    def __init__(self, trace: Trace, topics: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, trace: Trace, topics: Sequence[str] | None = None, beside: Trace | None = None
+    ) -> None:
         if topics is not None and len(topics) != len(trace.prompts):
             raise InputError(
                 f"Expected a topic for each of the {len(trace.prompts)} prompts, found "
@@ -46,9 +51,15 @@ class Documents:
         lengths = [prompt.stop - prompt.start for prompt in trace.prompts]
         numbers = np.arange(len(lengths), dtype=np.int32)
         self.document: np.ndarray = np.repeat(numbers, lengths)  # (T,)
+        broken = _broken(trace) if beside is None else _broken(trace) | _broken(beside)
+        broken = np.unique(self.document[broken])  # prompts that hold a gap
+        self.left_out: int = len(broken)
         self.document[trace.special] = -1
         if (self.document < 0).all():
             raise InputError("This trace holds special tokens only: there is nothing to count.")
+        self.document[np.isin(self.document, broken)] = -1
+        if (self.document < 0).all():
+            raise InputError(f"{self.left_out_note[0]} There is nothing else to count.")
         self.names: tuple[str, ...] = trace.labels
         labels = [self.names.index(prompt.label) for prompt in trace.prompts]
         self.labels: np.ndarray = np.array(labels)  # (N,)
@@ -170,11 +181,30 @@ class Documents:
                 counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
         return counts
 
-    def few(self, documents: int) -> tuple[str, ...]:
-        """What must be said beside a result from so few documents."""
-        if documents >= FEW:
+    @property
+    def left_out_note(self) -> tuple[str, ...]:
+        """What must be said beside every result where prompts are left out for their NaN."""
+        if not self.left_out:
             return ()
-        return (f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",)
+        return (
+            f"Left out: {self.left_out} of {len(self.trace.prompts)} prompts, whose router logits "
+            "or gates hold NaN or infinity. Record them again with this version, which says where "
+            "that comes from.",
+        )
+
+    def few(self, documents: int) -> tuple[str, ...]:
+        """What must be said beside a result from so few documents, and without some prompts."""
+        if documents >= FEW:
+            return self.left_out_note
+        return (
+            *self.left_out_note,
+            f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",
+        )
+
+
+def _broken(trace: Trace) -> np.ndarray:
+    """Tokens with a gap in any layer, (T,) bool."""
+    return np.asarray(gaps(trace).any(axis=0))
 
 
 def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:

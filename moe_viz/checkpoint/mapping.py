@@ -121,6 +121,16 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
             shape = (place.rows.stop - place.rows.start, shape[-1])
         return (shape[::-1] if place.transposed else shape), kind
 
+    def stored_as(self, name: str) -> str:
+        """What a tensor is called in its file, and in which.
+
+        >>> from moe_viz.checkpoint import open_checkpoint
+        >>> open_checkpoint("8x7m").stored_as("norm.weight")
+        'model.norm.weight (model.safetensors)'
+        """
+        key = self._places[name].key
+        return f"{key} ({self._store.headers[key].file.name})"
+
     def size(self, name: str) -> int:
         """Stored bytes of a tensor, or of all tensors of a module."""
         return sum(self._stored_bytes(place) for place in self._under(name))

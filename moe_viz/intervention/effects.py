@@ -14,7 +14,7 @@ from ..analysis.finding import Finding
 from ..config import MixtralConfig
 from ..errors import InputError
 from ..model import Mixtral
-from ..prompts import Prompts
+from ..recording.given import Texts
 from ..recording.recording import record
 from .block import check
 from .change import Intervention
@@ -36,7 +36,7 @@ def each_expert(config: MixtralConfig, instead: str = "next best") -> dict[str, 
 
 def effects(
     model: Mixtral,
-    texts: str | Prompts | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
+    texts: Texts,
     interventions: Mapping[str, Mapping[str, Any] | Intervention] | None = None,
     labels: Sequence[str] | None = None,
     seed: int = 0,

@@ -12,16 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import NumberError
 
-def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
-    """Weighted sum over each token's experts; a slot whose expert is −1 adds nothing."""
+
+def run_experts(
+    experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor, unsound: Tensor | None = None
+) -> Tensor:
+    """Weighted sum over each token's experts; a slot whose expert is −1 adds nothing.
+
+    `unsound` is a truth value, made on the device, that comes to the host with what must be known
+    there anyway. Raises `NumberError` where it is true.
+    """
     (T, k), D = chosen.shape, x.shape[1]
     if T == 1:
-        return _run_one(experts, x, chosen, gates)
+        return _run_one(experts, x, chosen, gates, unsound)
     # Slot s of token t is number s·T + t. Sorted by expert, unused ones (−1) first:
     experts_of, order = chosen.T.flatten().sort(stable=True)
     bounds = torch.searchsorted(experts_of, torch.arange(len(experts), device=x.device))
-    unused, *ends = [*bounds.cpu().tolist(), k * T]  # the one wait for a copy to the host
+    unused, *ends = [*_on_host(bounds, unsound), k * T]  # the one wait for a copy to the host
     rows = x.index_select(0, order % T)  # each token once for every expert it goes to
     outputs = [x.new_zeros(unused, D)]
     for expert, start, end in zip(experts, [unused, *ends], ends, strict=False):
@@ -38,7 +46,19 @@ def run_experts(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor
     )
 
 
-def _run_one(experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
+def _run_one(
+    experts: nn.ModuleList, x: Tensor, chosen: Tensor, gates: Tensor, unsound: Tensor | None
+) -> Tensor:
     """A single token, as in decoding: there is nothing to sort."""
-    outputs = [experts[e](x) if e >= 0 else torch.zeros_like(x) for e in chosen[0].cpu().tolist()]
+    there = _on_host(chosen[0], unsound)
+    outputs = [experts[e](x) if e >= 0 else torch.zeros_like(x) for e in there]
     return gates.to(x.dtype) @ torch.cat(outputs)  # (1, k) @ (k, D)
+
+
+def _on_host(numbers: Tensor, unsound: Tensor | None) -> list[int]:
+    if unsound is None:
+        return numbers.cpu().tolist()
+    *found, bad = torch.cat([numbers, unsound.view(1)]).cpu().tolist()
+    if bad:
+        raise NumberError("The router's logits are NaN or infinite.")
+    return found

@@ -10,7 +10,7 @@ weights came from (`checkpoint`) and where they lie (`placement`) makes no diffe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Literal
@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from ..config import MixtralConfig
-from ..errors import HookError, InputError, kind_of
+from ..errors import HookError, InputError, NumberError, kind_of
 from ..progress import progress_bar
-from ..routing import RouterHook, TokenIndex
+from ..routing import NotFiniteError, RouterHook, TokenIndex
 from ..tokenization import Tokenizer
 from ..trace.provenance import RANDOM_WEIGHTS, Provenance
+from .diagnosis import bad_output, bad_routing
 from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
 
@@ -48,8 +49,12 @@ class DecoderLayer(nn.Module):
     def route(self, x: Tensor, run: Pass) -> None:
         """Run as far as the router, for its hooks only."""
         x = x + self.attention(self.attention_norm(x), run)
-        for rows, index in run.chunks:
-            self.moe.route(self.moe_norm(x[rows]), index, run.hooks)
+        routings = [
+            self.moe.route(self.moe_norm(x[rows]), index, run.hooks) for rows, index in run.chunks
+        ]
+        wrong = torch.stack([routing.unsound for routing in routings]).cpu().tolist()
+        if any(wrong):
+            raise NotFiniteError(routings[wrong.index(True)])
 
 
 class Mixtral(nn.Module):
@@ -66,6 +71,7 @@ class Mixtral(nn.Module):
         self.hooks: tuple[RouterHook, ...] = ()
         self.tokenizer: Tokenizer | None = None
         self.provenance: Provenance = Provenance(model=config.name)
+        self.stored_as: Callable[[str], str] = str  # what a tensor is called in its file
         self.embedding: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers: nn.ModuleList = nn.ModuleList(
             DecoderLayer(config, n) for n in range(config.layers)
@@ -128,7 +134,7 @@ class Mixtral(nn.Module):
         which tokens of a larger recording these are.
 
         Raises `InputError` for ids outside the vocabulary, lengths that do not add up, and
-        prompts longer than the context.
+        prompts longer than the context; `NumberError` where router or head give NaN or infinity.
         """
         if logits not in ("all", "last", "none"):
             raise InputError(f"logits must be 'all', 'last' or 'none', found {logits!r}.")
@@ -139,7 +145,10 @@ class Mixtral(nn.Module):
         if logits == "last":
             ends = torch.tensor(lengths).cumsum(0) - 1
             x = x[ends.to(x.device)]
-        return self.head(self.norm(x))
+        found = self.head(self.norm(x))
+        if not bool(found.isfinite().all().cpu()):
+            raise NumberError(bad_output(self, "output logits"))
+        return found
 
     def hidden(
         self,
@@ -177,14 +186,17 @@ class Mixtral(nn.Module):
             done, x = 0, self.embedding(token_ids.to(self.device))  # (T, D)
         else:
             done, x = resume[0], resume[1].to(self.device)
-        with closing(self.visit(done, len(token_ids), last, progress)) as layers:
-            for layer in layers:
-                if done == self.config.layers - 1 and not last:
-                    layer.route(x, run)
-                    return
-                x = layer(x, run)
-                done += 1
-                yield done, x
+        try:
+            with closing(self.visit(done, len(token_ids), last, progress)) as layers:
+                for layer in layers:
+                    if done == self.config.layers - 1 and not last:
+                        layer.route(x, run)
+                        return
+                    x = layer(x, run)
+                    done += 1
+                    yield done, x
+        except NotFiniteError as found:
+            raise NumberError(bad_routing(self, found.routing, run.index, token_ids)) from None
 
     def visit(
         self, done: int, tokens: int, last: bool, progress: bool

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import MixtralConfig
-from ..routing import RouterHook, Routing, TokenIndex, apply_hooks
+from ..errors import NumberError
+from ..routing import NotFiniteError, RouterHook, Routing, TokenIndex, apply_hooks
 from .dispatch import run_experts
 
 
@@ -60,7 +61,10 @@ class MoELayer(nn.Module):
 
     def forward(self, x: Tensor, index: TokenIndex, hooks: Iterable[RouterHook] = ()) -> Tensor:
         routing = self.route(x, index, hooks)
-        return run_experts(self.experts, x, routing.experts, routing.gates)
+        try:
+            return run_experts(self.experts, x, routing.experts, routing.gates, routing.unsound)
+        except NumberError:
+            raise NotFiniteError(routing) from None
 
     def route(self, x: Tensor, index: TokenIndex, hooks: Iterable[RouterHook] = ()) -> Routing:
         """Which experts each token goes to, before any of them runs."""

@@ -90,6 +90,7 @@ def load(
             model = Mixtral(checkpoint.config)
         fill(model, checkpoint, chosen_device, chosen_dtype)
     model.tokenizer = tokenizer
+    model.stored_as = checkpoint.stored_as
     model.provenance = Provenance(
         model=checkpoint.config.name,
         fingerprint=fingerprint,

@@ -34,6 +34,10 @@ class OnDemand(nn.Module):
             return module(x, *args)
         return torch.cat([module(part, *args) for part in x.split(self.rows)])
 
+    def whole(self) -> nn.Module:
+        """The module with its weights."""
+        return self.take(self.name)
+
     def extra_repr(self) -> str:
         """Its name in the checkpoint, for print(model)."""
         return f"{self.name}, read when needed"
@@ -90,6 +94,8 @@ def filled(
 
 
 def _empty(config: MixtralConfig, name: str) -> nn.Module:
+    if name == "embedding":
+        return nn.Embedding(config.vocab_size, config.hidden_size)
     if name == "head":
         return nn.Linear(config.hidden_size, config.vocab_size, bias=False)
     if name.endswith(".attention"):

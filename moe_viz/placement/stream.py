@@ -91,6 +91,10 @@ class EmbeddingRows(nn.Module):
         self.device: torch.device = device
         self.dtype: torch.dtype = dtype
 
+    def whole(self) -> nn.Module:
+        """The whole embedding, read now."""
+        return built(self.checkpoint, self.checkpoint.config, "embedding", self.device, self.dtype)
+
     def forward(self, ids: Tensor) -> Tensor:
         """Rows of these ids."""
         used, places = ids.cpu().unique(return_inverse=True)

@@ -20,12 +20,13 @@ from ..model import KVCache, Mixtral
 from ..placement.stream import StreamedMixtral
 from ..routing import TokenIndex
 from ..trace import Trace, TracePrompt
+from .given import Given, Text, one_prompt
 from .inputs import encode_prompt
 from .recorder import Recorder
 from .recording import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 #: Bytes of a matrix below which a second thread slows down its product with one token.
 SMALL_MATRIX = 8 * 2**20
@@ -42,14 +43,16 @@ class Generation:
 
 def generate(
     model: Mixtral,
-    text: str | Sequence[int],
+    text: Text,
     max_new_tokens: int = 64,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
     ignore_eos: bool = False,
 ) -> Generation:
-    """Continue a text (or a list of token ids) until EOS, `max_new_tokens`, or the context's end.
+    """Continue a text, a chat, or token ids until EOS, `max_new_tokens`, or the context's end.
+
+    `text` is one prompt in any form that `record` takes; a chat is opened for its answer.
 
     Temperature 0 takes the likeliest token each time; above 0, tokens are sampled, from the
     smallest set of likeliest ones that holds `top_p` of the probability, the same ones for the
@@ -78,7 +81,8 @@ def generate(
             f"{model.sweep_bytes / 1e9:,.1f} GB of weights. Write the text with a quantised file "
             "that fits into memory (placement='resident'), and record it with this model."
         )
-    _, encoding = encode_prompt(model, text)
+    prompt = one_prompt(text, "generate")
+    _, encoding = encode_prompt(model, prompt, generation_prompt=True)
     given = len(encoding.ids)
     room = min(max_new_tokens, model.config.context - given)
     if room < 1:
@@ -108,7 +112,7 @@ def generate(
                 )
                 if last:
                     break
-    return _finish(model, ids, given, recorder)
+    return _finish(model, ids, given, prompt.label, recorder)
 
 
 def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
@@ -146,14 +150,16 @@ def _small_products(model: Mixtral) -> Iterator[None]:
         torch.backends.mkldnn.enabled = onednn
 
 
-def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> Generation:
-    whole, encoding = encode_prompt(model, ids)
+def _finish(
+    model: Mixtral, ids: list[int], given: int, label: str, recorder: Recorder
+) -> Generation:
+    whole, encoding = encode_prompt(model, Given(ids))
     start = encoding.spans[given][0]  # the new text begins where the first new token does
     generated = np.arange(len(ids)) >= given
     trace = assemble(
         model,
         encoding,
-        [TracePrompt(whole, "", 0, len(ids))],
+        [TracePrompt(whole, label, 0, len(ids))],
         recorder.arrays(len(ids)),
         generated=generated,
     )

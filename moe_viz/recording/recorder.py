@@ -29,26 +29,35 @@ class Recorder:
     def __call__(self, routing: Routing) -> None:
         """Keep a decision as it will be executed."""
         layer, k = routing.layer, routing.experts.shape[1]
-        if k > self.experts.shape[2]:  # a hook chose more experts than the model does
-            missing = k - self.experts.shape[2]
-            self.experts = functional.pad(self.experts, (0, missing), value=-1)
-            self.gates = functional.pad(self.gates, (0, missing))
+        self._widen(k)
         home = self.logits.device  # a layer may lie on another
         rows = routing.tokens.to(home)
         self.logits[layer].index_copy_(0, rows, routing.logits.to(home))
         self.experts[layer, :, :k].index_copy_(0, rows, routing.experts.to(home))
         self.gates[layer, :, :k].index_copy_(0, rows, routing.gates.to(home))
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything kept so far."""
-        return {"logits": self.logits, "experts": self.experts, "gates": self.gates}
+    def kept(self, layer: int, rows: slice) -> dict[str, Tensor]:
+        """What was kept of one layer and these tokens."""
+        return {
+            "logits": self.logits[layer, rows],
+            "experts": self.experts[layer, rows],
+            "gates": self.gates[layer, rows],
+        }
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from what another recorder kept."""
-        device = self.logits.device
-        self.logits = tensors["logits"].to(device)
-        self.experts, self.gates = tensors["experts"].to(device), tensors["gates"].to(device)
+    def restore(self, layer: int, rows: slice, kept: dict[str, Tensor]) -> None:
+        """Continue from what another recorder kept of one layer and these tokens."""
+        home, experts = self.logits.device, kept["experts"]
+        self._widen(experts.shape[1])
+        self.logits[layer, rows] = kept["logits"].to(home)
+        self.experts[layer, rows, : experts.shape[1]] = experts.to(home)
+        self.gates[layer, rows, : experts.shape[1]] = kept["gates"].to(home)
+
+    def _widen(self, k: int) -> None:
+        """Make room for k choices, where a hook chose more experts than the model does."""
+        missing = k - self.experts.shape[2]
+        if missing > 0:
+            self.experts = functional.pad(self.experts, (0, missing), value=-1)
+            self.gates = functional.pad(self.gates, (0, missing))
 
     def arrays(self, tokens: int) -> dict[str, np.ndarray]:
         """What was kept of the first `tokens` tokens, on the host."""

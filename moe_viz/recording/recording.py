@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import NumberError
 from ..model import Mixtral
-from ..prompts import Prompts
+from ..model.diagnosis import bad_output
 from ..routing import TokenIndex
 from ..tokenization import Encoding
 from ..trace import Trace, TracePrompt
+from .given import Texts
 from .inputs import encode
 from .recorder import Recorder
-from .unfinished import Unfinished
+from .unfinished import Step, Unfinished
 
 #: Tokens of prompts run together, and tokens whose loss is computed together.
 BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
@@ -31,16 +33,18 @@ BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
 
 def record(
     model: Mixtral,
-    texts: str | Prompts | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
+    texts: Texts,
     labels: Sequence[str] | None = None,
     loss: bool = False,
     resume: str | Path | None = None,
 ) -> Trace:
     """Run texts through a model once, and keep what every router said about every token.
 
-    `texts` is a text, a list of texts, curated `Prompts` (which bring their labels), or lists of
-    token ids, which are run as they are. `labels` names each text, for grouping. With `loss`, the
-    cross-entropy of each token given those before it is kept too, in nats. `resume` names a file
+    `texts` is a text, `{label: text}`, curated `Prompts` (which bring their labels), a chat as
+    `[{"role": …, "content": …}]`, or token ids, which are run as they are: a list, array or tensor,
+    or what a tokenizer returned, its padding left out; or a list of any of these. `labels` names
+    each text, for grouping. With `loss`, the cross-entropy of each token given those before it is
+    kept too, in nats. `resume` names a file
     that keeps what is done after each layer: if the run is cut off, the same call continues from
     there, with the same result; at the end the file is removed.
 
@@ -53,36 +57,44 @@ def record(
     (True, ('en', 'de'))
     """
     encodings, prompts = encode(model, texts, labels)
-    T = len(encodings.ids)
-    lengths = [p.stop - p.start for p in prompts]
-    file = None if resume is None else Unfinished(resume, model, encodings.ids, [loss, *lengths])
-    recorder = Recorder(model, T)
+    T, L = len(encodings.ids), model.config.layers
+    token_ids, recorder = torch.tensor(encodings.ids), Recorder(model, T)
     losses = torch.full((T,), torch.nan)
-    token_ids = torch.tensor(encodings.ids)
-    start = file.state if file else None
-    if start is not None:
-        recorder.restore(start.tensors)
-        losses = start.tensors["losses"]
+    batches = list(prompt_batches(prompts))
+    spans = [slice(group[0].start, group[-1].stop) for _, group in batches]
+    file, done, begun = None, 0, None
+    if resume is not None:
+        sizes = [rows.stop - rows.start for rows in spans]
+        what = [loss, *(p.stop - p.start for p in prompts)]
+        file = Unfinished(resume, model, encodings.ids, what, max(sizes))
+        steps, hidden = file.restore(sizes)
+        for step in steps:
+            if "logits" in step.tensors:
+                recorder.restore(step.layers - 1, spans[step.batch], step.tensors)
+            if "losses" in step.tensors:
+                losses[spans[step.batch]] = step.tensors["losses"]
+        done = sum(step.ended for step in steps)
+        begun = None if hidden is None else (steps[-1].layers, hidden.to(model.device))
     with torch.inference_mode(), model.router_hooks(recorder):
-        for number, (first, group) in enumerate(prompt_batches(prompts)):
-            begun = None
-            if start is not None and number <= start.batch:
-                if number < start.batch:
-                    continue
-                begun = (start.layers, start.tensors["x"])
-            rows = slice(group[0].start, group[-1].stop)
+        for number in range(done, len(batches)):
+            (first, group), rows = batches[number], spans[number]
             sizes = [p.stop - p.start for p in group]
             index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
+            layers, x = begun or (0, None)
             sweep = model.sweep(
                 token_ids[rows], sizes, index=index, last=loss, resume=begun, progress=True
             )
-            x = None
             for layers, x in sweep:
                 if file is not None:
-                    file.save(number, layers, {**recorder.tensors, "losses": losses, "x": x})
+                    file.add(Step(number, layers, False, recorder.kept(layers - 1, rows)), x)
+            begun = None
             if loss:
-                assert x is not None
+                assert x is not None  # a model has a layer
                 losses[rows] = token_losses(model, x, token_ids[rows], sizes)
+            if file is not None:
+                # Without loss the last layer has run as far as its router: nothing was kept yet.
+                last = {"losses": losses[rows]} if loss else recorder.kept(L - 1, rows)
+                file.add(Step(number, L, True, last))
     trace = assemble(
         model,
         encodings,
@@ -124,7 +136,10 @@ def assemble(
 
 
 def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU."""
+    """Nats of each token given those before it in its prompt; NaN for first tokens. (T,), CPU.
+
+    Raises `NumberError` where the head gives NaN or infinity.
+    """
     targets = token_ids.to(x.device).roll(-1)  # the last row's target is dropped below
     losses = []
     for rows in (slice(n, n + LOSS_TOKENS) for n in range(0, len(x), LOSS_TOKENS)):
@@ -132,6 +147,11 @@ def token_losses(model: Mixtral, x: Tensor, token_ids: Tensor, lengths: Sequence
         losses.append(functional.cross_entropy(logits, targets[rows], reduction="none"))
     result = torch.cat(losses).cpu().roll(1)
     starts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    if not bool(result.isfinite().all()):
+        row = int((~result.roll(-1).isfinite()).nonzero()[0])  # whose head it was
+        prompt = int((starts <= row).sum()) - 1
+        where = f", first after position {row - int(starts[prompt])} of prompt {prompt} of a batch"
+        raise NumberError(bad_output(model, "losses", where))
     result[starts] = torch.nan
     return result
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, MissingDependencyError, TokenizerError
 
@@ -139,14 +140,17 @@ class Tokenizer:
         self._check(ids)
         return self._align(ids)
 
-    def chat(self, *turns: str) -> list[int]:
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], generation_prompt: bool = False
+    ) -> list[int]:
         """Ids of a conversation in the `[INST]` template of Mixtral Instruct.
 
         Turns alternate, the user's first. `[INST]` is ordinary text to this tokenizer, as it was
         in Mixtral's training; BOS and EOS are real tokens. Raises `InputError` where `encode` does.
         """
         ids = [self.bos]
-        for n, turn in enumerate(turns):
+        for n, message in enumerate(messages):
+            turn = message["content"]
             _check_text(turn)
             if n % 2 == 0:
                 ids += self._model.encode(f"[INST] {turn} [/INST]")

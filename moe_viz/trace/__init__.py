@@ -1,7 +1,11 @@
 """What a recording leaves: routing decisions, tokens and provenance. No torch here."""
 
+from .gaps import GAP as GAP
+from .gaps import gaps as gaps
+from .gaps import with_gaps as with_gaps
+from .numbers import gap_sentence as gap_sentence
+from .numbers import margins_of as margins_of
 from .provenance import Provenance as Provenance
 from .trace import Trace as Trace
 from .trace import TracePrompt as TracePrompt
-from .trace import margins_of as margins_of
 from .trace import mismatch as mismatch

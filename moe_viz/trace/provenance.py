@@ -6,9 +6,13 @@ names it. Plain data: no torch here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+#: How the stamp of an ablation begins: the experts, as layer/expert; then what else it does.
+_ABLATED = re.compile(r"ablated ((?:\d+/\d+(?:, )?)+) \((?:next best|nothing) instead\)(.*)")
 
 #: What every figure made from untrained weights says.
 RANDOM_WEIGHTS = "random weights"
@@ -50,6 +54,30 @@ class Provenance:
         if self.synthetic:
             parts.append(self.weights)
         return " · ".join(part for part in (*parts, *self.interventions) if part)
+
+    def switched_off(self, layer: int) -> tuple[set[int], set[int]]:
+        """Experts of a layer that were ablated: for every token, and for some of them only.
+
+        >>> stamps = ("ablated 2/5, 3/1 (nothing instead)", "ablated 2/0 (next best instead) in"
+        ...           " tokens 0, 1")
+        >>> Provenance("m", interventions=stamps).switched_off(2)
+        ({5}, {0})
+        """
+        everywhere, partly = set[int](), set[int]()
+        for stamp in self.interventions:
+            if not (found := _ABLATED.match(stamp)):
+                continue
+            pairs, rest = found.groups()
+            experts = {
+                int(e) for at, e in (p.split("/") for p in pairs.split(", ")) if int(at) == layer
+            }
+            _, limited, where = rest.rpartition(" in ")
+            layers = re.match(r"layers ([\d, ]+)(…)?", where)
+            if layers and not layers[2] and str(layer) not in re.findall(r"\d+", layers[1]):
+                continue  # this layer was left as it is
+            some = limited and ("tokens" in where or "prompts" in where or "…" in where)
+            (partly if some else everywhere).update(experts)
+        return everywhere, partly - everywhere
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a file's header."""

@@ -34,7 +34,9 @@ def arrow_table(
     return table if about is None else table.replace_schema_metadata(dict(about))
 
 
-def table_of(fields: Mapping[str, Any], margins: np.ndarray) -> pyarrow.Table:
+def table_of(
+    fields: Mapping[str, Any], margins: np.ndarray, about: Mapping[str, str] | None = None
+) -> pyarrow.Table:
     """The table of a trace, from its fields and its margins (L, T); see `Trace.table`."""
     L, T, E = fields["router_logits"].shape
     lengths = [stop - start for _, _, start, stop in fields["prompts"]]
@@ -57,4 +59,4 @@ def table_of(fields: Mapping[str, Any], margins: np.ndarray) -> pyarrow.Table:
         columns[f"gate_{slot}"] = fields["gates"][:, :, slot].reshape(-1)
     for e in range(E):
         columns[f"logit_{e}"] = fields["router_logits"][:, :, e].reshape(-1)
-    return arrow_table(columns)
+    return arrow_table(columns, about)

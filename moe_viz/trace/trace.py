@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import TraceError
 from .file import DAMAGED, read, write
 from .format import pack, unpack
+from .numbers import gap_sentence, margins_of, not_finite
 from .provenance import Provenance
 from .table import table_of
 
@@ -108,7 +109,10 @@ class Trace:
 
     @property
     def margins(self) -> np.ndarray:
-        """How close each choice was: k-th logit minus the next, (L, T). Infinite where k = E."""
+        """How close each choice was: k-th logit minus the next, (L, T). Infinite where k = E.
+
+        NaN where the logits of an earlier version's recording hold NaN.
+        """
         return margins_of(self.router_logits, self.experts.shape[2])
 
     def select(
@@ -200,9 +204,12 @@ class Trace:
         """One row for each layer and token, as an Arrow table; needs pyarrow.
 
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
-        expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss.
+        expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss. If an
+        earlier version recorded NaN or infinity, the schema's metadata says so under "gaps".
         """
-        return table_of(self._content(), self.margins)
+        where = not_finite(self.router_logits, self.gates)
+        said = {"gaps": gap_sentence(int(where.sum()), where.size)} if where.any() else None
+        return table_of(self._content(), self.margins, said)
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one file, whole or not at all; an existing one is replaced last."""
@@ -253,19 +260,6 @@ def mismatch(a: Trace, b: Trace) -> str:
             "Compare runs of one architecture, with the same layers selected."
         )
     return ""
-
-
-def margins_of(logits: np.ndarray, k: int) -> np.ndarray:
-    """k-th largest logit minus the next: (…, E) → (…). Infinite where k = E.
-
-    >>> margins_of(np.array([[3.0, 1.0, 2.5, 0.0]]), 2)
-    array([1.5])
-    """
-    E = logits.shape[-1]
-    if k == E:
-        return np.full(logits.shape[:-1], np.inf, np.float32)
-    ranked = np.partition(logits, [E - k - 1, E - k], axis=-1)  # a whole sort is not needed
-    return ranked[..., E - k] - ranked[..., E - k - 1]
 
 
 def _run(trace: Trace) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ def test_a_picture_opens_with_another_prompt_or_label_beside_it(browser, tmp_pat
 def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
     texts = [f"{PASSAGE} {n}" for n in range(6)]
     trace = mv.record(mv.load("8x7m"), texts)
-    monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", 1.04e5)
+    monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", 1.1e5)
     html = mv.explore(trace, prompt=4, beside=5).to_html()
     (found,) = re.findall(r"-data\">(.*?)</script>", html, re.DOTALL)
     data = json.loads(found)

@@ -58,12 +58,12 @@ test("bytes of logits are squares down to the deepest, and 255 is minus infinity
 });
 
 test("two choices come out of a byte, and the second gate is what the first leaves", () => {
-  const experts = base64(Uint8Array.of(0x21, 0xf3, 0x0e));
-  const gates = base64(Uint8Array.of(155, 98, 128));
-  const changes = { shape: [1, 3, 15, 2], precision: "none", paired: true };
+  const experts = base64(Uint8Array.of(0x21, 0xf3, 0x0d, 0xee));
+  const gates = base64(Uint8Array.of(155, 98, 128, 0));
+  const changes = { shape: [1, 4, 14, 2], precision: "none", paired: true };
   const found = decode(packed(changes, { experts, gates, logits: undefined }));
-  assert.deepEqual([...found.experts], [1, 2, 3, -1, 14, 0]);
-  assert.deepEqual([...found.gates], [155, 100, 98, 0, 128, 127]);
+  assert.deepEqual([...found.experts], [1, 2, 3, -1, 13, 0, -2, -2]);
+  assert.deepEqual([...found.gates], [155, 100, 98, 0, 128, 127, 0, 0]);
   assert.equal(found.logits, null);
 });
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { NONE, Quantities } from "../../moe_viz/view/explorer/js/quantities.js";
 import { say } from "../../moe_viz/view/explorer/js/words.js";
-import { trace } from "./traces.js";
+import { base64, halves, trace } from "./traces.js";
 
 const near = (found, expected) => {
   assert.equal(found.length, expected.length);
@@ -89,4 +90,51 @@ test("a decision in words names the chosen, their gates, and who just missed", (
   assert.ok(say(swapped, 0, 0).endsWith("; by logits, 0 would have come first."));
   const none = trace({}, { experts: Buffer.from(Int8Array.of(-1, -1).buffer).toString("base64") });
   assert.equal(say(none, 0, 0), "In layer 0, ‘<s>’ goes to no expert.");
+});
+
+const executed = (...experts) => ({ experts: base64(Int8Array.of(...experts)) });
+
+test("who was switched off did not miss: the sentence says so, and names the next who could", () => {
+  // Logits of token 1 in layer 0: 1 first, 2 second (−0.5), 0 third (−2).
+  const off = { off: [[1], []] };
+  const nextBest = trace(off, executed(0, 1, 2, 0, 2, 0, 1, -1));
+  assert.ok(say(nextBest, 0, 1).endsWith("2 (75\u00a0%) and 0 (25\u00a0%); 1 was switched off."));
+  const nothing = trace(off, {
+    ...executed(0, 1, -1, 2),
+    gates: base64(halves([0.5, 0.5, 0, 0.25])),
+  });
+  assert.equal(
+    say(nothing, 0, 1),
+    "In layer 0, ‘a’ goes to expert 2 (25\u00a0%); 1 was switched off.",
+  );
+  // One that the logits would not have chosen is not spoken of.
+  const third = trace({ off: [[0], []] });
+  assert.ok(say(third, 0, 1).endsWith("goes to expert 1 (75\u00a0%) and 2 (25\u00a0%)."));
+  const both = trace({ off: [[1, 2], []] }, executed(0, 1, -1, -1));
+  assert.ok(say(both, 0, 1).endsWith("goes to no expert; 1 and 2 were switched off."));
+  // For which tokens it was off is not known: nothing is claimed.
+  const some = trace({ partlyOff: [[0], []] });
+  assert.ok(say(some, 0, 1).endsWith("goes to expert 1 (75\u00a0%) and 2 (25\u00a0%)."));
+});
+
+test("a decision without numbers is a gap: no choice, no probability, no quantity", () => {
+  const t = trace({ gaps: 1 }, executed(0, 1, -2, -2, 2, 0));
+  assert.ok(t.isGap(0, 1));
+  assert.ok(!t.isGap(0, 0));
+  assert.deepEqual(t.chosen(0, 1), []);
+  assert.ok(t.probabilities(0, 1).every(Number.isNaN));
+  assert.ok(Number.isNaN(t.margin(0, 1)));
+  const said = "In layer 0, ‘a’ has no decision to show: the router’s numbers are NaN or infinite.";
+  assert.equal(say(t, 0, 1), said);
+  const quantities = new Quantities(t);
+  for (const mode of ["gate", "margin", "entropy", "expert"]) {
+    const values = quantities.values(mode, 0);
+    assert.equal(values[1], NONE, mode);
+    assert.notEqual(values[0], NONE, mode);
+  }
+});
+
+test("the gate of a first choice that was left empty is no gate of nought", () => {
+  const t = trace({}, executed(-1, 1, 1, 2, 2, 0, 1, -1));
+  assert.equal(new Quantities(t).values("gate", 0)[0], NONE);
 });

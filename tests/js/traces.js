@@ -52,6 +52,9 @@ export function packed(changes = {}, arrays = {}) {
     wide: false,
     paired: false,
     leftOut: 0,
+    gaps: 0,
+    off: [[], []],
+    partlyOff: [[], []],
     other: "",
     arrays: {
       // layer 0: tokens 0 … 3, then layer 1

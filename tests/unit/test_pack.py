@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import json
 from dataclasses import replace
 
@@ -38,8 +39,14 @@ def made(E=8, k=2, lengths=(7, 5, 9), L=3, seed=0, **changes) -> Trace:
 
 
 def limit_for(trace: Trace, how: str) -> float:
-    """Bytes into which exactly this precision fits."""
-    return next(n for n in range(100_000, 400_000, 25) if precision(trace, n) == how)
+    """The fewest bytes into which this precision fits; for the lowest, the most."""
+    order = ["none", "byte", "half"]
+
+    def reached(n: int) -> bool:
+        return order.index(precision(trace, n)) >= max(order.index(how), 1)
+
+    least = bisect.bisect_left(range(1_000_000), True, key=reached)
+    return least if how != "none" else least - 1
 
 
 def opened(text: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -151,15 +158,86 @@ def test_nothing_in_it_can_end_the_element_it_stands_in():
 
 def test_a_smaller_room_takes_a_lesser_precision_and_then_fewer_prompts():
     trace = made(lengths=(700, 500, 900))
-    limits = range(100_000, 400_000, 500)
+    limits = range(1_000, 300_000, 500)
     order = [precision(trace, n) for n in limits]
     assert list(dict.fromkeys(order)) == ["none", "byte", "half"]
     for how in ("half", "byte", "none"):
-        limit = limit_for(trace, how) if how != "none" else 140_000
+        limit = limit_for(trace, how)
         assert len(pack(trace, {}, limit).encode()) <= limit
     assert fitting(trace, [2], 1) == [2]  # the wanted one, whatever its size
     kept = [fitting(trace, [1, 2], n) for n in range(1000, 200_000, 1000)]
     assert list(dict.fromkeys(map(tuple, kept))) == [(1,), (1, 2), (0, 1, 2)]
+
+
+@pytest.mark.parametrize("how", ["half", "byte", "none"])
+@pytest.mark.parametrize("made_of", ["plain", "markup", "Chinese"])
+def test_what_is_said_to_fit_fits(how, made_of):
+    text = {"plain": "a b ", "markup": "<i>\u2028", "Chinese": "路由"}[made_of] * 3000
+    trace = made(lengths=(70, 50, 90))
+    prompts = tuple(replace(p, text=text, label=text[:40]) for p in trace.prompts)
+    trace = replace(trace, prompts=prompts, tokens=[f"{text[:9]}{n}" for n in range(210)])
+    limit = limit_for(trace, how)
+    size = len(pack(trace, {}, limit).encode())
+    assert size <= limit
+    assert how == "none" or size > 0.9 * limit
+    assert fitting(trace, [], limit) == [0, 1, 2]
+    part = fitting(trace, [], limit / 2)
+    assert 1 <= len(part) < 3
+    small = len(pack(trace.select(prompt=part), {}, limit / 2).encode())
+    assert small <= limit / 2 or part == [0]
+
+
+def test_a_notebook_s_output_is_no_larger_than_its_limit(monkeypatch):
+    trace = mv.record(mv.load("8x7m"), curated()[:10])
+    for room in (110_000, 120_000, 150_000, 250_000):
+        monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", room)
+        assert 0.6 * room < len(mv.explore(trace).to_html().encode()) <= room
+
+
+def test_where_a_slot_was_left_empty_the_first_gate_does_not_tell_the_second():
+    """An expert ablated in favour of nothing: [−1, 4] with gates [0, 0.385]."""
+    trace = made(lengths=(4, 2))
+    experts, gates = trace.experts.copy(), np.full_like(trace.gates, 0.5)
+    experts[:] = [1, 4]
+    plain = replace(trace, experts=experts, gates=gates)
+    data, _ = opened(pack(plain, {}, 1))
+    assert (data["precision"], data["paired"]) == ("none", True)
+    experts, gates = experts.copy(), gates.copy()
+    experts[0, 1], gates[0, 1] = [-1, 4], [0, 0.385]
+    data, arrays = opened(pack(replace(plain, experts=experts, gates=gates), {}, 1))
+    assert not data["paired"]
+    assert arrays["experts"][0, 1].tolist() == [-1, 4]
+    assert np.abs(arrays["gates"][0, 1] / 255 - [0, 0.385]).max() < 0.5 / 255
+
+
+def test_a_decision_made_of_nan_is_a_gap_and_says_so():
+    trace = made()
+    logits, gates = trace.router_logits.copy(), trace.gates.copy()
+    logits[0, 1, 3], logits[1, 2], gates[2, 5, 0] = np.nan, np.inf, np.nan
+    broken = replace(trace, router_logits=logits, gates=gates)
+    data, arrays = opened(pack(broken, {}))
+    assert data["gaps"] == 3
+    gap = (arrays["experts"] == -2).all(axis=2)
+    assert [tuple(x) for x in np.argwhere(gap).tolist()] == [(0, 1), (1, 2), (2, 5)]
+    assert np.isfinite(arrays["gates"].astype(float)).all()
+    other = opened(pack(trace, {}, other=broken))[1]["others"]
+    assert other[0, 1].tolist() == [-1, -1]
+    html = mv.explore(broken).to_html()
+    assert "2 of 21 decisions are gaps: their router logits or gates are NaN or infinite." in html
+    assert "gaps:" not in mv.explore(trace).to_html().split("<script")[0]
+    assert opened(pack(trace, {}))[0]["gaps"] == 0
+
+
+def test_experts_that_were_switched_off_are_told_apart_by_layer():
+    stamps = (
+        "ablated 2/5, 5/1 (nothing instead), uniform gates",
+        "ablated 9/0 (next best instead) in tokens 0, 1",
+        "ablated 5/2, 9/3 (next best instead) in layers 9",
+    )
+    trace = made(provenance=Provenance("m", interventions=stamps))
+    data, _ = opened(pack(trace, {}))
+    assert data["off"] == [[5], [1], [3]]
+    assert data["partlyOff"] == [[], [], [0]]
 
 
 def test_the_page_holds_every_logit_and_a_notebook_output_what_fits():

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import moe_viz as mv
 from moe_viz.errors import InputError
-from tests.conftest import random_model
+from moe_viz.recording import recording, unfinished
+from tests.conftest import random_model, small_config
 
 PROMPTS = [[5, 6, 7], [8], [5, 9]]
 
@@ -127,3 +132,112 @@ def test_what_goes_on_ends_where_the_whole_does(model, path, change):
         assert np.array_equal(getattr(whole, name), getattr(resumed, name), equal_nan=True), name
     assert resumed.prompts == whole.prompts
     assert resumed.provenance.interventions == whole.provenance.interventions
+
+
+# ---- Cut off at any point
+
+
+def snapshots(model, path, monkeypatch, loss) -> tuple[mv.Trace, list[bytes]]:
+    """The undisturbed trace, and the file after each step of the recording."""
+    found: list[bytes] = []
+    add = unfinished.Unfinished.add
+
+    def kept(self, *args):
+        add(self, *args)
+        found.append(path.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished.Unfinished, "add", kept)
+        return mv.record(model, PROMPTS, loss=loss, resume=path), found
+
+
+def assert_same(a: mv.Trace, b: mv.Trace) -> None:
+    for name in ("router_logits", "experts", "gates", "loss", "token_ids", "spans"):
+        x, y = getattr(a, name), getattr(b, name)
+        assert (x is None) == (y is None), name
+        assert x is None or np.array_equal(x, y, equal_nan=True), name
+
+
+@pytest.mark.parametrize("loss", [False, True])
+@pytest.mark.parametrize("k", [None, 4])
+def test_after_every_step_it_goes_on_from_there(model, path, monkeypatch, loss, k):
+    """Also after the last layer, whose losses are still to come, and after everything."""
+    monkeypatch.setattr(recording, "BATCH_TOKENS", 4)
+    with mv.intervene(model, **({} if k is None else {"top_k": k})):
+        whole, files = snapshots(model, path, monkeypatch, loss)
+        assert not path.exists()
+        L, before = model.config.layers, 2 * model.config.layers
+        assert len(files) == 2 * (L + 1 if loss else L)
+        for data in files:
+            path.write_bytes(data)
+            seen, resumed = layers_run(model, path, loss=loss)
+            assert_same(resumed, whole)
+            assert len(seen) in (before, before - 1)
+            before = len(seen)
+            assert not path.exists()
+        assert before == 0  # nothing was left to run, only to hand over
+
+
+@pytest.mark.parametrize("loss", [False, True])
+def test_a_write_cut_off_at_any_byte_goes_on_from_the_one_before(model, path, monkeypatch, loss):
+    monkeypatch.setattr(recording, "BATCH_TOKENS", 4)
+    whole, files = snapshots(model, path, monkeypatch, loss)
+    rng = np.random.default_rng(0)
+    for before, after in zip([b"", *files], files, strict=False):
+        changed = [n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b]
+        inside = rng.choice([*changed, *range(len(before), len(after))], 3).tolist()
+        for cut in inside:
+            # Written up to here; what lay behind is still the earlier file.
+            path.write_bytes(after[:cut] + before[cut:])
+            assert_same(layers_run(model, path, loss=loss)[1], whole)
+            path.write_bytes(after[:cut])
+            assert_same(layers_run(model, path, loss=loss)[1], whole)
+        broken = bytearray(after)
+        broken[int(rng.choice(inside))] ^= 255  # written in another order, as a power cut may
+        path.write_bytes(bytes(broken))
+        try:
+            assert_same(layers_run(model, path, loss=loss)[1], whole)
+        except InputError:
+            assert not after.startswith(bytes(broken[:128]))  # its header is not ours any more
+            path.unlink()
+
+
+def test_what_is_written_grows_with_the_tokens_and_not_with_their_square(path, monkeypatch):
+    model, written = random_model(small_config(vocab_size=101)), [0]
+    monkeypatch.setattr(recording, "BATCH_TOKENS", 10)
+
+    class Counted:
+        def __init__(self, *args):
+            self.file = open(*args)  # noqa: SIM115
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, data):
+            written[0] += self.file.write(data)
+
+    monkeypatch.setattr(unfinished, "open", Counted, raising=False)
+    cost = []
+    for batches in (5, 10, 20):
+        written[0] = 0
+        mv.record(model, [list(range(10))] * batches, loss=True, resume=path)
+        cost.append(written[0])
+    assert cost[1] / cost[0] == pytest.approx(2, rel=0.02)
+    assert cost[2] / cost[1] == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+def test_what_is_killed_at_random_moments_is_resumed_and_right():
+    tool = Path(__file__).parents[2] / "tools/kill.py"
+    run = subprocess.run(
+        [sys.executable, tool, "--kills", "5", "--seed", "7"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("0 wrong, 0 not resumable, 0 temporary files left") == 5

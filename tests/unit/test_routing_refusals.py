@@ -71,7 +71,7 @@ REFUSED = {
     "logits −∞": (lambda r: replace(r, logits=with_number(r.logits, -INF)), "logits must be finit"),
     "altered NaN": (
         lambda r: replace(r, altered=with_number(r.logits, NAN)),
-        "altered must be finite or −∞, found NaN or infinity.*float32.*fix the hook.*Expert −1",
+        "altered must be finite or −∞, found NaN or infinity.*Fix the hook; expert −1",
     ),
     "altered ∞": (lambda r: replace(r, altered=with_number(r.logits, INF)), "altered must be"),
     "altered of another shape": (lambda r: replace(r, altered=r.logits[1:]), r"altered .*\(3, 5\)"),

@@ -69,6 +69,11 @@ class Chart:
             if self.data.few
             else ""
         )
+        flag += "".join(
+            f'<p style="margin:4px 0"><strong>{escape(note)}</strong></p>'
+            for note in self.data.notes
+            if note.startswith("Left out")
+        )
         return (
             f'<div id="{name}" class="moe-viz-chart" data-lm-suppress-shortcuts="true" '
             'style="border:1px solid #8886;border-radius:6px;padding:8px 12px;margin:8px 0;'

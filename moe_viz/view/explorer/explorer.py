@@ -79,8 +79,23 @@ class Explorer:
 
     def to_html(self, page: bool = False) -> str:
         """The picture as an HTML fragment: a fallback, the data, and the script that draws it."""
-        limit = float("inf") if page else NOTEBOOK
         row = self.trace.layers.index(self.layer)
+        name = f"moe-viz-{uuid.uuid4().hex[:12]}"
+        style = package_text("view/explorer/explorer.css")
+        before = (
+            f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
+            f"{fallback(self.trace, self.prompt, row)}</div>\n"
+            f'<script type="application/json" id="{name}-data">'
+        )
+        after = (
+            f"</script>\n<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
+            f"{_js(palette.for_script())});</script>\n"
+        )
+        room = NOTEBOOK - len(before.encode()) - len(after.encode())
+        return before + self._packed(row, float("inf") if page else room, page) + after
+
+    def _packed(self, row: int, limit: float, page: bool) -> str:
+        """The data, in at most `limit` bytes."""
         wanted = [self.prompt, *([self.beside] if isinstance(self.beside, int) else [])]
         kept = fitting(self.trace, wanted, limit)
         left_out = len(self.trace.prompts) - len(kept)
@@ -95,17 +110,7 @@ class Explorer:
             "page": page,
             "scale": float(self.scale),
         }
-        name = f"moe-viz-{uuid.uuid4().hex[:12]}"
-        other = None if left_out else self.other
-        packed = pack(trace, state, limit, other, left_out)
-        style = package_text("view/explorer/explorer.css")
-        return (
-            f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
-            f"{fallback(self.trace, self.prompt, row)}</div>\n"
-            f'<script type="application/json" id="{name}-data">{packed}</script>\n'
-            f"<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
-            f"{_js(palette.for_script())});</script>\n"
-        )
+        return pack(trace, state, limit, None if left_out else self.other, left_out)
 
     def _beside(self, shown: Trace, kept: list[int]) -> dict[str, Any] | None:
         """What it is compared with, as the script's state says it; None if that was left out."""
@@ -118,8 +123,8 @@ class Explorer:
 
 def opened(traces: Trace | Sequence[Trace], **opening: Any) -> Explorer:
     """The explorer of a trace, or of two of the same tokens, opened as its fields say."""
-    if isinstance(traces, list | tuple) and len(traces) == 2:
-        return Explorer(traces[0], other=traces[1], **opening)
+    if isinstance(traces, list | tuple) and len(traces) in (1, 2):
+        return Explorer(traces[0], other=next(iter(traces[1:]), None), **opening)
     return Explorer(traces, **opening)  # type: ignore[arg-type]  # and says what it takes
 
 

@@ -14,7 +14,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from ...trace import Trace, TracePrompt
+from ...trace import GAP, Trace, TracePrompt, gap_sentence, with_gaps
 from ..palette import EXPERTS, LIGHT, expert_colour, mix, rgb, token_share
 
 #: Tokens drawn without scripts; the text says how many of a longer prompt are left out.
@@ -23,7 +23,11 @@ MOST = 400
 
 def fallback(trace: Trace, prompt: int, layer: int) -> str:
     """One prompt's tokens coloured by first choice at row `layer` of the trace, and its map."""
-    shown = trace.prompts[prompt]
+    whole, trace = trace, trace.select(prompt=prompt)
+    trace = with_gaps(trace)
+    shown = trace.prompts[0]
+    where = trace.experts[:, :, 0] == GAP
+    broken = f" {gap_sentence(int(where.sum()), where.size)}" if where.any() else ""
     stop = min(shown.stop, shown.start + MOST)
     tokens = "".join(_token(trace, layer, t) for t in range(shown.start, stop))
     more = f" … and {shown.stop - stop:,} more tokens" if stop < shown.stop else ""
@@ -42,7 +46,7 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
         f'<img alt="{escape(describe(trace, shown))}" style="width:100%;'
         f'height:{height * len(trace.layers)}px;image-rendering:pixelated" '
         f'src="data:image/png;base64,{_map(trace, shown, height)}"/>'
-        f'<p style="color:{LIGHT.muted};margin:4px 0 0">{_caption(trace)}</p>'
+        f'<p style="color:{LIGHT.muted};margin:4px 0 0">{_caption(whole)}{broken}</p>'
         '<p style="margin:6px 0 0"><b>Scripts are off here.</b> Trust this notebook, or open the '
         "page where scripts run, to explore every prompt, layer and decision.</p></div>"
     )

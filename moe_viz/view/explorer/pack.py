@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ...prompts import topics_of
-from ...trace import Trace
+from ...trace import GAP, Trace, with_gaps
 
 #: Bytes of a notebook output, and how far logits in bytes reach below their row's maximum.
 NOTEBOOK, DEEPEST = 4_000_000, 20.0
+#: Bytes of the packed data beside arrays and texts: at most, and for each prompt and layer.
+HEAD, EACH = 2_000, 60
 
 
 def precision(trace: Trace, limit: float) -> str:
@@ -35,11 +38,13 @@ def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
     The first wanted prompt is always among them; the other wanted ones come next, and then the rest
     in their order.
     """
-    if _size(trace, "none") <= limit:
-        return list(range(len(trace.prompts)))
-    kept, left = list[int](), limit / _size(trace, "none") * len(trace)
-    for number in dict.fromkeys([*wanted, *range(len(trace.prompts))]):
-        left -= trace.prompts[number].stop - trace.prompts[number].start
+    width = _width(trace, "none")
+    sizes = [width * (p.stop - p.start) + _texts([p.text, p.label]) + EACH for p in trace.prompts]
+    left, kept = limit - _rest(trace), list[int]()
+    if sum(sizes) <= left:
+        return list(range(len(sizes)))
+    for number in dict.fromkeys([*wanted, *range(len(sizes))]):
+        left -= sizes[number]
         if kept and left < 0:
             break
         kept.append(number)
@@ -47,14 +52,30 @@ def fitting(trace: Trace, wanted: list[int], limit: float) -> list[int]:
 
 
 def _size(trace: Trace, how: str) -> float:
-    """About how many bytes a trace takes in base64 at this precision."""
-    L, T, E = trace.router_logits.shape
+    """About how many bytes the packed trace takes at this precision."""
+    prompts = sum(_texts([p.text, p.label]) + EACH for p in trace.prompts)
+    return _width(trace, how) * len(trace) + prompts + _rest(trace)
+
+
+def _rest(trace: Trace) -> float:
+    """Bytes that do not grow with the prompts: the pieces, titles, experts switched off."""
+    off = sum(len(stamp) for stamp in trace.provenance.interventions)
+    return HEAD + EACH * len(trace.layers) + 2 * off + _texts(set(trace.tokens))
+
+
+def _width(trace: Trace, how: str) -> float:
+    """Bytes of a token in base64."""
+    L, _, E = trace.router_logits.shape
     k, expert = trace.experts.shape[2], 1 + _wide(trace)
     numbers = {"half": 2 * (E + k), "byte": E + k, "none": k}[how] + k * expert
     if how == "none" and _paired(trace):
         numbers = 2
-    text = sum(len(prompt.text) for prompt in trace.prompts)
-    return (L * T * numbers + 13 * T) * 4 / 3 + text + 100_000  # script and fallback
+    return (L * numbers + 13) * 4 / 3
+
+
+def _texts(texts: Iterable[str]) -> int:
+    """Bytes of texts in JSON, escaped."""
+    return sum(len(_json(text).encode()) + 3 for text in texts)
 
 
 def pack(
@@ -69,13 +90,14 @@ def pack(
     `limit` bounds its size in bytes; `other` is another run of the same tokens (only its choices
     travel); `left_out` says how many prompts are missing.
     """
+    trace = with_gaps(trace)
     vocabulary = list(dict.fromkeys(trace.tokens))
     number = {piece: n for n, piece in enumerate(vocabulary)}
     how, whole = precision(trace, limit), np.int16 if _wide(trace) else np.int8
     paired = how == "none" and _paired(trace)
     experts, gates = trace.experts.astype(whole), _gates(trace, how)
     if paired:  # two choices in a byte, and the second gate is what the first leaves
-        halves = np.where(experts < 0, 15, experts).astype(np.uint8)
+        halves = np.where(experts < 0, 16 + experts, experts).astype(np.uint8)
         experts, gates = halves[:, :, 0] | halves[:, :, 1] << 4, gates[:, :, 0]
     arrays = {
         "experts": experts,
@@ -87,7 +109,9 @@ def pack(
     if how != "none":
         arrays["logits"] = _logits(trace, how)
     if other is not None:
-        arrays["others"] = _same_width(other.experts, trace.experts.shape[2]).astype(whole)
+        others = np.maximum(with_gaps(other).experts, -1)  # a gap agrees with nothing
+        arrays["others"] = _same_width(others, trace.experts.shape[2]).astype(whole)
+    off = [trace.provenance.switched_off(layer) for layer in trace.layers]
     provenance = trace.provenance
     data = {
         "title": provenance.title,
@@ -108,10 +132,17 @@ def pack(
         "wide": _wide(trace),
         "paired": paired,
         "leftOut": left_out,
+        "gaps": int((trace.experts[:, :, 0] == GAP).sum()),
+        "off": [sorted(everywhere) for everywhere, _ in off],
+        "partlyOff": [sorted(partly) for _, partly in off],
         "other": other.provenance.title if other is not None else "",
         "arrays": {name: _encode(array) for name, array in arrays.items()},
         "state": state,
     }
+    return _json(data)
+
+
+def _json(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Escaped as JSON allows: no "</script>", no "<!--", no line separator of Unicode can occur.
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -122,9 +153,9 @@ def _paired(trace: Trace) -> bool:
 
     It does not if an expert was dropped and the gates no longer add up to one.
     """
-    if trace.experts.shape[2] != 2 or trace.router_logits.shape[2] > 15:
+    if trace.experts.shape[2] != 2 or trace.router_logits.shape[2] > 14:
         return False
-    sums = trace.gates.sum(axis=2)[trace.experts[:, :, 1] >= 0]
+    sums = trace.gates.sum(axis=2)[trace.experts[:, :, 1] >= 0]  # otherwise it is 0
     return bool((np.abs(sums - 1) <= 0.5 / 255).all())  # half a step of a byte; NaN is not
 
 

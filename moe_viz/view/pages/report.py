@@ -65,9 +65,10 @@ def _head(survey: Survey) -> str:
         if trace.provenance.synthetic
         else ""
     )
+    left_out = "".join(f'<p class="note">{escape(note)}</p>' for note in docs.left_out_note)
     return (
         f"<h1>How {escape(trace.provenance.model)} routes</h1>\n"
-        f'<p class="muted">{escape(trace.provenance.title)}</p>{synthetic}\n'
+        f'<p class="muted">{escape(trace.provenance.title)}</p>{synthetic}{left_out}\n'
         f"<p>{len(trace.prompts)} documents, {docs.tokens.sum():,} tokens (special tokens left "
         f"out), {len(trace.layers)} layers of {trace.router_logits.shape[2]} experts, "
         f"{trace.experts.shape[2]} for each token. {control}</p>\n"

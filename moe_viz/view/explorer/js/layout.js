@@ -123,11 +123,13 @@ function left({ controls, text, map, comparison }) {
  * @param {boolean} deck
  */
 function caption(trace, deck) {
-  const { leftOut, model } = trace;
+  const { leftOut, model, gaps, L, T } = trace;
+  const all = (L * T).toLocaleString("en");
   const left = `${leftOut.toLocaleString("en")} prompts are left out to keep this output small`;
   const coarse = PRECISION[trace.precision];
   const other = /^mixtral-8x7b/i.test(model) ? "" : ", not Mixtral 8x7B";
   const notes = [
+    gaps ? `${gaps.toLocaleString("en")} of ${all} decisions are gaps: NaN or infinite.` : "",
     leftOut ? `${left}; save_page keeps them.` : "",
     "Colour = expert number within its layer.",
     `The same number in another layer is another network. ${model}${other}.`,

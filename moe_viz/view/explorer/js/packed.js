@@ -5,7 +5,7 @@
 /**
  * A trace's arrays as packed, small, and the tables that say what their numbers mean.
  * @typedef {object} Arrays
- * @property {Int8Array | Int16Array} experts (L, T, K); −1: unused
+ * @property {Int8Array | Int16Array} experts (L, T, K); −1: unused; −2: a gap, no decision
  * @property {Uint8Array | Uint16Array} gates (L, T, K), indices into gateOf
  * @property {Float32Array} gateOf
  * @property {Uint8Array | Uint16Array | null} logits (L, T, E), indices into logitOf
@@ -91,7 +91,7 @@ function steps(deepest) {
 function apart(pairs) {
   const out = new Int8Array(2 * pairs.length);
   /** @param {number} bits */
-  const expert = (bits) => (bits === 15 ? -1 : bits);
+  const expert = (bits) => (bits >= 14 ? bits - 16 : bits);
   for (let n = 0; n < pairs.length; n++) {
     out[2 * n] = expert(pairs[n] & 15);
     out[2 * n + 1] = expert(pairs[n] >> 4);

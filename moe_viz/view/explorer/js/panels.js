@@ -75,7 +75,10 @@ export class DecisionPanel {
       bars.put(e, x, scale, taken.has(e), Number.isFinite(x) ? percent(x, 1) : "–");
     });
     const gates = chosen.map(([, gate]) => percent(gate)).join(" and ");
-    const how = "are the softmax over their scores alone";
+    const whole = chosen.reduce((sum, [, gate]) => sum + gate, 0) > 0.99;
+    const how = whole
+      ? "are the softmax over their scores alone"
+      : "are what they had beside the slots that stay empty";
     write(note, gates && `Filled: the chosen. Their gates, ${gates}, ${how}.`);
     bars.element.title = note.textContent ?? "";
   }

@@ -79,7 +79,7 @@ export class Quantities {
     const out = new Uint8Array(L * T);
     for (let l = 0, n = 0; l < L; l++) {
       for (let t = 0; t < T; t++, n++) {
-        const x = quantity.at(l, t, watched);
+        const x = this.trace.isGap(l, t) ? NaN : quantity.at(l, t, watched);
         out[n] = Number.isNaN(x) ? NONE : Math.round(254 * Math.min(Math.max(x, 0), 1));
       }
     }
@@ -104,7 +104,8 @@ function quantitiesOf(trace, scale) {
     gate: {
       name: "gate of the first choice",
       ends: () => [percent(1 / K), "100 %"],
-      at: (l, t) => (trace.gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1),
+      at: (l, t) =>
+        trace.choice(l, t, 0) < 0 ? NaN : (trace.gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1),
     },
   };
   if (trace.hasLogits) {

@@ -8,6 +8,8 @@ import { decode } from "./packed.js";
 export const UNLABELLED = "text";
 const SPECIAL = 1;
 const GENERATED = 2;
+/** The expert of a decision that was made with NaN or infinity: there is nothing to show. */
+const GAP = -2;
 
 export class Trace {
   /** @param {PackedTrace} packed */
@@ -23,6 +25,9 @@ export class Trace {
     this.layers = packed.layers;
     this.precision = packed.precision;
     this.leftOut = packed.leftOut;
+    this.gaps = packed.gaps;
+    this.off = packed.off;
+    this.partlyOff = packed.partlyOff;
     this.other = packed.other;
     this.vocabulary = packed.pieces;
     /** @type {Prompt[]} */
@@ -51,17 +56,27 @@ export class Trace {
   }
 
   /**
-   * Less the row's largest; NaN if logits did not travel.
+   * Whether a decision has no numbers to show.
+   * @param {number} layer
+   * @param {number} t
+   */
+  isGap(layer, t) {
+    return this.experts[(layer * this.T + t) * this.K] === GAP;
+  }
+
+  /**
+   * Less the row's largest; NaN in a gap, and if logits did not travel.
    * @param {number} layer
    * @param {number} t
    * @param {number} e
    */
   logit(layer, t, e) {
+    if (this.gaps && this.isGap(layer, t)) return NaN;
     return this.logits ? this.logitOf[this.logits[(layer * this.T + t) * this.E + e]] : NaN;
   }
 
   /**
-   * The expert in a slot; −1 where it was not used.
+   * The expert in a slot; below 0 where there is none.
    * @param {number} layer
    * @param {number} t
    * @param {number} slot

@@ -27,6 +27,12 @@ export interface PackedTrace {
   paired: boolean;
   /** Prompts that were left out to keep an output small. */
   leftOut: number;
+  /** Decisions whose numbers are NaN or infinite. */
+  gaps: number;
+  /** (L) experts that were ablated, for every token. */
+  off: number[][];
+  /** (L) experts that were ablated for some tokens. */
+  partlyOff: number[][];
   /** Title of another run of the same tokens; else empty. */
   other: string;
   arrays: PackedArrays;

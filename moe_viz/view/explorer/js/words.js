@@ -28,36 +28,60 @@ export function sizeOf(trace, prompt) {
 }
 
 /**
- * One decision in a sentence: where a token goes, and which expert it nearly went to.
+ * One decision in a sentence: where a token goes, which expert it nearly went to, and which it
+ * would have gone to had that not been switched off.
  * @param {Trace} trace
  * @param {number} layer
  * @param {number} t
  */
 export function say(trace, layer, t) {
+  const here = `In layer ${trace.layers[layer]}, ‘${trace.piece(t)}’`;
+  if (trace.isGap(layer, t)) {
+    return `${here} has no decision to show: the router’s numbers are NaN or infinite.`;
+  }
   const chosen = trace.chosen(layer, t);
   const names = chosen.map(([e, gate], n) => `${n ? "" : "expert "}${e} (${percent(gate)})`);
   const where = chosen.length
     ? "goes to " + names.join(chosen.length > 2 ? ", " : " and ")
     : "goes to no expert";
-  const runner = nextBest(trace, layer, t);
-  let close = "";
-  if (runner !== undefined && chosen.length) {
-    const least = Math.min(...chosen.map(([e]) => trace.logit(layer, t, e)));
-    const gap = least - trace.logit(layer, t, runner);
-    if (gap >= 0 && Number.isFinite(gap)) close = `; ${runner} missed by ${gap.toFixed(2)} logits`;
-    else if (Number.isFinite(gap)) close = `; by logits, ${runner} would have come first`;
-  }
-  return `In layer ${trace.layers[layer]}, ‘${trace.piece(t)}’ ${where}${close}.`;
+  return `${here} ${where}${missed(trace, layer, t, chosen)}${switchedOff(trace, layer, t, chosen)}.`;
 }
 
 /**
- * The strongest expert that was not chosen.
+ * The strongest expert that could have been chosen and was not.
  * @param {Trace} trace
  * @param {number} layer
  * @param {number} t
+ * @param {[expert: number, gate: number][]} chosen
  */
-function nextBest(trace, layer, t) {
-  if (!trace.hasLogits) return undefined;
-  const taken = new Set(trace.chosen(layer, t).map(([e]) => e));
-  return trace.ranking(layer, t).find((e) => !taken.has(e));
+function missed(trace, layer, t, chosen) {
+  if (!trace.hasLogits || !chosen.length) return "";
+  // Beside an expert that was switched off, an empty slot was nobody's to take.
+  if (chosen.length < trace.K && trace.off[layer].length + trace.partlyOff[layer].length) return "";
+  const taken = new Set([...chosen.map(([e]) => e), ...trace.off[layer]]);
+  const runner = trace.ranking(layer, t).find((e) => !taken.has(e));
+  // Whether this token was among those for which it was switched off is not known here.
+  if (runner === undefined || trace.partlyOff[layer].includes(runner)) return "";
+  const least = Math.min(...chosen.map(([e]) => trace.logit(layer, t, e)));
+  const gap = least - trace.logit(layer, t, runner);
+  if (!Number.isFinite(gap)) return "";
+  if (gap >= 0) return `; ${runner} missed by ${gap.toFixed(2)} logits`;
+  return `; by logits, ${runner} would have come first`;
+}
+
+/**
+ * Experts that were switched off, and that the logits would have chosen.
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {number} t
+ * @param {[expert: number, gate: number][]} chosen
+ */
+function switchedOff(trace, layer, t, chosen) {
+  const off = trace.off[layer].filter((e) => !chosen.some(([x]) => x === e));
+  if (!off.length) return "";
+  const best = trace.hasLogits ? trace.ranking(layer, t).slice(0, trace.K) : off;
+  const lost = off.filter((e) => best.includes(e));
+  if (!lost.length) return "";
+  const names = lost.length > 1 ? `${lost.join(" and ")} were` : `${lost[0]} was`;
+  return `; ${names} switched off`;
 }
