@@ -19,6 +19,7 @@ from ..errors import InputError, PlacementError
 from ..model import KVCache, Mixtral
 from ..placement.stream import StreamedMixtral
 from ..routing import TokenIndex
+from ..tokenization import without_special
 from ..trace import Trace, TracePrompt
 from .inputs import encode_prompt
 from .recorder import Recorder
@@ -49,7 +50,7 @@ def generate(
     seed: int = 0,
     ignore_eos: bool = False,
 ) -> Generation:
-    """Continue a text (or a list of token ids) until EOS, `max_new_tokens`, or the context's end.
+    """Continue a text (or a list of token ids) until it ends, `max_new_tokens`, or the context's end.
 
     Temperature 0 takes the likeliest token each time; above 0, tokens are sampled, from the
     smallest set of likeliest ones that holds `top_p` of the probability, the same ones for the
@@ -86,7 +87,7 @@ def generate(
             f"The prompt fills the context of {model.config.context:,} tokens: there is no room "
             "to write. Shorten it."
         )
-    eos = None if ignore_eos or model.tokenizer is None else model.tokenizer.eos
+    ends = frozenset() if ignore_eos else ends_of(model)
     recorder = Recorder(model, given + room)
     generator = torch.Generator().manual_seed(seed)
     ids = list(encoding.ids)
@@ -99,7 +100,7 @@ def generate(
         with _small_products(model):
             for n in range(room):
                 ids.append(choose(logits[0], temperature, top_p, generator))
-                last = n == room - 1 or ids[-1] == eos
+                last = n == room - 1 or ids[-1] in ends
                 logits = model(
                     torch.tensor(ids[-1:]),
                     logits="none" if last else "last",
@@ -109,6 +110,12 @@ def generate(
                 if last:
                     break
     return _finish(model, ids, given, recorder)
+
+
+def ends_of(model: Mixtral) -> frozenset[int]:
+    """Ids that end a text: the tokenizer's, and those that the checkpoint's config names."""
+    eos = model.tokenizer and model.tokenizer.eos
+    return model.ends if eos is None else model.ends | {eos}
 
 
 def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
@@ -157,4 +164,4 @@ def _finish(model: Mixtral, ids: list[int], given: int, recorder: Recorder) -> G
         recorder.arrays(len(ids)),
         generated=generated,
     )
-    return Generation(whole[start:], ids[given:], trace)
+    return Generation(without_special(whole, encoding, start), ids[given:], trace)
