@@ -81,7 +81,7 @@ def load(
         tokenizer, unread = checkpoint.vocabulary.tokenizer(), ""
     except TokenizerError as error:
         tokenizer, unread = None, str(error)
-        print(f"moe_viz: {error} Until then this model takes token ids only.", file=sys.stderr)
+        print(f"moe_viz: {error} This model takes token ids only.", file=sys.stderr)
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)

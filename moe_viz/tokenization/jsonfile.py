@@ -61,7 +61,7 @@ class JSONVocabulary:
             raise
         except BaseException as error:  # tokenizers raises Exception, and Rust's panics, which
             raise TokenizerError(  # are no Exception
-                f"{where}: is not a tokenizer.json that the installed tokenizers can read "
+                f"{where}: its vocabulary cannot be read by the installed tokenizers "
                 f"({str(error).strip()[:160]}). Download it again, or update tokenizers."
             ) from error
         pipeline = {k: v for k, v in spec.items() if k not in ("model", "added_tokens")}

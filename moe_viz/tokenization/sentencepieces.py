@@ -29,19 +29,20 @@ class SentencePieceVocabulary:
 
     With `every_part`, a space is put in front of each part between two names, as in front of the
     text; that is how Llama's tokenizer was first written ("legacy"), and what most Mixtrals were
-    fine-tuned with.
+    fine-tuned with. `added` are pieces of the file that were added to it, and are found by name.
     """
 
     space: str = "▁"
-    added: Sequence[Added] = ()  # it finds its user-defined pieces itself
 
     def __init__(
         self,
         source: str | Path | bytes,
         where: str = "tokenizer.model",
         every_part: bool = True,
+        added: Sequence[Added] = (),
     ) -> None:
         self.where: str = where if isinstance(source, bytes) else str(source)
+        self.added: tuple[Added, ...] = tuple(added)
         try:
             given = source if isinstance(source, bytes) else Path(source).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
@@ -98,11 +99,11 @@ class SentencePieceVocabulary:
     @cached_property
     def control(self) -> list[Added]:
         """Control tokens, and the one for what is unknown."""
-        model = self._model
+        model, added = self._model, {token.id for token in self.added}
         return [
             Added(piece, token)
             for token, piece in enumerate(self.pieces)
-            if model.is_control(token) or model.is_unknown(token)
+            if (model.is_control(token) or model.is_unknown(token)) and token not in added
         ]
 
     @cached_property

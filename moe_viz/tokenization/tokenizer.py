@@ -112,7 +112,7 @@ class Tokenizer:
         whole = [*before, *ids, *behind]
         return Encoding(
             whole,
-            [*map(self._name, before), *pieces, *map(self._name, behind)],
+            [*map(self._shown, before), *pieces, *map(self._shown, behind)],
             [(0, 0)] * len(before) + spans + [(len(text), len(text))] * len(behind),
             [token in self._special for token in whole],
         )
@@ -139,8 +139,9 @@ class Tokenizer:
         """The text of a sequence of ids, and its encoding; the ids are kept as they are.
 
         For what was generated, or given as ids: encoding the decoded text again may well give
-        different tokens. Added tokens are spelled by their names, as they would be typed; an id
-        that the vocabulary does not name spells nothing, and its piece is its number.
+        different tokens. Added tokens are spelled by their names, as they would be typed, unless
+        they begin the text as BOS does. An id that the vocabulary does not name spells nothing, and
+        its piece is its number.
 
         Raises `InputError` for ids outside the vocabulary.
         """
@@ -150,6 +151,9 @@ class Tokenizer:
                 f"Token ids must lie in 0 … {self.vocab_size - 1}, found {min(ids)} … {max(ids)}."
             )
         contents = [self._spelled(i) for i in ids]
+        before = len(self._around[0])
+        if ids[:before] == self._around[0]:
+            contents[:before] = [b""] * before
         for n in self._where_spaces_are_put(ids):
             if contents[n].startswith(b" ") and self._name(ids[n]).startswith(("▁", "Ġ")):
                 contents[n] = contents[n][1:]  # and not the byte <0x20>
@@ -216,10 +220,13 @@ class Tokenizer:
         pieces = self._vocabulary.pieces
         return (pieces[token] if token < len(pieces) else None) or str(token)
 
+    def _shown(self, token: int) -> str:
+        return visible(self._name(token))
+
     def _drawn(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> list[str]:
         """What a person reads: the characters; of tokens without any, the name or the number."""
         return [
-            visible(text[a:b]) if a < b else "␣" if self._spelled(i) else visible(self._name(i))
+            visible(text[a:b]) if a < b else "␣" if self._spelled(i) == b" " else self._shown(i)
             for i, (a, b) in zip(ids, spans, strict=True)
         ]
 

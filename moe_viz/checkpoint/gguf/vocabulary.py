@@ -46,22 +46,22 @@ class GGUFVocabulary:
         Raises `TokenizerError` where it is of an unknown kind or incomplete, and `CheckpointError`
         where it would split texts wrongly.
         """
-        kind = self.metadata.get("tokenizer.ggml.model")
-        added: tuple[Added, ...] = ()
+        said = self.metadata.get("tokenizer.ggml.model")
+        kind = said if isinstance(said, str) else None
         vocabulary: Vocabulary
         if kind == "llama":
             model = sentencepiece_model(self.metadata, self.path)
-            vocabulary, added = SentencePieceVocabulary(model, str(self.path)), self._added()
+            vocabulary = SentencePieceVocabulary(model, str(self.path), added=self._added())
         elif kind == "gpt2":
             text = tokenizer_json(self.metadata, self.path)
             vocabulary = JSONVocabulary(text, str(self.path))
         else:
             raise TokenizerError(
-                f"{self.path}: its tokenizer is of type {kind!r:.40}; expected 'llama', the "
+                f"{self.path}: its tokenizer is of type {said!r:.40}; expected 'llama', the "
                 "SentencePiece model of every Mixtral, or 'gpt2', with merges. Is this file a "
                 "Mixtral's?"
             )
-        return Tokenizer(vocabulary, settings=self._settings(added), vocab_size=self.vocab_size)
+        return Tokenizer(vocabulary, settings=self._settings(), vocab_size=self.vocab_size)
 
     def ends(self) -> frozenset[int]:
         """The end of a text, of a turn, and of a message."""
@@ -76,14 +76,14 @@ class GGUFVocabulary:
             if pieces[n]
         )
 
-    def _settings(self, added: tuple[Added, ...]) -> Settings:
+    def _settings(self) -> Settings:
         pieces = pieces_of(self.metadata, self.path)
         ids = {ours: self._id(theirs, len(pieces)) for theirs, ours in _NAMED.items()}
-        merges = self.metadata.get("tokenizer.ggml.pre") in LLAMA_3
-        add_bos = self.metadata.get("tokenizer.ggml.add_bos_token", True if merges else None)
+        pre = self.metadata.get("tokenizer.ggml.pre")
+        llama_3 = True if isinstance(pre, str) and pre in LLAMA_3 else None
+        add_bos = self.metadata.get("tokenizer.ggml.add_bos_token", llama_3)
         add_eos = self.metadata.get("tokenizer.ggml.add_eos_token")
         return Settings(
-            added=added,
             bos=ids["bos_token"],
             eos=ids["eos_token"],
             add_bos=add_bos if isinstance(add_bos, bool) else None,
