@@ -10,10 +10,12 @@ WORDS = (
     "The river froze", "l'été à Noël, déjà", "Größe, Füße und Straße", "¿Qué pasó mañana?",
     "perché è così", "don't I'LL we've", "def f(x):\n\treturn x**2", "<div class='a'>&nbsp;</div>",
     "for (int i=0;i<10;++i){}", "SELECT * FROM t;", "{\"key\": [1, 2.5e-3, null]}", "0123456789",
-    "3.14159", "１２３", "½ ² ₃", "中文字符", "日本語のテキスト", "한국어", "שלום עולם", "مرحبا بالعالم",
+    "3.14159", "１２３", "½ ² ₃", "中文字符", "日本語のテキスト", "한국어",
+    "שלום עולם", "مرحبا بالعالم",
     "हिन्दी", "ไทย", "Ελληνικά", "Кириллица", "😀", "👩‍👩‍👧‍👦", "🇩🇪🇫🇷", "👍🏽", "é", "ﬁ", "İ", "ǅ",
     "Ω", "𝔘𝔫𝔦", "𐍈", "\u200f\u202e", "\ufeff", "\u00ad", "\x00", "\x07\x1b[0m", "\x7f", "\u2028",
-    "\r\n", "\n\n\n", "\t\t", " ", "  ", "        ", "\u00a0", "\u3000", "▁", "▁▁a", "Ġ", "Ċ", "<0x0A>",
+    "\r\n", "\n\n\n", "\t\t", " ", "  ", "        ", "\u00a0",
+    "\u3000", "▁", "▁▁a", "Ġ", "Ċ", "<0x0A>",
     "<0xE4>", "�", "[INST] hi [/INST]", "[INST]", "[/INST]", "<<SYS>>", "<s>", "</s>", "<unk>",
     "<pad>", "###", "---", "...", "…", "“quoted”", "a" * 40, "ab" * 30, "\\n", "\\u00e9", "://x.y/?q=1#z",
 )  # fmt: skip
@@ -22,7 +24,8 @@ WORDS = (
 PICKED = (
     *WORDS, *(f" {word}" for word in WORDS[:20]), *(f"{word} " for word in WORDS[:20]),
     " a", "  a", "   a", "a ", "a  ", "\na", " \n a", "\n", "\t", "a\n", "   ", "A" * 500,
-    "word " * 50, " ".join("abcdefghijklmnopqrstuvwxyz"), "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L", "<s>Hello</s>", "<s> [INST] x [/INST]",
+    "word " * 50, " ".join("abcdefghijklmnopqrstuvwxyz"), "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+    "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L", "<s>Hello</s>", "<s> [INST] x [/INST]",
 )  # fmt: skip
 
 

@@ -63,7 +63,9 @@ class FolderVocabulary:
         for path in self._candidates:
             try:
                 vocabulary = self._vocabulary(path)
-                tokenizer = Tokenizer(vocabulary, settings=self._settings, vocab_size=self.vocab_size)
+                tokenizer = Tokenizer(
+                    vocabulary, settings=self._settings, vocab_size=self.vocab_size
+                )
             except TokenizerError as error:
                 wrong.append(str(error))
                 continue
@@ -78,8 +80,13 @@ class FolderVocabulary:
 
     def ends(self) -> frozenset[int]:
         """`eos_token_id` of config.json and generation_config.json, one or several."""
-        files = (self._json("config.json"), self._json("generation_config.json"))
-        return frozenset(i for f in files for i in whole_numbers(f.get("eos_token_id")))
+        found: set[int] = set()
+        for name in ("config.json", "generation_config.json"):
+            try:
+                found.update(whole_numbers(self._json(name).get("eos_token_id")))
+            except TokenizerError as error:
+                print(f"moe_viz: {error} Texts end where other files say.", file=sys.stderr)
+        return frozenset(found)
 
     @cached_property
     def _files(self) -> dict[str, Path | HubPath]:
@@ -96,7 +103,7 @@ class FolderVocabulary:
     def _vocabulary(self, path: Path | HubPath) -> Vocabulary:
         try:
             if path.name == "tokenizer.json":
-                return JSONVocabulary(path.read_text(encoding="utf-8"), where=str(path))
+                return JSONVocabulary(path.read_text(encoding="utf-8-sig"), where=str(path))
             every_part = self._json("tokenizer_config.json").get("legacy") is not False
             return SentencePieceVocabulary(path.read_bytes(), str(path), every_part)
         except (OSError, ValueError) as error:
@@ -136,7 +143,7 @@ class FolderVocabulary:
         if "chat_template.jinja" in self._files:
             path = self._files["chat_template.jinja"]
             try:
-                return {"default": path.read_text(encoding="utf-8")}
+                return {"default": path.read_text(encoding="utf-8-sig")}
             except (OSError, ValueError) as error:
                 raise TokenizerError(f"{path}: cannot be read ({error}).") from error
         if isinstance(said, str):

@@ -52,8 +52,8 @@ def load(
     through memory once per recording; does not generate), or `"auto"`: resident where that fits
     into free memory, else offload on a GPU where the host's memory holds the weights, else stream.
 
-    A checkpoint whose tokenizer is missing or cannot be read is loaded, and takes token ids; what is
-    wrong is said once, and again when a text is given.
+    A checkpoint whose tokenizer is missing or cannot be read is loaded, and takes token ids; what
+    is wrong is said once, and again when a text is given.
 
     Raises `CheckpointError`, `ConfigError` where the source is at fault, and `PlacementError` where
     this machine, or this version, cannot do what was asked.

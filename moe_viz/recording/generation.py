@@ -50,7 +50,7 @@ def generate(
     seed: int = 0,
     ignore_eos: bool = False,
 ) -> Generation:
-    """Continue a text (or a list of token ids) until it ends, `max_new_tokens`, or the context's end.
+    """Continue a text (or token ids) until it ends, `max_new_tokens`, or the context's end.
 
     Temperature 0 takes the likeliest token each time; above 0, tokens are sampled, from the
     smallest set of likeliest ones that holds `top_p` of the probability, the same ones for the

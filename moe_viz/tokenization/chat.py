@@ -164,8 +164,9 @@ def _content(message: Message) -> str:
     content = message.get("content")
     if isinstance(content, list | tuple):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
-        if all(isinstance(part, str) for part in parts):
-            return "\n\n".join(parts)
+        texts = [part for part in parts if isinstance(part, str)]
+        if parts and len(texts) == len(parts):
+            return "\n\n".join(texts)
     if not isinstance(content, str):
         raise refused("A chat message's content", "a text", content)
     return content

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError, TokenizerError
@@ -74,6 +73,14 @@ class JSONVocabulary:
                 f"{where}: names the id {max(self._ids.values()):,}; expected at most "
                 f"{MOST_IDS - 1:,}. It is damaged: download it again."
             )
+        self.pieces: list[str | None] = [None] * (max(self._ids.values(), default=-1) + 1)
+        for piece, token in self._ids.items():
+            self.pieces[token] = piece
+        named = self._named()
+        self.control: list[Added] = self._control(named)
+        own = {token.id for token in self.control}
+        self.added: list[Added] = [token for token in named if token.id not in own]
+        self.contents: list[bytes] = self._contents()
 
     #: A tokenizer.json does not say which of its tokens begins or ends a text.
     bos: int | None = None
@@ -88,15 +95,6 @@ class JSONVocabulary:
                 return whole[:n], whole[n + len(bare) :]
         return [], []
 
-    @cached_property
-    def pieces(self) -> list[str | None]:
-        """The file's own names."""
-        pieces: list[str | None] = [None] * (max(self._ids.values(), default=-1) + 1)
-        for piece, token in self._ids.items():
-            pieces[token] = piece
-        return pieces
-
-    @cached_property
     def _named(self) -> list[Added]:
         found = self._whole.get_added_tokens_decoder().items()
         return [
@@ -105,29 +103,18 @@ class JSONVocabulary:
             if t.content
         ]
 
-    @cached_property
-    def _last_ordinary(self) -> int:
-        named = {token.id for token in self._named}
-        return max((n for n in self._ids.values() if n not in named), default=-1)
-
-    @cached_property
-    def control(self) -> list[Added]:
+    def _control(self, named: list[Added]) -> list[Added]:
         """Special tokens among or before the ordinary ones, and the one for what is unknown."""
-        own = [t for t in self._named if t.special and t.id < self._last_ordinary]
+        by_name = {token.id for token in named}
+        last = max((n for n in self._ids.values() if n not in by_name), default=-1)
+        own = [t for t in named if t.special and t.id < last]
         model: Any = self._whole.model  # what kind has unk_token depends on the file
         unknown = self._ids.get(getattr(model, "unk_token", None) or "")
-        if unknown is not None and unknown not in {t.id for t in self._named}:
+        if unknown is not None and unknown not in by_name:
             own.append(Added(self.pieces[unknown] or "", unknown))
         return own
 
-    @cached_property
-    def added(self) -> list[Added]:
-        """All other tokens that the file finds by name."""
-        own = {token.id for token in self.control}
-        return [token for token in self._named if token.id not in own]
-
-    @cached_property
-    def contents(self) -> list[bytes]:
+    def _contents(self) -> list[bytes]:
         """What each token spells, by the kind of the vocabulary."""
         silent, added = {t.id for t in self.control}, {t.id for t in self.added}
         letters = _byte_letters() if self._byte_level else {}

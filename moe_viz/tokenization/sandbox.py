@@ -21,6 +21,7 @@ MEMORY, LONGEST = 2**30, 5_000_000
 def environment() -> Any:
     """Jinja as chat templates expect it: transformers' globals, filters and settings."""
     import jinja2
+    from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -33,7 +34,7 @@ def environment() -> Any:
             """The tag's body, as it is."""
             line = next(parser.stream).lineno
             body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return jinja2.nodes.Scope(body).set_lineno(line)
+            return nodes.Scope(body).set_lineno(line)
 
     class Bounded(ImmutableSandboxedEnvironment):
         """`*` and `**` make nothing that is longer than a text may be."""
@@ -49,9 +50,7 @@ def environment() -> Any:
                     raise MemoryError
             return super().call_binop(context, operator, left, right)
 
-    made = Bounded(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
+    made = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
 
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError, TokenizerError
 from .alignment import Span
@@ -54,6 +54,10 @@ class SentencePieceVocabulary:
         self._model = self._later = self._read(given)
         if not every_part:
             self._later = self._read(given + _NO_SPACE_FIRST)
+        ids = range(self._model.vocab_size())
+        self.pieces: list[str] = [self._model.id_to_piece(token) for token in ids]
+        self.control: list[Added] = self._control()
+        self.contents: list[bytes] = self._contents()
 
     def _read(self, given: bytes) -> SentencePieceProcessor:
         try:
@@ -91,13 +95,7 @@ class SentencePieceVocabulary:
         """BOS alone, as in Mixtral's training."""
         return ([] if self.bos is None else [self.bos]), []
 
-    @cached_property
-    def pieces(self) -> list[str]:
-        """SentencePiece's own names."""
-        return [self._model.id_to_piece(token) for token in range(self._model.vocab_size())]
-
-    @cached_property
-    def control(self) -> list[Added]:
+    def _control(self) -> list[Added]:
         """Control tokens, and the one for what is unknown."""
         model, added = self._model, {token.id for token in self.added}
         return [
@@ -106,8 +104,7 @@ class SentencePieceVocabulary:
             if (model.is_control(token) or model.is_unknown(token)) and token not in added
         ]
 
-    @cached_property
-    def contents(self) -> list[bytes]:
+    def _contents(self) -> list[bytes]:
         """Bytes as such (`<0x0A>`), other pieces with their spaces."""
         silent = {token.id for token in self.control}
         return [
@@ -133,7 +130,7 @@ class SentencePieceVocabulary:
             if name:
                 spans.append((start, start + len(part)))
                 continue
-            model = self._later if n else self._model
+            model: Any = self._later if n else self._model  # its versions differ in this name
             proto = getattr(model, "encode_as_proto", None) or model.encode_as_immutable_proto
             spans += [(start + p.begin, start + p.end) for p in proto(part).pieces]
         return spans

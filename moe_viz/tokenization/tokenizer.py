@@ -42,15 +42,19 @@ class Tokenizer:
         vocab_size: int | None = None,
     ) -> None:
         if isinstance(source, str | Path | bytes):
-            source = SentencePieceVocabulary(source, where)
-        self._vocabulary: Vocabulary = source
-        self.where: str = source.where
+            vocabulary: Vocabulary = SentencePieceVocabulary(source, where)
+        else:
+            vocabulary = source
+        self._vocabulary: Vocabulary = vocabulary
+        self.where: str = vocabulary.where
         self._settings = settings
-        #: Added tokens, and the vocabulary's own control tokens, by what files and vocabulary say.
-        self.added: tuple[Added, ...] = tuple(self._all_added())
-        self.control: tuple[Added, ...] = tuple(source.control)
-        named = max((t.id + 1 for t in self.added), default=0)
-        self.vocab_size: int = vocab_size or max(len(source.pieces), named)
+        # Some files name a token that the weights were never resized for; its name stays text.
+        self.added: tuple[Added, ...] = tuple(
+            t for t in self._all_added() if vocab_size is None or t.id < vocab_size
+        )
+        self.control: tuple[Added, ...] = tuple(vocabulary.control)
+        last = max((t.id + 1 for t in self.added), default=0)
+        self.vocab_size: int = vocab_size or max(len(vocabulary.pieces), last)
 
     def _all_added(self) -> Iterable[Added]:
         """Those of the vocabulary, of other files, and pieces that these call BOS, EOS or so."""
@@ -75,10 +79,11 @@ class Tokenizer:
         return self._settled(self._settings.eos, self._vocabulary.eos)
 
     def _settled(self, said: str | int | None, known: int | None) -> int | None:
-        """The token that files beside the vocabulary name, or else the vocabulary's."""
+        """The token that other files name, or the vocabulary's own, or the one they number."""
         if isinstance(said, str):
-            said = self._ids.get(said)
-        return said if said is not None and 0 <= said < self.vocab_size else known
+            known, said = self._ids.get(said, known), None
+        found = said if known is None else known
+        return found if found is not None and 0 <= found < self.vocab_size else None
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -110,6 +115,8 @@ class Tokenizer:
         before, behind = self._around if bos else ([], [])
         before = [] if before and ids[: len(before)] == before else before
         whole = [*before, *ids, *behind]
+        if not whole:
+            raise InputError(f"{self.where} makes no token of the text {text!r:.40}. Give another.")
         return Encoding(
             whole,
             [*map(self._shown, before), *pieces, *map(self._shown, behind)],
@@ -266,7 +273,9 @@ class Tokenizer:
         if at_first and first is not None:
             yield first
         if later:
-            yield from (n + 1 for n, i in enumerate(ids[:-1]) if i in self._extra and n + 1 != first)
+            yield from (
+                n + 1 for n, i in enumerate(ids[:-1]) if i in self._extra and n + 1 != first
+            )
 
 
 def without_special(text: str, encoding: Encoding, start: int = 0) -> str:

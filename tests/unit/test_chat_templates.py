@@ -18,7 +18,7 @@ from moe_viz.tokenization.rendering import Renderer, render
 HI = [{"role": "user", "content": "Hi"}]
 HOSTILE = {
     "a long range": "{% for i in range(10**12) %}{% endfor %}",
-    "nested ranges": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "nested ranges": "{% for i in range(99999) %}" * 2 + "{% endfor %}" * 2,
     "a long text": "{{ 'a' * 10**10 }}",
     "a longer text": "{{ 'a' * 10**6 * 10**6 }}",
     "a large power": "{{ 10 ** 10 ** 10 }}",

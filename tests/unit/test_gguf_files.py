@@ -618,7 +618,15 @@ def test_a_gguf_without_a_tokenizer_is_refused(changed):
 def test_gguf_lists_of_different_lengths_are_refused(key, by, changed):
     values = {"scores": [0.0], "token_type": [1]}[key] * (len(TOKENS) + by)
     path = changed(lambda w: put(w, WORDS + key, values))
-    refused(TokenizerError, path, str(path), WORDS + key, str(len(TOKENS)), "download it again", opening=opened_fully)
+    refused(
+        TokenizerError,
+        path,
+        str(path),
+        WORDS + key,
+        str(len(TOKENS)),
+        "download it again",
+        opening=opened_fully,
+    )
 
 
 @pytest.mark.parametrize("key", ["tokens", "scores"])

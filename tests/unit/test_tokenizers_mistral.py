@@ -1,4 +1,4 @@
-"""The real tokenizers of Mixtral 8x7B (v1) and 8x22B (v3), against mistral-common and sentencepiece.
+"""The real tokenizers of Mixtral 8x7B (v1) and 8x22B (v3), against their own libraries.
 
 Their files travel in mistral-common's wheel.
 """

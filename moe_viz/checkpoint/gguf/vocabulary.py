@@ -33,9 +33,7 @@ _NAMED = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "paddi
 class GGUFVocabulary:
     """What a file's metadata says; `vocab_size` is how many ids the config has."""
 
-    def __init__(
-        self, metadata: Mapping[str, Any], path: Path | HubPath, vocab_size: int
-    ) -> None:
+    def __init__(self, metadata: Mapping[str, Any], path: Path | HubPath, vocab_size: int) -> None:
         self.metadata = metadata
         self.path = path
         self.vocab_size = vocab_size
