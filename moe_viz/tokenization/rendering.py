@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import InputError, MissingDependencyError
 
 #: Seconds that a template may take, and that Python may take to start.
-SECONDS, STARTING = 5.0, 30.0
+SECONDS, STARTING = 10.0, 60.0
 
 
 class Renderer:

@@ -7,7 +7,7 @@ all of them have in common. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..errors import InputError
 from .alignment import Encoding, Span, fitted, spelled, visible
 from .chat import from_template, instruct, messages_of
 from .sentencepieces import SentencePieceVocabulary
+from .tokens import Tokens
 from .vocabulary import Added, Settings, Vocabulary
 
 #: A text this long would not fit any context; it is refused before minutes are spent on it.
@@ -46,59 +47,21 @@ class Tokenizer:
         else:
             vocabulary = source
         self._vocabulary: Vocabulary = vocabulary
+        self._tokens = Tokens(vocabulary, settings, vocab_size)
         self.where: str = vocabulary.where
-        self._settings = settings
-        # Some files name a token that the weights were never resized for; its name stays text.
-        self.added: tuple[Added, ...] = tuple(
-            t for t in self._all_added() if vocab_size is None or t.id < vocab_size
-        )
-        self.control: tuple[Added, ...] = tuple(vocabulary.control)
-        last = max((t.id + 1 for t in self.added), default=0)
-        self.vocab_size: int = vocab_size or max(len(vocabulary.pieces), last)
-
-    def _all_added(self) -> Iterable[Added]:
-        """Those of the vocabulary, of other files, and pieces that these call BOS, EOS or so."""
-        vocabulary, settings = self._vocabulary, self._settings
-        taken = {t.content for t in (*vocabulary.control, *vocabulary.added)}
-        named = set(settings.names.values()) - taken
-        pieces = [Added(p, n) for n, p in enumerate(vocabulary.pieces) if p in named and p]
-        yield from vocabulary.added
-        for token in (*settings.added, *pieces):
-            if token.content not in taken:
-                taken.add(token.content)
-                yield token
+        self.added: tuple[Added, ...] = self._tokens.added
+        self.control: tuple[Added, ...] = self._tokens.control
+        self.vocab_size: int = self._tokens.count
 
     @property
     def bos(self) -> int | None:
         """Id of the token that begins every prompt; None where the model has none."""
-        return self._settled(self._settings.bos, self._vocabulary.bos)
+        return self._tokens.bos
 
     @property
     def eos(self) -> int | None:
         """Id of the token that ends a text; None where the model has none."""
-        return self._settled(self._settings.eos, self._vocabulary.eos)
-
-    def _settled(self, said: str | int | None, known: int | None) -> int | None:
-        """The token that other files name, or the vocabulary's own, or the one they number."""
-        if isinstance(said, str):
-            known, said = self._ids.get(said, known), None
-        found = said if known is None else known
-        return found if found is not None and 0 <= found < self.vocab_size else None
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        pieces = {piece: n for n, piece in enumerate(self._vocabulary.pieces) if piece is not None}
-        return pieces | {t.content: t.id for t in self.added}
-
-    @cached_property
-    def _around(self) -> tuple[list[int], list[int]]:
-        """Ids before and behind a text."""
-        before, behind = self._vocabulary.around
-        if self._settings.add_bos is not None:
-            before = [self.bos] if self._settings.add_bos and self.bos is not None else []
-        if self._settings.add_eos is not None:
-            behind = [self.eos] if self._settings.add_eos and self.eos is not None else []
-        return before, behind
+        return self._tokens.eos
 
     def encode(self, text: str, bos: bool = True, special: bool = False) -> Encoding:
         """Tokens of a text, with the characters each one stands for.
@@ -112,16 +75,16 @@ class Tokenizer:
         names = (*self.added, *self.control) if special else self.added
         ids = self._vocabulary.encode(text, names)
         pieces, spans = self._fit(text, ids, names)
-        before, behind = self._around if bos else ([], [])
+        before, behind = self._tokens.around if bos else ([], [])
         before = [] if before and ids[: len(before)] == before else before
         whole = [*before, *ids, *behind]
         if not whole:
             raise InputError(f"{self.where} makes no token of the text {text!r:.40}. Give another.")
         return Encoding(
             whole,
-            [*map(self._shown, before), *pieces, *map(self._shown, behind)],
+            [*map(self._tokens.shown, before), *pieces, *map(self._tokens.shown, behind)],
             [(0, 0)] * len(before) + spans + [(len(text), len(text))] * len(behind),
-            [token in self._special for token in whole],
+            [token in self._tokens.special for token in whole],
         )
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -134,13 +97,7 @@ class Tokenizer:
 
     def is_special(self, token: int) -> bool:
         """True for control tokens: BOS, EOS, unknown, and those of a chat template."""
-        return token in self._special
-
-    @cached_property
-    def _special(self) -> frozenset[int]:
-        written = "".join(self._settings.templates.values())
-        added = {t.id for t in self.added if t.special or t.content in written}
-        return frozenset(added | {t.id for t in self.control})
+        return token in self._tokens.special
 
     def describe(self, ids: Iterable[int]) -> tuple[str, Encoding]:
         """The text of a sequence of ids, and its encoding; the ids are kept as they are.
@@ -157,15 +114,15 @@ class Tokenizer:
             raise InputError(
                 f"Token ids must lie in 0 … {self.vocab_size - 1}, found {min(ids)} … {max(ids)}."
             )
-        contents = [self._spelled(i) for i in ids]
-        before = len(self._around[0])
-        if ids[:before] == self._around[0]:
+        contents = [self._tokens.spelled(i) for i in ids]
+        before = len(self._tokens.around[0])
+        if ids[:before] == self._tokens.around[0]:
             contents[:before] = [b""] * before
         for n in self._where_spaces_are_put(ids):
-            if contents[n].startswith(b" ") and self._name(ids[n]).startswith(("▁", "Ġ")):
+            if contents[n].startswith(b" ") and self._tokens.name(ids[n]).startswith(("▁", "Ġ")):
                 contents[n] = contents[n][1:]  # and not the byte <0x20>
         text, spans = spelled(contents)
-        special = [i in self._special for i in ids]
+        special = [i in self._tokens.special for i in ids]
         return text, Encoding(ids, self._drawn(text, ids, spans), spans, special)
 
     def chat(self, *messages: Any, generation_prompt: bool = False) -> list[int]:
@@ -182,58 +139,27 @@ class Tokenizer:
         for message in given:
             if isinstance(message.get("content"), str):
                 _check_text(message["content"])
-        template = self._template
+        template = self._tokens.template
         if template is None:
-            return instruct(self._vocabulary, given, self.bos, self.eos, self._unsaid)
+            words = [t for t in self.added if t.id not in self._tokens.special]
+            return instruct(self._vocabulary, given, self.bos, self.eos, words)
         named = {f"{n}_token": i for n, i in (("bos", self.bos), ("eos", self.eos))}
-        variables: dict[str, Any] = {k: self._name(i) for k, i in named.items() if i is not None}
-        variables |= self._settings.names
+        variables: dict[str, Any] = {
+            k: self._tokens.name(i) for k, i in named.items() if i is not None
+        }
+        variables |= self._tokens.settings.names
         variables |= {"add_generation_prompt": generation_prompt, "tools": None, "documents": None}
         known = [*self.added, *self.control]
         return from_template(self._vocabulary, template, given, known, variables)
 
-    @cached_property
-    def _unsaid(self) -> list[Added]:
-        """Added tokens that a message may name: those that are words, not control tokens."""
-        return [t for t in self.added if t.id not in self._special]
-
-    @property
-    def _template(self) -> str | None:
-        templates = self._settings.templates
-        if not templates or "default" in templates:
-            return templates.get("default")
-        if len(templates) > 1:
-            raise InputError(
-                f"{self.where}: there are several chat templates, {', '.join(templates)}, and none "
-                "is called default. Give the text or token ids instead."
-            )
-        return next(iter(templates.values()))
-
-    # ---- What each token is ------------------------------------------------------------------
-
-    @cached_property
-    def _extra(self) -> Mapping[int, Added]:
-        return {t.id: t for t in self.added}
-
-    def _spelled(self, token: int) -> bytes:
-        if token in self._extra:
-            return self._extra[token].content.encode("utf-8")
-        contents = self._vocabulary.contents
-        return contents[token] if token < len(contents) else b""
-
-    def _name(self, token: int) -> str:
-        if token in self._extra:
-            return self._extra[token].content
-        pieces = self._vocabulary.pieces
-        return (pieces[token] if token < len(pieces) else None) or str(token)
-
-    def _shown(self, token: int) -> str:
-        return visible(self._name(token))
-
     def _drawn(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> list[str]:
         """What a person reads: the characters; of tokens without any, the name or the number."""
         return [
-            visible(text[a:b]) if a < b else "␣" if self._spelled(i) == b" " else self._shown(i)
+            visible(text[a:b])
+            if a < b
+            else "␣"
+            if self._tokens.spelled(i) == b" "
+            else self._tokens.shown(i)
             for i, (a, b) in zip(ids, spans, strict=True)
         ]
 
@@ -244,7 +170,7 @@ class Tokenizer:
         of = {name.id: name for name in names}
         found = [of.get(i) for i in ids]
         contents = [
-            name.content.encode("utf-8") if name else self._spelled(i)
+            name.content.encode("utf-8") if name else self._tokens.spelled(i)
             for i, name in zip(ids, found, strict=True)
         ]
         read = text.replace(self._vocabulary.space, " ")
@@ -262,7 +188,7 @@ class Tokenizer:
         mark = Added("\ufdd0", 0)
         first = self._vocabulary.encode("a", ())
         later = self._vocabulary.encode("\ufdd0a", (mark,))[1:]
-        return tuple(self._spelled(ids[0]).startswith(b" ") if ids else False
+        return tuple(self._tokens.spelled(ids[0]).startswith(b" ") if ids else False
                      for ids in (first, later))  # type: ignore[return-value]  # fmt: skip
 
     def _where_spaces_are_put(self, ids: Sequence[int]) -> Iterable[int]:
@@ -274,7 +200,7 @@ class Tokenizer:
             yield first
         if later:
             yield from (
-                n + 1 for n, i in enumerate(ids[:-1]) if i in self._extra and n + 1 != first
+                n + 1 for n, i in enumerate(ids[:-1]) if i in self._tokens.extra and n + 1 != first
             )
 
 
