@@ -57,8 +57,12 @@ class Renderer:
     def _reply(self, question: bytes) -> bytes:
         """One line of the process's; nothing if it had to be ended."""
         if self._process is None or self._process.poll() is not None:
-            self._process = _start()
-            if not _line(self._process, b"", STARTING):
+            try:
+                self._process = _start()
+                ready = _line(self._process, b"", STARTING)
+            except OSError:  # this program has no Python beside it
+                ready = b""
+            if not ready:
                 self.close()
                 raise InputError(
                     f"No process could be started to render a chat template ({sys.executable}). "
