@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from moe_viz.checkpoint.gguf.vocabulary import sentencepiece_model
+from moe_viz.checkpoint.gguf.sentencepiece import sentencepiece_model
 from moe_viz.checkpoint.layout import hugging_face, shapes
 from moe_viz.config import MixtralConfig
 

@@ -1,6 +1,6 @@
 """A checkpoint: canonical names on one side, whatever a file format keeps on the other.
 
-In: a config, stored tensors, and where the tokenizer is. Out: a mapping from the model's own names
+In: a config, stored tensors, and where the vocabulary is. Out: a mapping from the model's own names
 to tensors, which are read when they are asked for. On opening, every tensor is looked up, and its
 shape compared with the config, from headers alone.
 """
@@ -25,6 +25,7 @@ from ..model.quantized import Packed
 from .hub.repository import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
 from .stored import PLAIN, Store, Stored
+from .vocabulary import CheckpointVocabulary
 
 #: Tensors that some files hold and no Mixtral needs: RoPE's frequencies follow from the config.
 _HARMLESS = ("rotary_emb.inv_freq",)
@@ -33,8 +34,8 @@ _HARMLESS = ("rotary_emb.inv_freq",)
 class Checkpoint(Mapping[str, "Tensor | Packed"]):
     """The tensors of a Mixtral under their canonical names.
 
-    `source` is its name in messages, `described` the file that its config comes from; `tokenizer`
-    is a SentencePiece file, or the contents of one.
+    `source` is its name in messages, `described` the file that its config comes from; its
+    `vocabulary` is read when a tokenizer is asked for.
 
     Raises `CheckpointError` on opening if a tensor is missing, unknown, or has another shape than
     the config promises.
@@ -46,11 +47,11 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         config: MixtralConfig,
         described: str,
         store: Store,
-        tokenizer: Path | bytes,
+        vocabulary: CheckpointVocabulary,
     ) -> None:
         self.source: Path | HubPath = source
         self.config: MixtralConfig = config
-        self.tokenizer: Path | bytes = tokenizer
+        self.vocabulary: CheckpointVocabulary = vocabulary
         self._described = described
         self._store = store
         layout = detect(store.headers)

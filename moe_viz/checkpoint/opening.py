@@ -15,11 +15,12 @@ from ..config import MixtralConfig
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
 from .gguf.file import open_gguf, whole_split
-from .gguf.vocabulary import sentencepiece_model
+from .gguf.vocabulary import GGUFVocabulary
 from .hub.repository import HubPath, open_hub, parse
 from .mapping import Checkpoint
 from .pickles import open_pickles
 from .safetensors import INDEX, SINGLE, open_safetensors, shards
+from .vocabulary import FolderVocabulary
 
 _EXPECTED = (
     f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
@@ -43,13 +44,12 @@ def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
     if described.suffix == ".gguf":
         metadata, store = open_gguf(described)
         config = _gguf_config(metadata, described)
-        vocabulary = sentencepiece_model(metadata, described)
+        vocabulary = GGUFVocabulary(metadata, described, config.vocab_size)
         return Checkpoint(described, config, "its metadata", store, vocabulary)
     folder, config = described.parent, MixtralConfig.from_file(described)
     weights = _weights_beside(described)
     store = open_pickles(weights) if weights[0].suffix == ".pt" else open_safetensors(weights)
-    tokenizer = folder / "tokenizer.model"
-    vocabulary = tokenizer if isinstance(tokenizer, Path) else tokenizer.read_bytes()
+    vocabulary = FolderVocabulary(folder, config.vocab_size)
     return Checkpoint(folder, config, described.name, store, vocabulary)
 
 

@@ -30,5 +30,5 @@ def untrained_twin(model: Mixtral, seed: int = STEP_0) -> Mixtral:
             "with more memory."
         )
     twin = initialise(Mixtral(model.config), seed).requires_grad_(False)
-    twin.tokenizer = model.tokenizer
+    twin.tokenizer, twin.unread, twin.ends = model.tokenizer, model.unread, model.ends
     return twin

@@ -70,6 +70,8 @@ class Mixtral(nn.Module):
         self.chunk = chunk
         self.hooks: tuple[RouterHook, ...] = ()
         self.tokenizer: Tokenizer | None = None
+        self.unread: str = ""  # why there is no tokenizer, if a checkpoint was to bring one
+        self.ends: frozenset[int] = frozenset()  # ids that end a text, by the checkpoint's config
         self.provenance: Provenance = Provenance(model=config.name)
         self.stored_as: Callable[[str], str] = str  # what a tensor is called in its file
         self.embedding: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)

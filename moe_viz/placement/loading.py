@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..errors import PlacementError
+from ..errors import PlacementError, TokenizerError
 from ..model import Mixtral
-from ..tokenization import Tokenizer
 from ..trace.provenance import Provenance
 from .memory import available_memory, free_memory
 from .offload import RESERVE, OffloadedMixtral
@@ -53,8 +52,11 @@ def load(
     through memory once per recording; does not generate), or `"auto"`: resident where that fits
     into free memory, else offload on a GPU where the host's memory holds the weights, else stream.
 
-    Raises `CheckpointError`, `ConfigError`, `TokenizerError` where the source is at fault, and
-    `PlacementError` where this machine, or this version, cannot do what was asked.
+    A checkpoint whose tokenizer is missing or cannot be read is loaded, and takes token ids; what
+    is wrong is said once, and again when a text is given.
+
+    Raises `CheckpointError`, `ConfigError` where the source is at fault, and `PlacementError` where
+    this machine, or this version, cannot do what was asked.
 
     >>> model = load("8x7m")
     >>> model.config.experts, model.provenance.title
@@ -75,7 +77,11 @@ def load(
             "placement='resident', which spreads the layers over all of them."
         )
     placed = "resident" if several else _choose(placement, checkpoint, devices[0], chosen_dtype)
-    tokenizer = Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source))
+    try:
+        tokenizer, unread = checkpoint.vocabulary.tokenizer(), ""
+    except TokenizerError as error:
+        tokenizer, unread = None, str(error)
+        print(f"moe_viz: {error} This model takes token ids only.", file=sys.stderr)
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
@@ -89,7 +95,8 @@ def load(
         with torch.device("meta"):
             model = Mixtral(checkpoint.config)
         fill(model, checkpoint, chosen_device, chosen_dtype)
-    model.tokenizer = tokenizer
+    model.tokenizer, model.unread = tokenizer, unread
+    model.ends = checkpoint.vocabulary.ends()
     model.stored_as = checkpoint.stored_as
     model.provenance = Provenance(
         model=checkpoint.config.name,

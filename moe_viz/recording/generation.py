@@ -19,6 +19,7 @@ from ..errors import InputError, PlacementError
 from ..model import KVCache, Mixtral
 from ..placement.stream import StreamedMixtral
 from ..routing import TokenIndex
+from ..tokenization import without_special
 from ..trace import Trace, TracePrompt
 from .given import Given, Text, one_prompt
 from .inputs import encode_prompt
@@ -50,7 +51,7 @@ def generate(
     seed: int = 0,
     ignore_eos: bool = False,
 ) -> Generation:
-    """Continue a text, a chat, or token ids until EOS, `max_new_tokens`, or the context's end.
+    """Continue a text, a chat, or token ids until it ends, `max_new_tokens`, or the context's end.
 
     `text` is one prompt in any form that `record` takes; a chat is opened for its answer.
 
@@ -90,7 +91,7 @@ def generate(
             f"The prompt fills the context of {model.config.context:,} tokens: there is no room "
             "to write. Shorten it."
         )
-    eos = None if ignore_eos or model.tokenizer is None else model.tokenizer.eos
+    ends = frozenset() if ignore_eos else ends_of(model)
     recorder = Recorder(model, given + room)
     generator = torch.Generator().manual_seed(seed)
     ids = list(encoding.ids)
@@ -103,7 +104,7 @@ def generate(
         with _small_products(model):
             for n in range(room):
                 ids.append(choose(logits[0], temperature, top_p, generator))
-                last = n == room - 1 or ids[-1] == eos
+                last = n == room - 1 or ids[-1] in ends
                 logits = model(
                     torch.tensor(ids[-1:]),
                     logits="none" if last else "last",
@@ -113,6 +114,12 @@ def generate(
                 if last:
                     break
     return _finish(model, ids, given, prompt.label, recorder)
+
+
+def ends_of(model: Mixtral) -> frozenset[int]:
+    """Ids that end a text: the tokenizer's, and those that the checkpoint's config names."""
+    eos = model.tokenizer and model.tokenizer.eos
+    return model.ends if eos is None else model.ends | {eos}
 
 
 def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
@@ -163,4 +170,4 @@ def _finish(
         recorder.arrays(len(ids)),
         generated=generated,
     )
-    return Generation(whole[start:], ids[given:], trace)
+    return Generation(without_special(whole, encoding, start), ids[given:], trace)

@@ -96,6 +96,7 @@ def _described(model: Mixtral, ids: list[int]) -> tuple[str, Encoding]:
 def _tokenizer(model: Mixtral) -> Tokenizer:
     if model.tokenizer is None:
         raise InputError(
-            "This model has no tokenizer, so it cannot read texts: give lists of token ids."
+            "This model has no tokenizer, so it cannot read texts: give lists of token ids. "
+            f"{model.unread}".rstrip()
         )
     return model.tokenizer

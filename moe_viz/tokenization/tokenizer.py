@@ -1,213 +1,217 @@
 """From text to token ids and back to something a person can read.
 
-Wraps SentencePiece. In: a text. Out: an `Encoding`: ids, what each token looks like on a page, and
-which characters of the text it stands for. Where several byte-fallback tokens spell one
-character, all of them show that character and share its span. No torch here.
+In: a text, a conversation, or ids. Out: an `Encoding`: ids, what each token looks like on a page,
+and which characters of the text it stands for. What splits texts is a `Vocabulary`; this is what
+all of them have in common. No torch here.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, MissingDependencyError, TokenizerError
-
-#: How whitespace and control characters are drawn, so that every token is visible.
-_VISIBLE = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x00": "␀", "\u00a0": "⍽"}
+from ..errors import InputError
+from .alignment import Encoding, Span, fitted, spelled, visible
+from .chat import from_template, instruct, messages_of
+from .sentencepieces import SentencePieceVocabulary
+from .tokens import Tokens
+from .vocabulary import Added, Settings, Vocabulary
 
 #: A text this long would not fit any context; it is refused before minutes are spent on it.
 MAX_CHARACTERS = 5_000_000
 
-#: Bytes of invalid UTF-8, as `surrogateescape` reads them.
-_INVALID = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """One text as tokens; four lists of equal length."""
-
-    ids: list[int]
-    pieces: list[str]  # as a person reads them
-    spans: list[tuple[int, int]]  # characters of the text, start and stop
-    special: list[bool]  # BOS, EOS: not part of the text
+_NOTHING = Settings()
 
 
 class Tokenizer:
-    """The SentencePiece model of a Mixtral.
+    """The tokenizer of a Mixtral.
 
-    In: its file, or the contents of one (as made from a GGUF file's metadata). `encode` puts BOS
-    first, as in the model's training; `<s>` typed in a text is text.
+    In: a vocabulary, or the SentencePiece file of one, or its contents; what the files beside it
+    say; and how many ids the model has, which may be more than the vocabulary names.
+
+    Names of added tokens, `<|im_start|>` for instance, stand for them in a text. Control tokens of
+    the vocabulary's own do not: `<s>` typed in a text is text, unless `special` is asked for.
     """
 
-    def __init__(self, source: str | Path | bytes, where: str = "tokenizer.model") -> None:
-        try:
-            from sentencepiece import SentencePieceProcessor
-        except ImportError as error:
-            raise MissingDependencyError(
-                "Turning text into tokens needs the package sentencepiece: "
-                "pip install 'moe-viz[model]'."
-            ) from error
-        self.where: str = where if isinstance(source, bytes) else str(source)
-        try:
-            given = source if isinstance(source, bytes) else Path(source).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-            reason = getattr(error, "strerror", None) or error
-            raise TokenizerError(
-                f"{self.where}: cannot be read ({reason}). Expected the SentencePiece model "
-                "(tokenizer.model) that belongs to the weights."
-            ) from error
-        self._model = SentencePieceProcessor()
-        try:
-            self._model.load(model_proto=given)
-            self._model.encode("a")  # an empty file is not a model either
-        except (RuntimeError, OSError, ValueError) as error:
-            raise TokenizerError(
-                f"{self.where}: is not a SentencePiece model ({str(error).strip()[:120]}). "
-                "Download tokenizer.model again."
-            ) from error
-
-        if self._model.bos_id() < 0:
-            raise TokenizerError(
-                f"{self.where}: has no token that begins a text (BOS). Expected a Mixtral's "
-                "tokenizer. Download it again, from where the weights came."
-            )
-        # SentencePiece puts a space in front of every text; it stands for none of its characters.
-        self._puts_space_first = self._model.id_to_piece(self._model.encode("a")[0])[0] == "▁"
+    def __init__(
+        self,
+        source: str | Path | bytes | Vocabulary,
+        where: str = "tokenizer.model",
+        settings: Settings = _NOTHING,
+        vocab_size: int | None = None,
+    ) -> None:
+        if isinstance(source, str | Path | bytes):
+            vocabulary: Vocabulary = SentencePieceVocabulary(source, where)
+        else:
+            vocabulary = source
+        self._vocabulary: Vocabulary = vocabulary
+        self._tokens = Tokens(vocabulary, settings, vocab_size)
+        self.where: str = vocabulary.where
+        self.added: tuple[Added, ...] = self._tokens.added
+        self.control: tuple[Added, ...] = self._tokens.control
+        self.vocab_size: int = self._tokens.count
 
     @property
-    def vocab_size(self) -> int:
-        """Number of tokens, V."""
-        return self._model.vocab_size()
+    def bos(self) -> int | None:
+        """Id of the token that begins every prompt; None where the model has none."""
+        return self._tokens.bos
 
     @property
-    def bos(self) -> int:
-        """Id of the token that begins every prompt."""
-        return self._model.bos_id()
+    def eos(self) -> int | None:
+        """Id of the token that ends a text; None where the model has none."""
+        return self._tokens.eos
 
-    @property
-    def eos(self) -> int:
-        """Id of the token that ends a text."""
-        return self._model.eos_id()
-
-    def encode(self, text: str, bos: bool = True) -> Encoding:
+    def encode(self, text: str, bos: bool = True, special: bool = False) -> Encoding:
         """Tokens of a text, with the characters each one stands for.
 
+        With `bos`, what belongs before (and behind) a text is put there, never twice. With
+        `special`, names of control tokens in the text stand for them, as in a rendered template.
         Raises `InputError` for an empty text, for anything that is not a text, and for one too
         long for any context.
         """
         _check_text(text)
-        ids: list[int] = self._model.encode(text)
-        read, encoding = self._align([self.bos, *ids] if bos else ids)
-        if read != text.replace("▁", " "):  # SentencePiece's own mark for a space
-            raise TokenizerError(
-                f"{self.where}: this tokenizer changes texts before it splits them, so that tokens "
-                "cannot be matched with characters. Expected Mixtral's, which does not."
-            )
-        return encoding
+        names = (*self.added, *self.control) if special else self.added
+        ids = self._vocabulary.encode(text, names)
+        pieces, spans = self._fit(text, ids, names)
+        before, behind = self._tokens.around if bos else ([], [])
+        before = [] if before and ids[: len(before)] == before else before
+        whole = [*before, *ids, *behind]
+        if not whole:
+            raise InputError(f"{self.where} makes no token of the text {text!r:.40}. Give another.")
+        return Encoding(
+            whole,
+            [*map(self._tokens.shown, before), *pieces, *map(self._tokens.shown, behind)],
+            [(0, 0)] * len(before) + spans + [(len(text), len(text))] * len(behind),
+            [token in self._tokens.special for token in whole],
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these tokens; special tokens do not appear in it.
 
         Raises `InputError` for ids outside the vocabulary.
         """
-        return self.describe(ids)[0]
+        text, encoding = self.describe(ids)
+        return without_special(text, encoding)
 
     def is_special(self, token: int) -> bool:
-        """True for tokens that stand for no text: BOS, EOS, and unknown."""
-        return token in self._special
-
-    @cached_property
-    def _special(self) -> frozenset[int]:
-        model = self._model
-        return frozenset(
-            token
-            for token in range(self.vocab_size)
-            if model.is_control(token) or model.is_unknown(token)
-        )
+        """True for control tokens: BOS, EOS, unknown, and those of a chat template."""
+        return token in self._tokens.special
 
     def describe(self, ids: Iterable[int]) -> tuple[str, Encoding]:
         """The text of a sequence of ids, and its encoding; the ids are kept as they are.
 
         For what was generated, or given as ids: encoding the decoded text again may well give
-        different tokens.
+        different tokens. Added tokens are spelled by their names, as they would be typed, unless
+        they begin the text as BOS does. An id that the vocabulary does not name spells nothing, and
+        its piece is its number.
+
+        Raises `InputError` for ids outside the vocabulary.
         """
         ids = [int(i) for i in ids]
-        self._check(ids)
-        return self._align(ids)
-
-    def chat(
-        self, messages: Sequence[Mapping[str, Any]], generation_prompt: bool = False
-    ) -> list[int]:
-        """Ids of a conversation in the `[INST]` template of Mixtral Instruct.
-
-        Turns alternate, the user's first. `[INST]` is ordinary text to this tokenizer, as it was
-        in Mixtral's training; BOS and EOS are real tokens. Raises `InputError` where `encode` does.
-        """
-        ids = [self.bos]
-        for n, message in enumerate(messages):
-            turn = message["content"]
-            _check_text(turn)
-            if n % 2 == 0:
-                ids += self._model.encode(f"[INST] {turn} [/INST]")
-            else:
-                ids += [*self._model.encode(turn), self.eos]
-        return ids
-
-    def _check(self, ids: list[int]) -> None:
         if ids and not (min(ids) >= 0 and max(ids) < self.vocab_size):
             raise InputError(
                 f"Token ids must lie in 0 … {self.vocab_size - 1}, found {min(ids)} … {max(ids)}."
             )
+        contents = [self._tokens.spelled(i) for i in ids]
+        before = len(self._tokens.around[0])
+        if ids[:before] == self._tokens.around[0]:
+            contents[:before] = [b""] * before
+        for n in self._where_spaces_are_put(ids):
+            if contents[n].startswith(b" ") and self._tokens.name(ids[n]).startswith(("▁", "Ġ")):
+                contents[n] = contents[n][1:]  # and not the byte <0x20>
+        text, spans = spelled(contents)
+        special = [i in self._tokens.special for i in ids]
+        return text, Encoding(ids, self._drawn(text, ids, spans), spans, special)
 
-    def _align(self, ids: list[int]) -> tuple[str, Encoding]:
-        """The text that these tokens spell, and the part of it that each stands for.
+    def chat(self, *messages: Any, generation_prompt: bool = False) -> list[int]:
+        """Ids of a conversation, in the checkpoint's chat template or else Mixtral Instruct's.
 
-        Each byte of invalid UTF-8, which a model may well write, counts as one character.
+        Takes a list of messages, `[{"role": "user", "content": "…"}, …]`; or texts, which
+        alternate, the user's first. `generation_prompt` adds what comes before an answer, for
+        `generate`. The template says whether BOS comes first. Names of control tokens inside a
+        message are text (transformers lets them act, unless `sanitize_control_tokens` is set).
+
+        Raises `InputError` where `encode` does, and where the template refuses a conversation.
         """
-        special = [i in self._special for i in ids]
-        contents = [self._contents[i] for i in ids]
-        if self._puts_space_first and False in special:
-            first = special.index(False)
-            if self._model.id_to_piece(ids[first]).startswith("▁"):  # and not the byte <0x20>
-                contents[first] = contents[first][1:]
-        # surrogateescape keeps one character for each invalid byte, so that counting stays exact.
-        text = b"".join(contents).decode("utf-8", "surrogateescape")
-        if text.isascii():
-            character_at: Sequence[int] = range(len(text))
+        given = messages_of(messages)
+        for message in given:
+            if isinstance(message.get("content"), str):
+                _check_text(message["content"])
+        template = self._tokens.template
+        if template is None:
+            words = [t for t in self.added if t.id not in self._tokens.special]
+            return instruct(self._vocabulary, given, self.bos, self.eos, words)
+        named = {f"{n}_token": i for n, i in (("bos", self.bos), ("eos", self.eos))}
+        variables: dict[str, Any] = {
+            k: self._tokens.name(i) for k, i in named.items() if i is not None
+        }
+        variables |= self._tokens.settings.names
+        variables |= {"add_generation_prompt": generation_prompt, "tools": None, "documents": None}
+        known = [*self.added, *self.control]
+        return from_template(self._vocabulary, template, given, known, variables)
+
+    def _drawn(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> list[str]:
+        """What a person reads: the characters; of tokens without any, the name or the number."""
+        return [
+            visible(text[a:b])
+            if a < b
+            else "␣"
+            if self._tokens.spelled(i) == b" "
+            else self._tokens.shown(i)
+            for i, (a, b) in zip(ids, spans, strict=True)
+        ]
+
+    def _fit(
+        self, text: str, ids: list[int], names: Sequence[Added]
+    ) -> tuple[list[str], list[Span]]:
+        """Pieces and spans of a text's own tokens."""
+        of = {name.id: name for name in names}
+        found = [of.get(i) for i in ids]
+        contents = [
+            name.content.encode("utf-8") if name else self._tokens.spelled(i)
+            for i, name in zip(ids, found, strict=True)
+        ]
+        read = text.replace(self._vocabulary.space, " ")
+        parts = fitted(read, contents, found)
+        if parts is None:  # it changes texts before it splits them, or lacks characters
+            raw = self._vocabulary.offsets(text, names)
+            spans = [(min(a, len(text)), min(max(a, b), len(text))) for a, b in raw]
         else:
-            sizes = [len(c.encode("utf-8", "surrogateescape")) for c in text]
-            character_at = [n for n, size in enumerate(sizes) for _ in range(size)]
-            text = _INVALID.sub("\ufffd", text)
-        pieces, spans, at, stop = [], [], 0, 0  # byte and character where the next token begins
-        for content, token, is_special in zip(contents, ids, special, strict=True):
-            if content:
-                start, at = character_at[at], at + len(content)
-                stop = character_at[at - 1] + 1
-                pieces.append(visible(text[start:stop]))
-                spans.append((start, stop))
-            else:
-                # Nothing to see: a special token, or the space in front of every text.
-                pieces.append(self._model.id_to_piece(token) if is_special else "␣")
-                spans.append((stop, stop))
-        return text, Encoding(ids, pieces, spans, special)
+            spans = spelled(parts)[1]
+        return self._drawn(read, ids, spans), spans
 
     @cached_property
-    def _contents(self) -> list[bytes]:
-        """What each token of the vocabulary spells; special ones, nothing."""
-        pieces = (self._model.id_to_piece(token) for token in range(self.vocab_size))
-        return [
-            b""
-            if token in self._special
-            else bytes([int(piece[3:5], 16)])  # <0x0A>
-            if self._model.is_byte(token)
-            else piece.replace("▁", " ").encode("utf-8")
-            for token, piece in enumerate(pieces)
-        ]
+    def _puts_space(self) -> tuple[bool, bool]:
+        """Whether a space is put in front of a text, and in front of what follows a name."""
+        mark = Added("\ufdd0", 0)
+        first = self._vocabulary.encode("a", ())
+        later = self._vocabulary.encode("\ufdd0a", (mark,))[1:]
+        return tuple(self._tokens.spelled(ids[0]).startswith(b" ") if ids else False
+                     for ids in (first, later))  # type: ignore[return-value]  # fmt: skip
+
+    def _where_spaces_are_put(self, ids: Sequence[int]) -> Iterable[int]:
+        """Tokens that a space was put in front of."""
+        at_first, later = self._puts_space
+        silent = {t.id for t in self.control}
+        first = next((n for n, i in enumerate(ids) if i not in silent), None)
+        if at_first and first is not None:
+            yield first
+        if later:
+            yield from (
+                n + 1 for n, i in enumerate(ids[:-1]) if i in self._tokens.extra and n + 1 != first
+            )
+
+
+def without_special(text: str, encoding: Encoding, start: int = 0) -> str:
+    """A text from one of its characters on, without its special tokens."""
+    parts, at = [], start
+    for (a, b), special in zip(encoding.spans, encoding.special, strict=True):
+        if special and a < b and a >= at:
+            parts.append(text[at:a])
+            at = b
+    return "".join([*parts, text[at:]])
 
 
 def _check_text(text: str) -> None:
@@ -227,24 +231,3 @@ def _check_text(text: str) -> None:
             f"The text is not valid Unicode: there is a lone surrogate at character {error.start}. "
             "Decode the file it came from as UTF-8 first."
         ) from error
-
-
-@lru_cache(maxsize=2**16)
-def visible(text: str) -> str:
-    """A text with spaces, line ends and control characters made visible.
-
-    >>> visible(" two\\n")
-    '␣two⏎'
-    """
-    return "".join(_visible_character(c) for c in text)
-
-
-def _visible_character(c: str) -> str:
-    if c == " ":
-        return "␣"
-    if c in _VISIBLE:
-        return _VISIBLE[c]
-    category = unicodedata.category(c)
-    if category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return f"U+{ord(c):04X}"  # direction marks and other invisible characters
-    return c

@@ -8,7 +8,6 @@ import torch
 
 from moe_viz.checkpoint import open_checkpoint
 from moe_viz.errors import ConfigError, MoeVizError
-from moe_viz.tokenization import Tokenizer
 from tests.conftest import small_config
 from tests.unit.test_checkpoint import ADVICE
 
@@ -24,7 +23,7 @@ def config_of(**changes):
 def opened_fully(source) -> None:
     """Open it, and read whatever loading would read."""
     checkpoint = open_checkpoint(source)
-    Tokenizer(checkpoint.tokenizer, where=str(checkpoint.source)).encode("a a")
+    checkpoint.vocabulary.tokenizer().encode("a a")
     for name in checkpoint:
         checkpoint[name]
     checkpoint.fingerprint()

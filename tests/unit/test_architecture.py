@@ -23,6 +23,8 @@ HEAVY = {
     "plotly",
     "pandas",
     "sentencepiece",
+    "tokenizers",
+    "jinja2",
     "nbformat",
     "nbclient",
     "transformers",

@@ -18,7 +18,7 @@ from moe_viz.checkpoint import open_checkpoint, save_checkpoint
 from moe_viz.checkpoint.layout import hugging_face, shapes
 from moe_viz.config import MixtralConfig
 from moe_viz.embedded import embedded_folder
-from moe_viz.errors import CheckpointError, ConfigError, InputError, MoeVizError, TokenizerError
+from moe_viz.errors import CheckpointError, ConfigError, InputError, MoeVizError
 from tests.conftest import random_model, small_config
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -305,17 +305,51 @@ def test_a_config_that_promises_too_much_takes_no_memory(folder, change):
         tracemalloc.stop()
 
 
-def test_a_missing_tokenizer(folder):
+def takes_ids_alone(folder, capsys, *words):
+    """It loads, says once what is wrong, and again where a text is given; ids are recorded."""
+    capsys.readouterr()
+    model = mv.load(folder)
+    said = capsys.readouterr().err
+    assert said.count("moe_viz:") == 1
+    with pytest.raises(InputError, match="no tokenizer") as refusal:
+        mv.record(model, "Good morning")
+    for word in words:
+        assert word in said
+        assert word in str(refusal.value)
+    assert mv.record(model, [[1, 5, 6]]).token_ids.tolist() == [1, 5, 6]
+    assert "MoeVizError" not in said
+
+
+def test_a_missing_tokenizer(folder, capsys):
     (folder / "tokenizer.model").unlink()
-    refused(TokenizerError, folder, str(folder / "tokenizer.model"), opening=mv.load)
+    takes_ids_alone(folder, capsys, str(folder), "tokenizer.json", "Download")
 
 
 @pytest.mark.parametrize("kept", [0, 8, 1000, 0.5, -1])
-def test_a_damaged_tokenizer(folder, kept):
+def test_a_damaged_tokenizer(folder, kept, capsys):
     path = folder / "tokenizer.model"
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept) if isinstance(kept, float) else kept])
-    refused(TokenizerError, folder, str(path), "Download tokenizer.model", opening=mv.load)
+    takes_ids_alone(folder, capsys, str(path), "Download tokenizer.model")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"model": {"type": "BPE"}}', "\x00"])
+def test_a_damaged_tokenizer_json(folder, text, capsys):
+    (folder / "tokenizer.model").unlink()
+    (folder / "tokenizer.json").write_text(text)
+    takes_ids_alone(folder, capsys, str(folder / "tokenizer.json"), "Download it again")
+
+
+def test_the_next_tokenizer_is_read_where_the_first_is_damaged(folder, capsys):
+    (folder / "tokenizer.json").write_text("{")
+    model = mv.load(folder)
+    assert "tokenizer.model is read instead" in capsys.readouterr().err
+    assert "".join(mv.record(model, "Good morning").tokens[1:]) == "Good␣morning"
+
+
+def test_inspecting_needs_no_tokenizer(folder):
+    (folder / "tokenizer.model").write_bytes(b"damaged")
+    assert dict(mv.inspect(folder))["vocabulary"] == "8,192 tokens"
 
 
 def test_a_tokenizer_of_another_model(folder):

@@ -22,7 +22,6 @@ import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint
 from moe_viz.errors import CheckpointError, ConfigError, MoeVizError, TokenizerError
 from moe_viz.model.quantized import PackedLinear
-from moe_viz.tokenization import Tokenizer
 from tests import writers
 from tests.conftest import random_model
 from tests.unit.damage import TOKENS, complaint, config_of, opened_fully, same
@@ -597,14 +596,21 @@ def test_packed_experts_of_one_tensor_are_told_apart(changed):
 
 
 def test_a_gguf_with_another_kind_of_tokenizer_is_refused(changed):
-    path = changed(lambda w: put(w, WORDS + "model", "gpt2"))
-    refused(TokenizerError, path, str(path), "gpt2", "llama")
+    path = changed(lambda w: put(w, WORDS + "model", "bert"))
+    refused(TokenizerError, path, str(path), "bert", "llama", opening=opened_fully)
+
+
+def test_a_gguf_whose_scores_are_all_equal_is_refused(changed):
+    """SentencePiece would read it, and join other pieces than in training."""
+    path = changed(lambda w: put(w, WORDS + "scores", [0.0] * len(TOKENS)))
+    refused(CheckpointError, path, str(path), WORDS + "scores", "equal", opening=opened_fully)
+    refused(CheckpointError, path, str(path), WORDS + "scores", "equal", opening=mv.load)
 
 
 def test_a_gguf_without_a_tokenizer_is_refused(changed):
     keys = ("model", "tokens", "scores", "token_type")
     path = changed(lambda w: pop(w, *(WORDS + key for key in keys)))
-    refused(TokenizerError, path, str(path))
+    refused(TokenizerError, path, str(path), opening=opened_fully)
 
 
 @pytest.mark.parametrize("key", ["scores", "token_type"])
@@ -612,13 +618,21 @@ def test_a_gguf_without_a_tokenizer_is_refused(changed):
 def test_gguf_lists_of_different_lengths_are_refused(key, by, changed):
     values = {"scores": [0.0], "token_type": [1]}[key] * (len(TOKENS) + by)
     path = changed(lambda w: put(w, WORDS + key, values))
-    refused(TokenizerError, path, str(path), WORDS + key, str(len(TOKENS)), "download it again")
+    refused(
+        TokenizerError,
+        path,
+        str(path),
+        WORDS + key,
+        str(len(TOKENS)),
+        "download it again",
+        opening=opened_fully,
+    )
 
 
 @pytest.mark.parametrize("key", ["tokens", "scores"])
 def test_a_gguf_without_pieces_or_scores_is_refused(key, changed):
     path = changed(lambda w: pop(w, WORDS + key))
-    refused(TokenizerError, path, str(path), WORDS + key)
+    refused(TokenizerError, path, str(path), WORDS + key, opening=opened_fully)
 
 
 def test_a_gguf_without_a_vocabulary_s_size_has_as_many_tokens_as_pieces(changed):
@@ -653,7 +667,7 @@ def test_a_strange_gguf_piece_is_refused_or_read(piece, kind, changed):
     path = changed(change)
 
     def opening(path):
-        Tokenizer(open_checkpoint(path).tokenizer, where=str(path)).encode("ab a\n\0é")
+        open_checkpoint(path).vocabulary.tokenizer().encode("ab a\n\0é")
 
     assert complaint(path, {}, opening) == ""
 
@@ -661,7 +675,7 @@ def test_a_strange_gguf_piece_is_refused_or_read(piece, kind, changed):
 def test_the_gguf_s_own_end_of_text_is_the_tokenizer_s(changed):
     """Models made for conversations end with a token of their own."""
     path = changed(lambda w: put(w, WORDS + "eos_token_id", TOKENS.index("<|end|>")))
-    tokenizer = Tokenizer(open_checkpoint(path).tokenizer, where=str(path))
+    tokenizer = open_checkpoint(path).vocabulary.tokenizer()
     assert (tokenizer.bos, tokenizer.eos) == (1, TOKENS.index("<|end|>"))
 
 
@@ -669,7 +683,7 @@ def test_a_gguf_may_call_its_special_pieces_as_it_likes(changed):
     path = changed(
         lambda w: put(w, WORDS + "tokens", ["<none>", "<begin>", "<finish>", *TOKENS[3:]])
     )
-    tokenizer = Tokenizer(open_checkpoint(path).tokenizer, where=str(path))
+    tokenizer = open_checkpoint(path).vocabulary.tokenizer()
     assert (tokenizer.bos, tokenizer.eos) == (1, 2)
     assert tokenizer.encode("a").ids == [1, TOKENS.index("▁a")]
 
@@ -681,7 +695,7 @@ def test_a_special_gguf_token_outside_the_vocabulary_is_never_used(name, number,
     path = changed(lambda w: put(w, f"{WORDS}{name}_token_id", number, kind))
 
     def opening(path):
-        tokenizer = Tokenizer(open_checkpoint(path).tokenizer, where=str(path))
+        tokenizer = open_checkpoint(path).vocabulary.tokenizer()
         assert (tokenizer.bos, tokenizer.eos) == (1, 2)
         assert tokenizer.encode("a").ids == [1, TOKENS.index("▁a")]
 

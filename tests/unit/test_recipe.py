@@ -111,6 +111,7 @@ def test_loss_of_windows_is_that_of_the_whole_document(monkeypatch):
 
     model = mv.load("8x7m")
     assert model.tokenizer is not None
+    assert model.tokenizer.bos is not None
     ids = model.tokenizer.encode("The water is boiling; open the valve.", bos=False).ids
     loss = mv.record(model, [[model.tokenizer.bos, *ids]], loss=True).loss
     assert loss is not None

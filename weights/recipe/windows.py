@@ -52,6 +52,7 @@ def nats(model: Mixtral, documents: Sequence[Sequence[int]]) -> np.ndarray:
     BOS stands in front of every window, as in training.
     """
     assert model.tokenizer is not None
+    assert model.tokenizer.bos is not None
     total = np.zeros(len(documents))
     # By length, since windows of one length are one batch to attention.
     jobs = [(n, *window) for n, ids in enumerate(documents) for window in windows(len(ids))]

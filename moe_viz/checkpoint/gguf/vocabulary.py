@@ -1,109 +1,103 @@
-"""The vocabulary in a GGUF file's metadata, as the SentencePiece model it was made from.
+"""The tokenizer in a GGUF file's metadata: SentencePiece's pieces with scores, or merges.
 
-In: metadata. Out: a serialized SentencePiece model, which `Tokenizer` reads like any other. GGUF
-keeps every piece with its score and its type, in SentencePiece's own numbers; only the algorithm
-(BPE) and how a text is prepared have to be added. The message written here is described by
-sentencepiece_model.proto.
+In: metadata. Out: a `Tokenizer`, and the ids that end a text. Control tokens and user-defined ones
+behind the last ordinary piece were added to the vocabulary: texts are searched for their names.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...errors import TokenizerError
+from ...tokenization import (
+    Added,
+    JSONVocabulary,
+    SentencePieceVocabulary,
+    Settings,
+    Tokenizer,
+    Vocabulary,
+)
 from ..hub.repository import HubPath
+from ..vocabulary import in_brackets, whole_numbers
+from .merges import LLAMA_3, tokenizer_json
+from .sentencepiece import CONTROL, first_added, pieces_of, sentencepiece_model, types_of
 
-_BPE = 2
-_NORMAL, _LAST_TYPE = 1, 6
+_TEMPLATE = "tokenizer.chat_template"
+
+#: GGUF's names for special tokens → transformers'.
+_NAMED = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
-def sentencepiece_model(metadata: Mapping[str, Any], path: Path | HubPath) -> bytes:
-    """The SentencePiece model that this metadata describes.
+class GGUFVocabulary:
+    """What a file's metadata says; `vocab_size` is how many ids the config has."""
 
-    Raises `TokenizerError` where it describes another kind of tokenizer, or is incomplete.
-    """
-    kind = metadata.get("tokenizer.ggml.model")
-    if not isinstance(kind, str) or kind != "llama":
-        raise TokenizerError(
-            f"{path}: its tokenizer is of type {kind!r:.40}; expected 'llama', the SentencePiece "
-            "model of every Mixtral. Is this file a Mixtral's?"
+    def __init__(self, metadata: Mapping[str, Any], path: Path | HubPath, vocab_size: int) -> None:
+        self.metadata = metadata
+        self.path = path
+        self.vocab_size = vocab_size
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the metadata describes.
+
+        Raises `TokenizerError` where it is of an unknown kind or incomplete, and `CheckpointError`
+        where it would split texts wrongly.
+        """
+        said = self.metadata.get("tokenizer.ggml.model")
+        kind = said if isinstance(said, str) else None
+        vocabulary: Vocabulary
+        if kind == "llama":
+            model = sentencepiece_model(self.metadata, self.path)
+            vocabulary = SentencePieceVocabulary(model, str(self.path), added=self._added())
+        elif kind == "gpt2":
+            text = tokenizer_json(self.metadata, self.path)
+            vocabulary = JSONVocabulary(text, str(self.path))
+        else:
+            raise TokenizerError(
+                f"{self.path}: its tokenizer is of type {said!r:.40}; expected 'llama', the "
+                "SentencePiece model of every Mixtral, or 'gpt2', with merges. Is this file a "
+                "Mixtral's?"
+            )
+        return Tokenizer(vocabulary, settings=self._settings(), vocab_size=self.vocab_size)
+
+    def ends(self) -> frozenset[int]:
+        """The end of a text, of a turn, and of a message."""
+        keys = (f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom"))
+        return frozenset(i for key in keys for i in whole_numbers(self.metadata.get(key)))
+
+    def _added(self) -> tuple[Added, ...]:
+        pieces, types = pieces_of(self.metadata, self.path), types_of(self.metadata, self.path)
+        return tuple(
+            Added(pieces[n], n, special=bool(types[n] == CONTROL) or in_brackets(pieces[n]))
+            for n in range(first_added(types), len(pieces))
+            if pieces[n]
         )
-    pieces = metadata.get("tokenizer.ggml.tokens")
-    if not isinstance(pieces, list) or not pieces:
-        raise TokenizerError(
-            f"{path}: tokenizer.ggml.tokens is missing; expected the list of all pieces. Download "
-            "a file that holds its vocabulary."
+
+    def _settings(self) -> Settings:
+        pieces = pieces_of(self.metadata, self.path)
+        ids = {ours: self._id(theirs, len(pieces)) for theirs, ours in _NAMED.items()}
+        pre = self.metadata.get("tokenizer.ggml.pre")
+        llama_3 = True if isinstance(pre, str) and pre in LLAMA_3 else None
+        add_bos = self.metadata.get("tokenizer.ggml.add_bos_token", llama_3)
+        add_eos = self.metadata.get("tokenizer.ggml.add_eos_token")
+        return Settings(
+            bos=ids["bos_token"],
+            eos=ids["eos_token"],
+            add_bos=add_bos if isinstance(add_bos, bool) else None,
+            add_eos=add_eos if isinstance(add_eos, bool) else None,
+            names={name: pieces[n] for name, n in ids.items() if n is not None},
+            templates=dict(self._templates()),
         )
-    scores = _numbers(metadata, "scores", len(pieces), path)
-    types = np.ones(len(pieces))
-    if "tokenizer.ggml.token_type" in metadata:
-        types = _numbers(metadata, "token_type", len(pieces), path)
-    message = b"".join(
-        _message(1, _text(1, piece) + _float(2, score) + _whole(3, _kind(kind)))
-        for piece, score, kind in zip(pieces, scores, types, strict=True)
-    )
-    trainer = _whole(3, _BPE) + _whole(35, 1)  # with byte fallback
-    # Which tokens begin and end a text: SentencePiece needs their pieces too.
-    for n, (name, default) in enumerate((("unknown", 0), ("bos", 1), ("eos", 2))):
-        number = metadata.get(f"tokenizer.ggml.{name}_token_id", default)
-        number = number if isinstance(number, int) and 0 <= number < len(pieces) else default
-        trainer += _whole(40 + n, number)
-        if number < len(pieces):
-            trainer += _text(45 + n, pieces[number])
-    trainer += _whole(43, -1)  # no padding
-    space_first = metadata.get("tokenizer.ggml.add_space_prefix", True)
-    normalizer = _text(1, "identity") + _whole(3, int(space_first is not False))
-    normalizer += _whole(4, 0) + _whole(5, 1)  # spaces stay as they are, and become ▁
-    return message + _message(2, trainer) + _message(3, normalizer)
 
+    def _id(self, name: str, count: int) -> int | None:
+        """The id of a special token, if it is one of the pieces."""
+        number = self.metadata.get(f"tokenizer.ggml.{name}_token_id")
+        return number if type(number) is int and 0 <= number < count else None
 
-def _numbers(
-    metadata: Mapping[str, Any], name: str, count: int, path: Path | HubPath
-) -> np.ndarray:
-    """A list of numbers in the metadata, one for each piece; finite, in float32."""
-    values = metadata.get(f"tokenizer.ggml.{name}")
-    found = len(values) if isinstance(values, np.ndarray) else 0
-    if not isinstance(values, np.ndarray) or found != count:
-        raise TokenizerError(
-            f"{path}: tokenizer.ggml.{name} has {found} numbers for {count} pieces. The file is "
-            "damaged: download it again."
-        )
-    with np.errstate(over="ignore"):
-        return np.nan_to_num(values.astype(np.float32))
-
-
-def _kind(number: float) -> int:
-    return int(number) if _NORMAL <= number <= _LAST_TYPE else _NORMAL
-
-
-# ---- Protocol buffers: a field is its number and wire type, then its value --------------------
-
-
-def _varint(value: int) -> bytes:
-    value &= 2**64 - 1  # negative numbers as their two's complement
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _whole(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _float(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 5) + struct.pack("<f", value)
-
-
-def _message(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _text(field: int, text: str) -> bytes:
-    return _message(field, text.encode("utf-8"))
+    def _templates(self) -> Iterator[tuple[str, str]]:
+        for key, value in self.metadata.items():
+            if isinstance(value, str) and key == _TEMPLATE:
+                yield "default", value
+            elif isinstance(value, str) and key.startswith(f"{_TEMPLATE}."):
+                yield key.removeprefix(f"{_TEMPLATE}."), value
