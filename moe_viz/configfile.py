@@ -8,18 +8,43 @@ Out: `MixtralConfig`'s fields except its name. A missing field, or another archi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigError
+from .files import ReadablePath
+
+
+def read_json(path: ReadablePath) -> dict[str, Any]:
+    """The object that a JSON file holds; a byte order mark before it, as Windows writes, is none.
+
+    Raises `ConfigError` where the file cannot be read, or holds something else.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
+            "or a Mistral params.json."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
+            "params.json; download it again if it was cut short."
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
+    return raw
 
 
 def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """From Hugging Face's fields, as transformers 4 or 5 writes them.
 
     Only `MixtralForCausalLM` is accepted: a dense Mistral or another mixture of experts would load
-    into something that looks right and is not. A sliding window is ignored where it is 4096, the
-    wrong value of some early Mixtral files (nonsense past 4k), else refused.
+    into something that looks right and is not. A sliding window is none where it is switched off,
+    or as long as the context; it is ignored where it is 4096, the wrong value of some early Mixtral
+    files (nonsense past 4k); else it is refused.
     """
     if raw.get("model_type") != "mixtral":
         raise ConfigError(
@@ -32,7 +57,8 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     if raw.get("hidden_act", "silu") != "silu":
         raise ConfigError(f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}.")
-    _refuse_window(raw.get("sliding_window"), where)
+    if raw.get("use_sliding_window", True):
+        _refuse_window(raw.get("sliding_window"), raw.get("max_position_embeddings"), where)
     get = _reader(raw, where)
     # transformers 5 writes the base inside rope_parameters, 4 at the top level.
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
@@ -83,7 +109,8 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where}: has no 'moe' section, so it describes a dense model. moe_viz runs "
             "models of Mixtral's architecture only."
         )
-    _refuse_window(raw.get("sliding_window"), where)
+    context = raw.get("max_seq_len", 32768)
+    _refuse_window(raw.get("sliding_window"), context, where)
     get = _reader(raw, where)
     return {
         "hidden_size": get("dim"),
@@ -95,7 +122,7 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         "experts": _reader(moe, f"{where}, moe")("num_experts"),
         "experts_per_token": _reader(moe, f"{where}, moe")("num_experts_per_tok"),
         "vocab_size": get("vocab_size"),
-        "context": raw.get("max_seq_len", 32768),
+        "context": context,
         "rope_theta": _number(raw, "rope_theta", 1e6, where),
         "norm_eps": _number(raw, "norm_eps", 1e-5, where),
     }
@@ -131,7 +158,8 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}: RoPE is scaled: llama.rope.{name} is "
                 f"{raw[f'llama.rope.{name}']!r:.40}. Expected Mixtral's RoPE, which is not scaled."
             )
-    _refuse_window(raw.get("llama.attention.sliding_window"), where)
+    window, context = raw.get("llama.attention.sliding_window"), raw.get("llama.context_length")
+    _refuse_window(window, context, where)
     heads, hidden = get("attention.head_count"), get("embedding_length")
     head_dim = raw.get("llama.attention.key_length", raw.get("llama.rope.dimension_count"))
     if head_dim is None and isinstance(heads, int) and heads > 0 and isinstance(hidden, int):
@@ -160,8 +188,10 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def _refuse_window(window: object, where: str) -> None:
+def _refuse_window(window: object, context: object, where: str) -> None:
     """Some early Mixtral files wrongly say 4096: with that, text past 4k is nonsense."""
+    if isinstance(window, int) and isinstance(context, int) and window >= context > 0:
+        return
     if window not in (None, 4096):
         raise ConfigError(
             f"{where}: sliding_window is {window!r:.40}; Mixtral attends to the whole context, and "

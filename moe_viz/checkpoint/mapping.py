@@ -22,6 +22,7 @@ from ..config import MixtralConfig
 from ..errors import CheckpointError
 from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
+from .fp8 import KIND as FP8_KIND
 from .hub.repository import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
 from .stored import PLAIN, Store, Stored
@@ -152,9 +153,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
     @property
-    def packed_kinds(self) -> list[str]:
-        """The types of packed blocks among them."""
-        return [kind for kind in self.kinds if kind in BLOCK_TYPES]
+    def quantised_kinds(self) -> list[str]:
+        """Those of them that are coarser than what a model is trained in."""
+        return [kind for kind in self.kinds if kind in BLOCK_TYPES or kind == FP8_KIND]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of it is on this disk."""
+        return all(isinstance(header.file, Path) for header in self.headers)
 
     def memory(self, dtype: torch.dtype, name: str = "") -> int:
         """Bytes that all tensors take in memory, or those of a module: plain ones in `dtype`,
