@@ -28,8 +28,7 @@ class Memory:
 
     def __str__(self) -> str:
         return (
-            f"{self.available / 2**30:.1f} of {self.total / 2**30:.1f} GiB available "
-            f"({self.bound})"
+            f"{self.available / 2**30:.1f} of {self.total / 2**30:.1f} GiB available ({self.bound})"
         )
 
 
@@ -60,7 +59,7 @@ def bounds() -> list[Memory]:
 
 
 def _machine() -> Iterator[Memory]:
-    """The whole machine, as psutil knows it on Linux, macOS and Windows; else Linux's own account."""
+    """The whole machine: as psutil knows it everywhere, else by Linux's own account."""
     try:
         import psutil
 

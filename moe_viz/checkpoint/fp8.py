@@ -112,8 +112,8 @@ class ScaledStore:
         raise CheckpointError(
             f"{self._store.headers[key].file}: {key} is stored as {KIND} with scales of shape "
             f"{said} for numbers of shape {shape}, and the config names "
-            f"{f'blocks of {self._block}' if self._block else 'no weight_block_size'}. Expected one "
-            "scale, one for each row, or one for each block. Download the weights in BF16."
+            f"{f'blocks of {self._block}' if self._block else 'no weight_block_size'}. Expected "
+            "one scale, one for each row, or one for each block. Download the weights in BF16."
         )
 
     def _check(self, key: str) -> None:
@@ -135,7 +135,7 @@ def _scale_of(key: str, headers: Mapping[str, Stored]) -> str:
     found = [name for name in names if name in headers]
     if len(found) != 1:
         raise CheckpointError(
-            f"{headers[key].file}: {key} is stored as {KIND} with {len(found)} scales; expected one "
-            f"of {', '.join(names)}. Download the weights in BF16."
+            f"{headers[key].file}: {key} is stored as {KIND} with {len(found)} scales; expected "
+            f"one of {', '.join(names)}. Download the weights in BF16."
         )
     return found[0]

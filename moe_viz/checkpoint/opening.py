@@ -7,7 +7,7 @@ mapping of canonical names to tensors; only headers have been read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..config import MixtralConfig
 from ..configfile import read_json
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
+from .adapter import Adapter
 from .fp8 import scaled
 from .gguf.file import open_gguf
 from .gguf.vocabulary import sentencepiece_model
@@ -36,12 +37,15 @@ _EXPECTED = (
 )
 
 
-def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
+def open_checkpoint(
+    source: str | Path, cache_gb: float = 0.0, adapter: str | Path | None = None
+) -> Checkpoint:
     """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or a name on the Hub.
 
     A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; a folder or file
     of that name on this disk comes first. What lies in Hugging Face's cache is read from there;
-    `cache_gb` is how much of what is read from the Hub may be kept on disk.
+    `cache_gb` is how much of what is read from the Hub may be kept on disk. `adapter` is the
+    folder, or the name on the Hub, of a LoRA adapter to merge.
 
     Raises `CheckpointError` for anything else, and for files that are missing or damaged;
     `ConfigError` where they describe another architecture.
@@ -54,16 +58,16 @@ def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
         refuse_pointer(path)
     if found.form == ".gguf":
         metadata, store = open_gguf(found.weights[0])
-        config = _named(_gguf_config(metadata, described), place)
+        config, added = _named(_gguf_config(metadata, described), place, adapter)
         vocabulary = sentencepiece_model(metadata, described)
-        return Checkpoint(described, config, "its metadata", store, vocabulary)
+        return Checkpoint(described, config, "its metadata", store, vocabulary, added)
     raw = read_json(described)
-    config = _named(MixtralConfig.from_file(described), place)
+    config, added = _named(MixtralConfig.from_file(described), place, adapter)
     opener = open_safetensors if found.form == ".safetensors" else open_pickles
     store = scaled(opener(weights), scheme(raw, described), str(described))
     tokenizer = folder / "tokenizer.model"
     vocabulary = tokenizer if isinstance(tokenizer, Path) else tokenizer.read_bytes()
-    return Checkpoint(folder, config, described.name, store, vocabulary)
+    return Checkpoint(folder, config, described.name, store, vocabulary, added)
 
 
 def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
@@ -80,9 +84,14 @@ def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
     return open_hub(name, cache_gb)
 
 
-def _named(config: MixtralConfig, place: Path | HubPath) -> MixtralConfig:
-    """Under the name that people know it by: on the Hub org/name, else as the files say."""
-    return replace(config, name=place.repo.title) if isinstance(place, HubPath) else config
+def _named(
+    config: MixtralConfig, place: Path | HubPath, adapter: str | Path | None
+) -> tuple[MixtralConfig, Adapter | None]:
+    """Under the name that people know it by, on the Hub org/name, with that of its adapter."""
+    name = place.repo.title if isinstance(place, HubPath) else config.name
+    added = None if adapter is None else Adapter(_located(adapter, 0.0), config)
+    name = name if added is None else f"{name} + {added.name}"
+    return replace(config, name=name), added
 
 
 def _gguf_config(metadata: Mapping[str, Any], path: Path | HubPath) -> MixtralConfig:

@@ -1,7 +1,8 @@
 """Pickles of tensors: Mistral's first files, `consolidated.NN.pt`, and `pytorch_model.bin`.
 
-In: the files, each with some of the tensors. Out: a `Store` whose tensors are mapped from the files. Unpickling runs nothing but
-torch's own list of harmless types (`weights_only=True`); anything else in a file is refused.
+In: the files, each with some of the tensors. Out: a `Store` whose tensors are mapped from them.
+Unpickling runs nothing but torch's own list of harmless types (`weights_only=True`); anything else
+in a file is refused.
 """
 
 from __future__ import annotations

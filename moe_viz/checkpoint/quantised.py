@@ -1,4 +1,4 @@
-"""How a folder's weights are quantised, by what its configuration says: FP8 is read, others refused.
+"""How weights are quantised, by what is said beside them: FP8 is read, others are refused.
 
 In: the fields of a config, and the files beside it. Out: an `FP8` scheme, or None where nothing is
 quantised. Methods are called by the names that people know them by.
@@ -131,12 +131,14 @@ def _block(said: Any) -> tuple[int, int] | None:
 
 
 def _compressed(said: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
-    """What compressed-tensors says about the weights of each group, and whether some are left out."""
+    """What compressed-tensors says about the weights of each group, and how zeros are left out."""
     groups = said.get("config_groups")
     found = [g.get("weights") for g in groups.values()] if isinstance(groups, Mapping) else []
     sparsity = said.get("sparsity_config")
     form = sparsity.get("format") if isinstance(sparsity, Mapping) else None
-    return [g for g in found if isinstance(g, Mapping)], "" if form in (None, "dense") else str(form)
+    return [g for g in found if isinstance(g, Mapping)], "" if form in (None, "dense") else str(
+        form
+    )
 
 
 def _is_fp8(weights: Mapping[str, Any]) -> bool:

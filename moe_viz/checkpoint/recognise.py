@@ -79,9 +79,7 @@ def recognise(place: Place, expected: str) -> Found:
             "consolidated.* (.safetensors, .pt or .pth); or a .gguf; found "
             f"{listed(place)}. {how_to_get(place)}"
         )
-    raise CheckpointError(
-        f"{place}: is not a checkpoint folder: found {listed(place)}. {expected}"
-    )
+    raise CheckpointError(f"{place}: is not a checkpoint folder: found {listed(place)}. {expected}")
 
 
 def _plain(files: Mapping[str, Place]) -> Sequence[Place]:

@@ -35,13 +35,16 @@ def load(
     dtype: str | torch.dtype = "auto",
     placement: str = "auto",
     cache_gb: float = 0.0,
+    adapter: str | Path | None = None,
 ) -> Mixtral:
     """A model with its tokenizer, ready to record and to generate.
 
     `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's format; a GGUF
     file, whose packed weights stay packed; or a repository on the Hub, `"org/name"` (with
-    `@revision` after it, or a GGUF file's path), which is not downloaded: what is needed of it is
-    read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
+    `@revision` after it, or a GGUF file's path), which is not downloaded: what lies in Hugging
+    Face's cache is read from there, the rest when it is needed, and up to `cache_gb` gigabytes of
+    that are kept on disk for the next time. `adapter` is the folder, or the name on the Hub, of a
+    LoRA adapter, which is merged into the weights as they are read, in float32.
 
     `device` is `"auto"` (CUDA where there is one), anything torch understands, or several with
     commas, `"cuda:0,cuda:1"`, over which layers are spread. `"mps"`, Apple's GPU, is taken when it
@@ -61,7 +64,7 @@ def load(
     >>> model.config.experts, model.provenance.title
     (8, '8x7m · float32')
     """
-    checkpoint = open_checkpoint(source, cache_gb)
+    checkpoint = open_checkpoint(source, cache_gb, adapter)
     if placement not in PLACEMENTS:
         raise PlacementError(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "

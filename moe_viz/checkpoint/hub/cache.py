@@ -73,7 +73,11 @@ class CachedRepo:
 
     def blob(self, checksum: str | None) -> Path:
         """Where contents with this checksum lie, if they are here."""
-        return self.folder / "blobs" / (checksum if checksum and _CHECKSUM.fullmatch(checksum) else "-")
+        return (
+            self.folder
+            / "blobs"
+            / (checksum if checksum and _CHECKSUM.fullmatch(checksum) else "-")
+        )
 
     def title(self, revision: str) -> str:
         """`org/name`, and the revision unless it is main; a branch or tag, never a hash.
