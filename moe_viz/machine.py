@@ -154,8 +154,8 @@ def _number(path: Path) -> float | None:
 def _reclaimable(folder: Path) -> float:
     """Bytes of a cgroup that the system would give back: pages of files, and of its own caches."""
     try:
-        pairs = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        said = {name: float(value) for name, value in pairs}
+        words = (folder / "memory.stat").read_text().split()
+        said = dict(zip(words[::2], map(float, words[1::2]), strict=True))
     except (OSError, ValueError):
         return 0.0
     for prefix in ("total_", ""):  # version 1: with those of the groups in it

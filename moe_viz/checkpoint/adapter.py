@@ -51,7 +51,7 @@ class Change:
     b: str
     scaling: float
     expert: tuple[int, int] | None = None  # its number, and how many there are
-    rows: slice = slice(None)
+    rows: tuple[int, int | None] = (0, None)  # of the product, from and to
     flipped: bool = False  # stored as the change of the transposed matrix
 
 
@@ -113,9 +113,8 @@ class Adapter:
             e, count = change.expert
             rank = len(a) // count
             a, b = a[e * rank : (e + 1) * rank], b[:, e::count]
-        if change.flipped:
-            return (a.T[change.rows] @ b.T) * change.scaling
-        return (b[change.rows] @ a) * change.scaling
+        left, right = (a.T, b.T) if change.flipped else (b, a)
+        return (left[slice(*change.rows)] @ right) * change.scaling
 
     def _read(self, key: str) -> Tensor:
         found = self._store.read(key, None)
@@ -204,9 +203,8 @@ class Adapter:
         rank, scaling = self._rank(f"{module}.{parameter}")
         self._fits(pair["A"], (rank * E, sizes[1]))
         self._fits(pair["B"], (sizes[0], rank * E))
-        parts = {"w2": slice(None)}
-        if parameter == "gate_up_proj":
-            parts = {"w1": slice(0, F), "w3": slice(F, 2 * F)}
+        halves = {"w1": (0, F), "w3": (F, 2 * F)}
+        parts = halves if parameter == "gate_up_proj" else {"w2": (0, D)}
         for e in range(E):
             for matrix, rows in parts.items():
                 name = f"layers.{layer}.moe.experts.{e}.{matrix}.weight"

@@ -97,7 +97,7 @@ class ByteStore:
 
     def _read(self, header: Stored, rows: Sequence[slice]) -> Tensor | Packed:
         """Ranges of rows of a matrix, end to end."""
-        width = header.shape[-1]
+        width = header.shape[-1] if header.shape else 1
         row = header.size // max(1, math.prod(header.shape[:-1]))  # bytes
         start = header.start
         wanted = [slice(start + r.start * row, start + r.stop * row) for r in rows]
