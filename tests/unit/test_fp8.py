@@ -95,7 +95,9 @@ def test_all_experts_in_one_tensor_have_blocks_of_their_own(folder):
     """As transformers 5 names them, a row of blocks never reaching into the next expert."""
     tensors, meant = load_file(folder / WEIGHTS), {}
     fused = {
-        k.replace(".block_sparse_moe.", ".mlp."): v for k, v in tensors.items() if ".experts." not in k
+        k.replace(".block_sparse_moe.", ".mlp."): v
+        for k, v in tensors.items()
+        if ".experts." not in k
     }
     for n in range(2):
         old, new = (f"model.layers.{n}.{room}.experts" for room in ("block_sparse_moe", "mlp"))
