@@ -7,13 +7,14 @@ the numbers cost is counted in `costs`; what is computed with them is in `model`
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .configfile import gguf, hugging_face, mistral, read_json
+from .configfile import gguf, hugging_face, mistral
 from .errors import ConfigError
 from .files import ReadablePath
 
@@ -157,6 +158,28 @@ class MixtralConfig:
             "eos_token_id": 2,
             "torch_dtype": "bfloat16",
         }
+
+
+def read_json(path: ReadablePath) -> dict[str, Any]:
+    """The object that a JSON file holds; a byte order mark before it, as Windows writes, is none.
+
+    Raises `ConfigError` where the file cannot be read, or holds something else.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
+            "or a Mistral params.json."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
+            "params.json; download it again if it was cut short."
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
+    return raw
 
 
 # Mixtral 8x7B and 8x22B as published; 8x7m is the model embedded in this package.

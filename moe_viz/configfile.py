@@ -8,34 +8,10 @@ Out: `MixtralConfig`'s fields except its name. A missing field, or another archi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigError
-from .files import ReadablePath
-
-
-def read_json(path: ReadablePath) -> dict[str, Any]:
-    """The object that a JSON file holds; a byte order mark before it, as Windows writes, is none.
-
-    Raises `ConfigError` where the file cannot be read, or holds something else.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
-            "or a Mistral params.json."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
-            "params.json; download it again if it was cut short."
-        ) from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
-    return raw
 
 
 def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

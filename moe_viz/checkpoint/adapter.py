@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import MixtralConfig
-from ..configfile import read_json
+from ..config import MixtralConfig, read_json
 from ..errors import CheckpointError
 from .hub.repository import HubPath
 from .layout import hugging_face, shapes
@@ -226,13 +225,12 @@ class Adapter:
 
     def _number(self, own: Any, key: str) -> float:
         value = self._said.get(key) if own is None else own
-        is_number = isinstance(value, int | float) and math.isfinite(value)
-        if not is_number or isinstance(value, bool) or (key == "r" and value < 1):
-            raise CheckpointError(
-                f"{self._file}: {key} is {value!r:.40}; expected a number above 0. "
-                "Download it again."
-            )
-        return value
+        is_number = isinstance(value, int | float) and value is not True
+        if is_number and math.isfinite(value) and (key != "r" or value >= 1):
+            return value
+        raise CheckpointError(
+            f"{self._file}: {key} is {value!r:.40}; expected a number above 0. Download it again."
+        )
 
     # ---- What does not fit -----------------------------------------------------------------
 

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import MixtralConfig
-from ..configfile import read_json
+from ..config import MixtralConfig, read_json
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
 from .adapter import Adapter

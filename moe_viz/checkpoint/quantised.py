@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configfile import read_json
+from ..config import read_json
 from ..errors import CheckpointError, ConfigError
 from .hub.repository import HubPath
 

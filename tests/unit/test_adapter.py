@@ -47,8 +47,9 @@ class Linears(nn.Module):
                 if not hasattr(at, part):
                     at.add_module(part, nn.Module())
                 at = getattr(at, part)
+            rows, columns = weight.shape
             embeds = last == "embed_tokens"
-            layer = nn.Embedding(*weight.shape) if embeds else nn.Linear(*weight.shape[::-1], False)
+            layer = nn.Embedding(rows, columns) if embeds else nn.Linear(columns, rows, bias=False)
             layer.weight = nn.Parameter(weight)
             at.add_module(last, layer)
 

@@ -45,9 +45,10 @@ def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
         why = "HF_HUB_OFFLINE is set" if offline else "the Hub did not hand it out"
         repo = _kept(kept, commit, source.revision, why)
         if not offline:
+            reason = str(error.__cause__).strip() or type(error.__cause__).__name__
             print(
-                f"moe_viz: {error} Until then the copy in Hugging Face's cache is used, commit "
-                f"{commit[:12]}.",
+                f"moe_viz: {source}: the Hub does not hand it out ({reason.splitlines()[-1]:.120}); "
+                f"commit {commit[:12]} from Hugging Face's cache is taken.",
                 file=sys.stderr,
             )
     path = HubPath(repo, source.file)
