@@ -224,7 +224,7 @@ class Adapter:
         return int(rank), alpha / root
 
     def _number(self, own: Any, key: str) -> float:
-        value = self._said.get(key) if own is None else own
+        value: Any = self._said.get(key) if own is None else own
         is_number = isinstance(value, int | float) and value is not True
         if is_number and math.isfinite(value) and (key != "r" or value >= 1):
             return value
