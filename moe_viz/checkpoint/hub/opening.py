@@ -48,7 +48,8 @@ def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
             reason = str(error.__cause__).strip() or type(error.__cause__).__name__
             print(
                 f"moe_viz: {source}: the Hub does not hand it out "
-                f"({reason.splitlines()[-1]:.120}); commit {commit[:12]} from Hugging Face's cache is taken.",
+                f"({reason.splitlines()[-1]:.120}); commit "
+                f"{commit[:12]} from Hugging Face's cache is taken.",
                 file=sys.stderr,
             )
     path = HubPath(repo, source.file)
