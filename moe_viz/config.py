@@ -98,23 +98,13 @@ class MixtralConfig:
         moe_viz.errors.ConfigError: no/such/config.json: cannot be read (No such file...
         """
         path = Path(path) if isinstance(path, str) else path
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
-                "or a Mistral params.json."
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
-                "params.json; download it again if it was cut short."
-            ) from error
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
+        raw = read_json(path)
         read = MixtralConfig.from_mistral if "dim" in raw else MixtralConfig.from_hf
+        folder = path.parent
+        if isinstance(folder, Path):  # "." has no name
+            folder = folder.absolute()
         try:
-            return read(raw, name=path.parent.name or path.stem, where=str(path))
+            return read(raw, name=folder.name or path.stem, where=str(path))
         except ConfigError as error:
             # Impossible values are reported without the file's name, wherever they came from.
             raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
@@ -168,6 +158,28 @@ class MixtralConfig:
             "eos_token_id": 2,
             "torch_dtype": "bfloat16",
         }
+
+
+def read_json(path: ReadablePath) -> dict[str, Any]:
+    """The object that a JSON file holds; a byte order mark before it, as Windows writes, is none.
+
+    Raises `ConfigError` where the file cannot be read, or holds something else.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "
+            "or a Mistral params.json."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: is not JSON ({error}). Expected a Hugging Face config.json or a Mistral "
+            "params.json; download it again if it was cut short."
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a JSON object, found {type(raw).__name__}.")
+    return raw
 
 
 # Mixtral 8x7B and 8x22B as published; 8x7m is the model embedded in this package.

@@ -18,8 +18,9 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """From Hugging Face's fields, as transformers 4 or 5 writes them.
 
     Only `MixtralForCausalLM` is accepted: a dense Mistral or another mixture of experts would load
-    into something that looks right and is not. A sliding window is ignored where it is 4096, the
-    wrong value of some early Mixtral files (nonsense past 4k), else refused.
+    into something that looks right and is not. A sliding window is none where it is switched off,
+    or as long as the context; it is ignored where it is 4096, the wrong value of some early Mixtral
+    files (nonsense past 4k); else it is refused.
     """
     if raw.get("model_type") != "mixtral":
         raise ConfigError(
@@ -32,7 +33,8 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     if raw.get("hidden_act", "silu") != "silu":
         raise ConfigError(f"{where}: hidden_act must be 'silu', found {raw['hidden_act']!r}.")
-    _refuse_window(raw.get("sliding_window"), where)
+    if raw.get("use_sliding_window", True):
+        _refuse_window(raw.get("sliding_window"), raw.get("max_position_embeddings"), where)
     get = _reader(raw, where)
     # transformers 5 writes the base inside rope_parameters, 4 at the top level.
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
@@ -83,7 +85,8 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where}: has no 'moe' section, so it describes a dense model. moe_viz runs "
             "models of Mixtral's architecture only."
         )
-    _refuse_window(raw.get("sliding_window"), where)
+    context = raw.get("max_seq_len", 32768)
+    _refuse_window(raw.get("sliding_window"), context, where)
     get = _reader(raw, where)
     return {
         "hidden_size": get("dim"),
@@ -95,7 +98,7 @@ def mistral(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         "experts": _reader(moe, f"{where}, moe")("num_experts"),
         "experts_per_token": _reader(moe, f"{where}, moe")("num_experts_per_tok"),
         "vocab_size": get("vocab_size"),
-        "context": raw.get("max_seq_len", 32768),
+        "context": context,
         "rope_theta": _number(raw, "rope_theta", 1e6, where),
         "norm_eps": _number(raw, "norm_eps", 1e-5, where),
     }
@@ -131,7 +134,8 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}: RoPE is scaled: llama.rope.{name} is "
                 f"{raw[f'llama.rope.{name}']!r:.40}. Expected Mixtral's RoPE, which is not scaled."
             )
-    _refuse_window(raw.get("llama.attention.sliding_window"), where)
+    window, context = raw.get("llama.attention.sliding_window"), raw.get("llama.context_length")
+    _refuse_window(window, context, where)
     heads, hidden = get("attention.head_count"), get("embedding_length")
     head_dim = raw.get("llama.attention.key_length", raw.get("llama.rope.dimension_count"))
     if head_dim is None and isinstance(heads, int) and heads > 0 and isinstance(hidden, int):
@@ -160,8 +164,10 @@ def gguf(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def _refuse_window(window: object, where: str) -> None:
+def _refuse_window(window: object, context: object, where: str) -> None:
     """Some early Mixtral files wrongly say 4096: with that, text past 4k is nonsense."""
+    if isinstance(window, int) and isinstance(context, int) and window >= context > 0:
+        return
     if window not in (None, 4096):
         raise ConfigError(
             f"{where}: sliding_window is {window!r:.40}; Mixtral attends to the whole context, and "

@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .embedded import embedded_folder
-from .machine import available_memory, total_memory
+from .machine import bounds, tightest
 
-_PACKAGES = ("numpy", "safetensors", "torch", "sentencepiece", "pyarrow", "jupyterlab")
+_PACKAGES = (
+    "numpy", "safetensors", "torch", "sentencepiece", "psutil", "pyarrow", "jupyterlab",
+)  # fmt: skip
 
 
 def examine() -> list[tuple[str, str]]:
@@ -45,10 +47,11 @@ def _version(package: str) -> str:
 
 
 def _memory() -> str:
-    available, total = available_memory(), total_memory()
-    if total == float("inf"):
-        return "unknown on this system"
-    return f"{available / 2**30:.1f} of {total / 2**30:.1f} GiB available"
+    """What this process may take, and the machine's own account where that is not what binds."""
+    binding = tightest()
+    machine = [bound for bound in bounds() if bound.bound == "this machine"]
+    others = f"; {machine[0]}" if machine and binding.bound != "this machine" else ""
+    return f"{binding}{others}"
 
 
 def _gpu() -> str:
@@ -57,6 +60,8 @@ def _gpu() -> str:
     import torch
 
     if not torch.cuda.is_available():
+        if torch.backends.mps.is_available():
+            return "Apple's (device='mps', float32); not tested by moe_viz's authors"
         return "none that torch can use"
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()

@@ -22,6 +22,8 @@ from ..config import MixtralConfig
 from ..errors import CheckpointError
 from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
+from .adapter import Adapter
+from .fp8 import KIND as FP8_KIND
 from .hub.repository import HubPath
 from .layout import LAYOUTS, Place, Shape, detect
 from .stored import PLAIN, Store, Stored
@@ -35,10 +37,10 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
     """The tensors of a Mixtral under their canonical names.
 
     `source` is its name in messages, `described` the file that its config comes from; its
-    `vocabulary` is read when a tokenizer is asked for.
+    `vocabulary` is read when a tokenizer is asked for; `adapter` is merged into what is read.
 
     Raises `CheckpointError` on opening if a tensor is missing, unknown, or has another shape than
-    the config promises.
+    the config promises, or if an adapter would change packed weights.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         described: str,
         store: Store,
         vocabulary: CheckpointVocabulary,
+        adapter: Adapter | None = None,
     ) -> None:
         self.source: Path | HubPath = source
         self.config: MixtralConfig = config
         self.vocabulary: CheckpointVocabulary = vocabulary
         self._described = described
         self._store = store
+        self._adapter = adapter
         layout = detect(store.headers)
         if layout is None:
             raise _no_layout(source, store.headers)
@@ -70,6 +74,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
                 f"have, the first is {unknown[0]!r}. Do {described} and the weights belong "
                 "together? Without those tensors this would be another model."
             )
+
+        for name in adapter.names() if adapter else ():
+            kind = store.headers[self._places[name].key].kind
+            if kind in BLOCK_TYPES:
+                raise CheckpointError(
+                    f"{source}: {name} is packed as {kind}, and an adapter cannot be added to "
+                    "packed weights exactly. Take the base's weights in bf16."
+                )
 
     def _check(self, name: str, shape: Shape, place: Place) -> None:
         header = self._store.headers.get(place.key)
@@ -96,6 +108,13 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
             return dict(zip(names, pool.map(self._read, names), strict=True))
 
     def _read(self, name: str) -> Tensor | Packed:
+        tensor = self._stored(name)
+        if self._adapter is None or isinstance(tensor, Packed):
+            return tensor
+        return self._adapter.merged(name, tensor)
+
+    def _stored(self, name: str) -> Tensor | Packed:
+        """A tensor of the model as the file has it."""
         place = self._places[name]
         tensor = self._store.read(place.key, place.rows)
         if isinstance(tensor, Packed) and len(place.shape) == 1:
@@ -112,6 +131,8 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
 
     def rows(self, name: str, rows: Tensor) -> Tensor | Packed:
         """Some rows of a tensor, by ascending number: those of the embedding that are in use."""
+        if self._adapter is not None and name in self._adapter.names():
+            return self[name][rows]
         return self._store.pick(self._places[name].key, rows)
 
     def header(self, name: str) -> tuple[Shape, str]:
@@ -150,9 +171,12 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
     @property
     def revision(self) -> str:
         """The repository and commit that it is read from; nothing for files on this machine."""
-        if isinstance(self.source, HubPath):
-            return f"{self.source.repo.name}@{self.source.repo.commit}"
-        return ""
+        places = [self.source, *([self._adapter.folder] if self._adapter else [])]
+        return " + ".join(
+            f"{place.repo.name}@{place.repo.commit}"
+            for place in places
+            if isinstance(place, HubPath)
+        )
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -163,9 +187,14 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
     @property
-    def packed_kinds(self) -> list[str]:
-        """The types of packed blocks among them."""
-        return [kind for kind in self.kinds if kind in BLOCK_TYPES]
+    def quantised_kinds(self) -> list[str]:
+        """Those of them that are coarser than what a model is trained in."""
+        return [kind for kind in self.kinds if kind in BLOCK_TYPES or kind == FP8_KIND]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of it is on this disk."""
+        return all(isinstance(header.file, Path) for header in self.headers)
 
     def memory(self, dtype: torch.dtype, name: str = "") -> int:
         """Bytes that all tensors take in memory, or those of a module: plain ones in `dtype`,
@@ -194,6 +223,8 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         for value in self._deciding.values():
             exact = value.unpacked() if isinstance(value, Packed) else value.float()
             digest.update(exact.contiguous().view(torch.uint8).numpy().tobytes())
+        if self._adapter is not None:
+            digest.update(self._adapter.digest())
         return digest.hexdigest()[:16]
 
 

@@ -7,50 +7,66 @@ mapping of canonical names to tensors; only headers have been read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import MixtralConfig
+from ..config import MixtralConfig, read_json
 from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError
-from .gguf.file import open_gguf, whole_split
+from .adapter import Adapter
+from .fp8 import scaled
+from .gguf.file import open_gguf
 from .gguf.vocabulary import GGUFVocabulary
-from .hub.repository import HubPath, open_hub, parse
+from .hub.opening import from_cache, open_hub
+from .hub.repository import HubPath, parse
 from .mapping import Checkpoint
 from .pickles import open_pickles
-from .safetensors import INDEX, SINGLE, open_safetensors, shards
+from .quantised import scheme
+from .recognise import recognise
+from .refusals import refuse_pointer
+from .safetensors import open_safetensors
 from .vocabulary import FolderVocabulary
 
 _EXPECTED = (
     f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
-    "model.safetensors or its shards, tokenizer.model) or in Mistral's (params.json, "
+    "model.safetensors or its shards, tokenizer.json or tokenizer.model) or in Mistral's (params.json, "
     "consolidated.*); a .gguf file; or a repository on the Hub, as org/name, org/name@revision, or "
     "org/name/file.gguf."
 )
 
 
-def open_checkpoint(source: str | Path, cache_gb: float = 0.0) -> Checkpoint:
+def open_checkpoint(
+    source: str | Path, cache_gb: float = 0.0, adapter: str | Path | None = None
+) -> Checkpoint:
     """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or a name on the Hub.
 
     A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; a folder or file
-    of that name on this disk comes first. `cache_gb` is how much of what is read from the Hub may
-    be kept on disk.
+    of that name on this disk comes first. What lies in Hugging Face's cache is read from there;
+    `cache_gb` is how much of what is read from the Hub may be kept on disk. `adapter` is the
+    folder, or the name on the Hub, of a LoRA adapter to merge.
 
     Raises `CheckpointError` for anything else, and for files that are missing or damaged;
     `ConfigError` where they describe another architecture.
     """
-    described = _description(_located(source, cache_gb))
-    if described.suffix == ".gguf":
-        metadata, store = open_gguf(described)
-        config = _gguf_config(metadata, described)
+    place = _located(source, cache_gb)
+    found = recognise(place, _EXPECTED)
+    folder, described = found.described.parent, found.described
+    weights = [(w.local or w) if isinstance(w, HubPath) else w for w in found.weights]
+    for path in (*weights, described, folder / "tokenizer.model", folder / "tokenizer.json"):
+        refuse_pointer(path)
+    if found.form == ".gguf":
+        metadata, store = open_gguf(found.weights[0])
+        config, added = _named(_gguf_config(metadata, described), place, adapter)
         vocabulary = GGUFVocabulary(metadata, described, config.vocab_size)
-        return Checkpoint(described, config, "its metadata", store, vocabulary)
-    folder, config = described.parent, MixtralConfig.from_file(described)
-    weights = _weights_beside(described)
-    store = open_pickles(weights) if weights[0].suffix == ".pt" else open_safetensors(weights)
+        return Checkpoint(described, config, "its metadata", store, vocabulary, added)
+    raw = read_json(described)
+    config, added = _named(MixtralConfig.from_file(described), place, adapter)
+    opener = open_safetensors if found.form == ".safetensors" else open_pickles
+    store = scaled(opener(weights), scheme(raw, described), str(described))
     vocabulary = FolderVocabulary(folder, config.vocab_size)
-    return Checkpoint(folder, config, described.name, store, vocabulary)
+    return Checkpoint(folder, config, described.name, store, vocabulary, added)
 
 
 def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
@@ -60,48 +76,21 @@ def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
     # os.path, unlike pathlib, takes any name: one too long, or of a user who does not exist.
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
-        return path
+        return from_cache(path) or path
     name = parse(str(source))
     if name is None:
         raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
     return open_hub(name, cache_gb)
 
 
-def _description(path: Path | HubPath) -> Path | HubPath:
-    """The file that says what a checkpoint is: its config, Hugging Face's before Mistral's; or a
-    GGUF file, which holds the weights too.
-    """
-    if not path.is_dir():
-        if path.suffix != ".gguf":
-            raise CheckpointError(f"{path}: a single file, and not a .gguf. {_EXPECTED}")
-        return path
-    for name in ("config.json", "params.json"):
-        if (path / name).is_file():
-            return path / name
-    packed = sorted(path.glob("*.gguf"))
-    if len(packed) == 1 or whole_split(packed):
-        return packed[0]
-    found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
-    raise CheckpointError(f"{path}: is not a checkpoint folder: found {found}. {_EXPECTED}")
-
-
-def _weights_beside(config: Path | HubPath) -> Sequence[Path | HubPath]:
-    """The weights that this file describes, in the first form that is found."""
-    folder = config.parent
-    forms: list[Sequence[Path | HubPath]] = []
-    if config.name == "config.json":
-        single, index = folder / SINGLE, folder / INDEX
-        forms.append([single] if single.is_file() else [])
-        forms.append(shards(index) if index.is_file() and not single.is_file() else [])
-    forms += (sorted(folder.glob(f"consolidated*.{end}")) for end in ("safetensors", "pt"))
-    weights = next(filter(None, forms), None)
-    if weights is None:
-        raise CheckpointError(
-            f"{folder}: there are no weights beside {config.name}: expected {SINGLE}, or shards "
-            f"with {INDEX}, or consolidated.*.safetensors or .pt; found none. Download the "
-            "weights into this folder."
-        )
-    return weights
+def _named(
+    config: MixtralConfig, place: Path | HubPath, adapter: str | Path | None
+) -> tuple[MixtralConfig, Adapter | None]:
+    """Under the name that people know it by, on the Hub org/name, with that of its adapter."""
+    name = place.repo.title if isinstance(place, HubPath) else config.name
+    added = None if adapter is None else Adapter(_located(adapter, 0.0), config)
+    name = name if added is None else f"{name} + {added.name}"
+    return replace(config, name=name), added
 
 
 def _gguf_config(metadata: Mapping[str, Any], path: Path | HubPath) -> MixtralConfig:

@@ -1,11 +1,13 @@
-"""Mistral's first files, `consolidated.NN.pt`: pickles of tensors, each shard with some of them.
+"""Pickles of tensors: Mistral's first files, `consolidated.NN.pt`, and `pytorch_model.bin`.
 
-In: the files. Out: a `Store` whose tensors are mapped from the files. Unpickling runs nothing but
-torch's own list of harmless types (`weights_only=True`); anything else in a file is refused.
+In: the files, each with some of the tensors. Out: a `Store` whose tensors are mapped from them.
+Unpickling runs nothing but torch's own list of harmless types (`weights_only=True`); anything else
+in a file is refused.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ _KINDS = {dtype: kind for kind, dtype in PLAIN.items()}
 
 
 class PickleStore:
-    """The tensors of one or several `.pt` files.
+    """The tensors of one or several `.pt`, `.pth` or `.bin` files.
 
     Raises `CheckpointError` where a file is cut short, holds more than tensors, or another type of
     number, or where two shards hold parts of the same tensor.
@@ -47,22 +49,25 @@ class PickleStore:
 
 
 def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
-    """The tensors of `.pt` files on this disk.
+    """The tensors of pickles on this disk.
 
     Raises `CheckpointError` for files on the Hub, and where `PickleStore` does.
     """
     here = [file for file in files if isinstance(file, Path)]
     if len(here) < len(files):
         raise CheckpointError(
-            f"{files[0]}: a .pt file cannot be read in parts. Download the repository, and give "
-            "its folder; or take one that has safetensors files."
+            f"{files[0]}: a {files[0].suffix} file cannot be read in parts. Download the "
+            "repository first (hf download), and it is read from there; or take one that has "
+            "safetensors files."
         )
     return PickleStore(here)
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files of before 2020 are no archives, and cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch's unpickler stumbles over damage in many ways
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(
@@ -72,9 +77,9 @@ def _load(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(loaded, Mapping):
         raise CheckpointError(
             f"{path}: expected a dictionary of tensors, found {type(loaded).__name__}. Is this "
-            "one of the files called consolidated?"
+            "a file of weights?"
         )
-    return loaded
+    return {k: t.detach() if isinstance(t, Tensor) else t for k, t in loaded.items()}
 
 
 def _header(path: Path, key: object, tensor: object) -> Stored:

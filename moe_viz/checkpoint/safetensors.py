@@ -22,12 +22,10 @@ from ..model import Mixtral
 from ..tensorfile import read_header
 from .hub.repository import HubPath
 from .layout import hugging_face
+from .quantised import by_tensors
 from .stored import PLAIN, ByteStore, Stored, gather, read_from
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-
-#: What reading a malformed JSON file can raise.
-_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+SINGLE = "model.safetensors"
 
 
 def open_safetensors(files: Sequence[Path | HubPath]) -> ByteStore:
@@ -51,41 +49,12 @@ def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored
         ) from error
     for name, entry in entries.items():
         if entry.kind not in PLAIN:
+            why = by_tensors(entries) or "Download the weights in bf16, or convert them."
             raise CheckpointError(
                 f"{path}: {name} is stored as {entry.kind:.20}; expected one of "
-                f"{', '.join(PLAIN)}. Download the weights in bf16, or convert them."
+                f"{', '.join(PLAIN)}. {why}"
             )
     return {n: Stored(e.shape, e.kind, path, e.start, e.size) for n, e in entries.items()}
-
-
-def shards(index: Path | HubPath) -> Sequence[Path | HubPath]:
-    """The files that an index of shards names, all of them there.
-
-    Raises `CheckpointError` where the index is damaged, names anything but safetensors files beside
-    it, or names files that are missing.
-    """
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
-    except _DAMAGED as error:
-        raise CheckpointError(
-            f"{index}: expected a JSON object with a weight_map ({error}). Download it again."
-        ) from error
-    for name in names:
-        is_beside = isinstance(name, str) and Path(name).name == name
-        if not (is_beside and name.endswith(".safetensors")):
-            raise CheckpointError(
-                f"{index}: {name!r} is not the name of a safetensors file beside it. Download "
-                "it again from where the weights came from."
-            )
-    there = {path.name for path in index.parent.iterdir()}
-    missing = [name for name in names if name not in there]
-    if missing:
-        raise CheckpointError(
-            f"{index.parent}: {len(missing)} of {len(names)} shards are missing, the first is "
-            f"{missing[0]!r}. Download them into this folder."
-        )
-    return [index.parent / name for name in names]
 
 
 def save_checkpoint(

@@ -26,8 +26,12 @@ from .hub.repository import HubPath
 #: Rows fewer bytes apart than this are read as one range: another request would cost more.
 GAP = 2**16
 
-#: Types of numbers that are stored plain; all others are packed in blocks.
-PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+#: Types of numbers that are stored plain; all others are packed in blocks. Those in eight bits have
+#: scales beside them (`fp8`).
+PLAIN = {
+    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class ByteStore:
 
     def _read(self, header: Stored, rows: Sequence[slice]) -> Tensor | Packed:
         """Ranges of rows of a matrix, end to end."""
-        width = header.shape[-1]
+        width = header.shape[-1] if header.shape else 1
         row = header.size // max(1, math.prod(header.shape[:-1]))  # bytes
         start = header.start
         wanted = [slice(start + r.start * row, start + r.stop * row) for r in rows]
@@ -133,7 +137,14 @@ def map_file(path: Path) -> Tensor:
     except OSError:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
+            try:
+                return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
+            except OSError as error:
+                raise CheckpointError(
+                    f"{path}: cannot be mapped into memory ({error.strerror or error}). Is the "
+                    "address space of this process limited (ulimit -v)? Expected more of it than "
+                    "the file has bytes."
+                ) from error
 
 
 Header = TypeVar("Header")

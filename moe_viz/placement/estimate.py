@@ -93,7 +93,7 @@ def estimate(
     staying = whole - experts * expert
     activations = tokens * c.hidden_size * kind.itemsize * 8
     passing = stream_memory(checkpoint, kind) + activations
-    apart = where.type != "cpu"
+    apart = where.type not in ("cpu", "mps")
     waiting = stored <= available_memory()  # so that they come from memory, after the first time
     return rates, [
         Estimate("resident", whole, free, stored / rates.read + making, computing, True),
@@ -147,7 +147,7 @@ def _read_rate(checkpoint: Checkpoint) -> float:
     """Bytes/s of the middle of the largest file, read past the page cache where possible."""
     largest = max(checkpoint.headers, key=lambda header: header.start + header.size)
     end = largest.start + largest.size
-    size = min(end, HUB_SAMPLE if checkpoint.revision else LOCAL_SAMPLE)
+    size = min(end, LOCAL_SAMPLE if isinstance(largest.file, Path) else HUB_SAMPLE)
     start = (end - size) // 2
     if not isinstance(largest.file, Path):
         began = time.perf_counter()

@@ -16,7 +16,7 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..errors import PlacementError, TokenizerError
 from ..model import Mixtral
 from ..trace.provenance import Provenance
-from .memory import available_memory, free_memory
+from .memory import available_memory, free_memory, what_binds
 from .offload import RESERVE, OffloadedMixtral
 from .ondemand import expert_name
 from .resident import fill
@@ -34,16 +34,20 @@ def load(
     dtype: str | torch.dtype = "auto",
     placement: str = "auto",
     cache_gb: float = 0.0,
+    adapter: str | Path | None = None,
 ) -> Mixtral:
     """A model with its tokenizer, ready to record and to generate.
 
     `source` is `"8x7m"`, the embedded model; a folder in Hugging Face's or Mistral's format; a GGUF
     file, whose packed weights stay packed; or a repository on the Hub, `"org/name"` (with
-    `@revision` after it, or a GGUF file's path), which is not downloaded: what is needed of it is
-    read when it is needed, and up to `cache_gb` gigabytes are kept on disk for the next time.
+    `@revision` after it, or a GGUF file's path), which is not downloaded: what lies in Hugging
+    Face's cache is read from there, the rest when it is needed, and up to `cache_gb` gigabytes of
+    that are kept on disk for the next time. `adapter` is the folder, or the name on the Hub, of a
+    LoRA adapter, which is merged into the weights as they are read, in float32.
 
     `device` is `"auto"` (CUDA where there is one), anything torch understands, or several with
-    commas, `"cuda:0,cuda:1"`, over which layers are spread. `dtype` is `"auto"` (float32: exact
+    commas, `"cuda:0,cuda:1"`, over which layers are spread. `"mps"`, Apple's GPU, is taken when it
+    is named, in float32; nobody has tested it. `dtype` is `"auto"` (float32: exact
     arithmetic on the stored weights, whatever the device), `"float32"`, `"bfloat16"` or
     `"float16"`.
 
@@ -62,7 +66,7 @@ def load(
     >>> model.config.experts, model.provenance.title
     (8, '8x7m · float32')
     """
-    checkpoint = open_checkpoint(source, cache_gb)
+    checkpoint = open_checkpoint(source, cache_gb, adapter)
     if placement not in PLACEMENTS:
         raise PlacementError(
             f"placement must be one of {', '.join(PLACEMENTS)} in this version, found "
@@ -103,7 +107,7 @@ def load(
         fingerprint=fingerprint,
         revision=checkpoint.revision,
         dtype=str(chosen_dtype).removeprefix("torch."),
-        quantisation=", ".join(checkpoint.packed_kinds) or "none",
+        quantisation=", ".join(checkpoint.quantised_kinds) or "none",
         placement=placed,
         device=", ".join(map(str, devices)),
         versions={"torch": torch.__version__},
@@ -142,6 +146,11 @@ def dtype_named(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         return torch.float32
     if name not in _DTYPES:
         raise PlacementError(f"dtype must be 'auto' or one of {list(_DTYPES)}, found {name!r}.")
+    if device.type == "mps" and name != "float32":
+        raise PlacementError(
+            f"dtype={name!r} was not tried on Apple's GPU; expected float32. Take that, or "
+            "device='cpu'."
+        )
     if (
         name == "bfloat16"
         and device.type == "cuda"
@@ -165,14 +174,16 @@ def _choose(
     if placement in ("auto", "stream") and passing > there:
         raise PlacementError(
             f"Even streamed, {checkpoint.config.name} takes {passing / 2**30:.1f} GiB, a "
-            f"few of its experts at a time, and {device} has {there / 2**30:.1f} GiB free. Close "
-            "other programs, take a smaller dtype, or a quantised file."
+            f"few of its experts at a time, and {device} has {there / 2**30:.1f} GiB free"
+            f"{what_binds(device)}. Close other programs, take a smaller dtype, or a quantised "
+            "file."
         )
     if placement == "stream":
         return placement
     sizes = (
         f"{checkpoint.config.name} takes {needed / 2**30:.1f} GiB in "
         f"{str(dtype).removeprefix('torch.')}, and {device} has {there / 2**30:.1f} GiB free"
+        f"{what_binds(device)}"
     )
     if placement == "resident":
         raise PlacementError(
@@ -182,7 +193,8 @@ def _choose(
         )
     # Offloaded experts are read again and again: from memory, not from a disk or a network.
     stored = sum(header.size for header in checkpoint.headers)
-    waits = device.type != "cpu" and not checkpoint.revision and stored <= available_memory()
+    apart = device.type not in ("cpu", "mps")
+    waits = apart and checkpoint.is_local and stored <= available_memory()
     chosen, consequence = (
         ("offload", "experts wait in the host's memory, and are fetched when needed")
         if waits

@@ -28,6 +28,8 @@ HEAVY = {
     "nbformat",
     "nbclient",
     "transformers",
+    "psutil",
+    "huggingface_hub",
 }
 
 #: What opens, counts, draws and explains a recorded trace.

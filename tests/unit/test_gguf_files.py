@@ -458,8 +458,7 @@ def mistyped(name: str, kind: str) -> Change:
 @pytest.mark.parametrize("kind", ["IQ2_XXS", "TQ1_0", "I8", "F64", "Q8_K", "MXFP4"])
 def test_a_gguf_tensor_of_an_unknown_type_is_refused(kind, changed):
     path = changed(mistyped("output.weight", kind))
-    number = str(GGMLQuantizationType[kind].value)
-    refused(CheckpointError, path, str(path), "output.weight", number, "Q4_K", "Download")
+    refused(CheckpointError, path, str(path), "output.weight", f"as {kind},", "Q4_K", "Download")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ..stored import ByteStore, gather, read_from
 from .header import read_header
 
 #: How llama.cpp names the parts of a file that it split.
-_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(\.gguf)$", re.IGNORECASE)
 
 
 def open_gguf(path: Path | HubPath) -> tuple[dict[str, Any], ByteStore]:
@@ -31,10 +31,14 @@ def open_gguf(path: Path | HubPath) -> tuple[dict[str, Any], ByteStore]:
     return metadata, ByteStore(gather({file: h.tensors for file, h in opened.items()}))
 
 
-def whole_split(files: Sequence[Path | HubPath]) -> bool:
-    """Whether these are parts of one file that was split."""
-    stems = {(match := _PART.search(f.name)) and f.name[: match.start()] for f in files}
-    return len(stems) == 1 and None not in stems
+def split_stem(path: Path | HubPath) -> str:
+    """What the names of all parts of a file that was split begin with; "" for any other file.
+
+    >>> split_stem(Path("mixtral.Q8_0-00001-of-00003.gguf")), split_stem(Path("mixtral.gguf"))
+    ('mixtral.Q8_0', '')
+    """
+    match = _PART.search(path.name)
+    return path.name[: match.start()] if match else ""
 
 
 def _parts(path: Path | HubPath) -> Sequence[Path | HubPath]:
@@ -42,13 +46,13 @@ def _parts(path: Path | HubPath) -> Sequence[Path | HubPath]:
     match = _PART.search(path.name)
     if match is None:
         return [path]
-    stem, number, count = path.name[: match.start()], int(match[1]), int(match[2])
+    stem, number, count, ending = path.name[: match.start()], int(match[1]), int(match[2]), match[3]
     if not 1 <= number <= count:
         raise CheckpointError(
             f"{path}: says that it is part {number} of {count}. Expected the name that it was "
             "published with; rename it, or download it again."
         )
-    parts = [path.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    parts = [path.with_name(f"{stem}-{n:05}-of-{count:05}{ending}") for n in range(1, count + 1)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise CheckpointError(

@@ -28,6 +28,14 @@ _TENSOR_TYPES = {
     20: "IQ4_NL", 23: "IQ4_XS",
 }  # fmt: skip
 
+#: Types that are not read, by the names that people know them by.
+_OTHERS = {
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S",
+    22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
+    31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 34: "TQ1_0", 35: "TQ2_0",
+    36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
+}  # fmt: skip
+
 #: Numbers of GGUF's metadata types → their names in struct and NumPy.
 _NUMBERS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
@@ -135,10 +143,11 @@ class _Reader:
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]  # ggml has the last first
         number = self._number("I")
         if number not in _TENSOR_TYPES:
+            kind = _OTHERS.get(number, f"GGUF's type {number}")
             raise CheckpointError(
-                f"{self.path}: {name} is packed as GGUF's type {number}, which moe_viz does not "
-                f"know; expected {', '.join(_TENSOR_TYPES.values())}. Download another "
-                "quantisation of this model, Q4_K_M for instance."
+                f"{self.path}: {name} is packed as {kind}, which moe_viz does not read; expected "
+                f"{', '.join(_TENSOR_TYPES.values())}. Download another quantisation of this "
+                "model, Q4_K_M for instance."
             )
         return name, shape, _TENSOR_TYPES[number], self._number("Q")
 

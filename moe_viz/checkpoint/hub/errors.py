@@ -33,8 +33,8 @@ def explained(name: str) -> Iterator[None]:
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise CheckpointError(
-            f"{name}: HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it, or "
-            "download the weights and give the folder."
+            f"{name}: HF_HUB_OFFLINE is set, so the Hub is not asked, and it is not in Hugging "
+            f"Face's cache ({_cache()}). Unset it; or download the weights and give the folder."
         ) from error
     except errors.HFValidationError as error:
         raise CheckpointError(f"{name}: is not the name of a repository ({error}).") from error
@@ -52,6 +52,12 @@ def explained(name: str) -> Iterator[None]:
             "folder of weights; a .gguf file; or org/name on the Hub, which needs a network (and, "
             "if it is set, the right HF_ENDPOINT)."
         ) from error
+
+
+def _cache() -> str:
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_CACHE
 
 
 def client_error() -> type[Exception]:

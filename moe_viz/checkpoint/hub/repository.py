@@ -3,7 +3,8 @@
 In: `org/name`, optionally with `@revision`, and for GGUF followed by the file's path in the
 repository. Out: a `HubPath`, which answers the few questions that opening a checkpoint asks of a
 path on disk. The revision is resolved to one commit at once, and everything is read from that
-commit. `hub.file` fetches the bytes; huggingface_hub knows addresses, tokens and the endpoint.
+commit: from Hugging Face's cache where a file is there, else from the Hub. `hub.cache` knows the
+cache, `hub.file` fetches bytes, huggingface_hub knows addresses, tokens and the endpoint.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from ...errors import CheckpointError, MissingDependencyError
+from ...errors import CheckpointError
 from .bytecache import ByteCache
 from .errors import explained
 from .file import HubFile
 
 #: org/name, optionally a revision, optionally a file in the repository.
-_SOURCE = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+?))?(/[^@]+\.gguf)?")
+_SOURCE = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+?))?(/[^@]+\.(?i:gguf))?")
 
 #: At most this many bytes of a header are read at once.
 _AHEAD = 2**20
@@ -60,11 +60,18 @@ def parse(source: str) -> HubName | None:
 
 @dataclass(frozen=True)
 class HubRepo:
-    """One commit of a repository: the files it has, and those that have been opened."""
+    """One commit of a repository: the files it has, and those that have been opened.
+
+    `local` are the files that lie in Hugging Face's cache. `alone` says why there are no others:
+    nothing where the Hub was asked.
+    """
 
     name: str
     commit: str
+    title: str  # org/name, with its branch or tag unless that is main
     sizes: dict[str, int]  # bytes of each file
+    local: dict[str, Path] = field(default_factory=dict)
+    alone: str = ""
     cache: ByteCache | None = None
     opened: dict[str, HubFile] = field(default_factory=dict)
 
@@ -102,7 +109,7 @@ class HubPath:
     @property
     def name(self) -> str:
         """Its last part; a repository's own name without its owner's."""
-        return self.inner.name or self.repo.name.split("/")[1]
+        return self.inner.name or self.repo.name.split("/")[-1]
 
     @property
     def stem(self) -> str:
@@ -123,23 +130,29 @@ class HubPath:
         """Its neighbour of this name."""
         return self.parent / name
 
+    @property
+    def local(self) -> Path | None:
+        """Where it lies on this disk, if it does."""
+        return self.repo.local.get(str(self.inner))
+
+    def relative_to(self, other: HubPath) -> PurePosixPath:
+        """Its name within a folder above it."""
+        return self.inner.relative_to(other.inner)
+
     def is_dir(self) -> bool:
-        """Whether it is a folder: here, the repository itself."""
-        return self.inner == PurePosixPath()
+        """Whether it is a folder: the repository itself, or one in it."""
+        return any(self.inner in PurePosixPath(name).parents for name in self.repo.sizes)
 
     def is_file(self) -> bool:
         """Whether the repository has a file of this name."""
         return str(self.inner) in self.repo.sizes
 
     def iterdir(self) -> Iterator[HubPath]:
-        """The files in it, but not those in its subfolders."""
-        for name in self.repo.sizes:
-            if PurePosixPath(name).parent == self.inner:
-                yield HubPath(self.repo, name)
-
-    def glob(self, pattern: str) -> Iterator[HubPath]:
-        """The files in it whose names match."""
-        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
+        """The files and folders in it."""
+        depth = len(self.inner.parts)
+        inside = [p for p in map(PurePosixPath, self.repo.sizes) if self.inner in p.parents]
+        for name in dict.fromkeys("/".join(p.parts[: depth + 1]) for p in inside):
+            yield HubPath(self.repo, name)
 
     def bytes(self) -> HubFile:
         """Ranges of its bytes, read when they are asked for."""
@@ -149,10 +162,14 @@ class HubPath:
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Its bytes as a file."""
+        if self.local is not None:
+            return self.local.open("rb")
         return _Reading(self.bytes())  # type: ignore[return-value]
 
     def read_bytes(self) -> bytes:
-        """All of a small file, checked against its checksum."""
+        """All of a small file, checked against its checksum where it comes over the network."""
+        if self.local is not None:
+            return self.local.read_bytes()
         file = self.bytes()
         if file.size > _LARGEST:
             raise CheckpointError(
@@ -206,38 +223,6 @@ class _Reading(io.RawIOBase):
         buffer[:count] = self._window[at : at + count]
         self._at += count
         return count
-
-
-def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
-    """The repository, or the file in it, that a name on the Hub stands for.
-
-    Raises `CheckpointError` where there is none, access is not granted, or the Hub cannot be
-    reached, and `MissingDependencyError` where huggingface_hub is not installed.
-    """
-    name, revision, file = source
-    try:
-        from huggingface_hub import HfApi, constants
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"{source}: reading from the Hub needs the package huggingface_hub: "
-            "pip install 'moe-viz[model]'; or download the weights and give the folder."
-        ) from error
-    cache = ByteCache(cache_gb) if cache_gb else None
-    with explained(name):
-        # The endpoint as it is now: the environment's, or what a program has set since.
-        api = HfApi(endpoint=constants.ENDPOINT)
-        info = api.model_info(name, revision=revision, files_metadata=True, timeout=30)
-    if not info.sha:
-        raise CheckpointError(f"{source}: the Hub does not say which commit {revision} is.")
-    files = {s.rfilename: s.size or 0 for s in info.siblings or ()}
-    path = HubPath(HubRepo(name, info.sha, files, cache), file)
-    if file and not path.is_file():
-        packed = [n for n in files if n.endswith(".gguf")]
-        raise CheckpointError(
-            f"{source}: there is no such file in the repository. Expected one of "
-            f"{', '.join(packed[:12]) or 'its .gguf files, but it has none'}."
-        )
-    return path
 
 
 def _matches(data: bytes, etag: str) -> bool:
