@@ -38,7 +38,8 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
         f'font-family:system-ui,sans-serif;border:1px solid {LIGHT.line}">'
         f'<p style="margin:0 0 6px"><b>{escape(trace.provenance.title)}</b> · layer '
         f"{trace.layers[layer]} · first choice among experts {legend}</p>"
-        f'<p style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">{tokens}{more}</p>'
+        '<p dir="auto" style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">'
+        f"{tokens}{more}</p>"
         f'<img alt="{escape(describe(trace, shown))}" style="width:100%;'
         f'height:{height * len(trace.layers)}px;image-rendering:pixelated" '
         f'src="data:image/png;base64,{_map(trace, shown, height)}"/>'
