@@ -74,7 +74,8 @@ def _token(trace: Trace, layer: int, t: int) -> str:
     # Spaces as a reader expects them; line ends keep their sign, and end the line.
     text = escape(piece.replace("␣", " ")).replace("⏎", "⏎\n")
     if trace.special[t] or expert < 0:
-        return f'<span style="color:{LIGHT.muted}">{text}</span>'
+        own = ' dir="ltr"' if trace.special[t] else ""  # none of the text, which runs its own way
+        return f'<span{own} style="color:{LIGHT.muted}">{text}</span>'
     share = token_share(gate, trace.experts.shape[2])
     return (
         f'<span style="background:{mix(expert_colour(expert), LIGHT.ground, share)}">{text}</span>'

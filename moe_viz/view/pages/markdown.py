@@ -6,6 +6,7 @@ leaves formulas to MathJax, and takes "$5 and $6" for one; both are what this mo
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -17,15 +18,17 @@ from nbconvert.filters.markdown_mistune import (
     MathInlineParser,
 )
 
+_INLINE = re.compile(r"(?<![$\\\w])\$(?P<math_inline_tex>[^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])")
+#: A line of a table, in which a bar ends a cell, within a formula too.
+_ROW = re.compile(r"^ {0,3}\|.*$", re.M)
+
 
 class _Formulas(MathInlineParser):
     """Which dollars hold a formula: no space within them, no letter or digit around them."""
 
     SPECIFICATION: ClassVar[dict[str, str]] = {
         **MathInlineParser.SPECIFICATION,
-        "inline_math_tex": (
-            r"(?<![$\\\w])\$(?P<math_inline_tex>[^\s$](?:[^$\n]*[^\s$\\])?)\$(?![\w$])"
-        ),
+        "inline_math_tex": _INLINE.pattern,
         "block_math_tex": r"(?s:(?<!\\)\$\$(?P<math_block_tex>.+?)(?<!\\)\$\$)",
     }
 
@@ -81,7 +84,12 @@ def rendered(markdown: str) -> str:
     >>> "<math" in rendered("so $k=2$ of $E=8$"), "$" in rendered("so $k=2$ of $E=8$")
     (True, False)
     """
+    rows = _ROW.sub(lambda row: _INLINE.sub(_barred, row[0]), markdown)
     parser = MarkdownWithMath(
         _Renderer(escape=False, exclude_anchor_links=True), inline=_Formulas(hard_wrap=False)
     )
-    return parser.render(markdown)
+    return parser.render(rows)
+
+
+def _barred(formula: re.Match[str]) -> str:
+    return re.sub(r"(?<!\\)\|", r"\\|", formula[0])

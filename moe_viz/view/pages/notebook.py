@@ -22,7 +22,11 @@ from ...files import package_text
 
 #: Seconds that one cell may take when a notebook is run for export.
 TIMEOUT = 600
-_PLOTLY = re.compile(r'<script type="text/plain" class="moe-viz-plotly">.*?</script>\n?', re.S)
+#: Its element as charts write it, and as it is written again after cleaning: attributes by name.
+_PLOTLY = re.compile(
+    r'<script (?:type="text/plain" )?class="moe-viz-plotly"(?: type="text/plain")?>.*?</script>\n?',
+    re.S,
+)
 #: What nbconvert does to a notebook before ours: `%%html` is HTML, pieces of a stream are one.
 _BEFORE = ("HighlightMagicsPreprocessor", "CoalesceStreamsPreprocessor")
 

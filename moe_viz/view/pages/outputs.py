@@ -123,7 +123,7 @@ def figure(content: dict[str, Any]) -> str:
 def latex(source: str) -> str:
     """An output of LaTeX as MathML, or nothing where it cannot be drawn.
 
-    >>> latex("$x$") == latex(r"\\\\(x\\\\)"), latex(r"\\frac{")
+    >>> latex("$x$") == latex(r"\\(x\\)"), latex(r"\\frac{")
     (True, '')
     """
     text = source.strip()
@@ -138,7 +138,7 @@ def latex(source: str) -> str:
 def overwritten(text: str) -> str:
     """Without what a carriage return overwrote, and without terminal codes but for colours.
 
-    >>> overwritten("10%\\\\r100%\\\\r\\\\nnext")
+    >>> overwritten("10%\\r100%\\r\\nnext")
     '100%\\nnext'
     """
     text = _OTHER_CODES.sub("", text).replace("\r\n", "\n")

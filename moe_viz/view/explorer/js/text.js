@@ -110,7 +110,7 @@ export class TextView {
       this.actions.draw();
     };
     const name = `… ${n.toLocaleString("en")} tokens ${where} …`;
-    return [h("button", { class: "more", tabindex: -1, onclick }, name)];
+    return [h("button", { class: "more", dir: "ltr", tabindex: -1, onclick }, name)];
   }
 
   /** Measure what is in sight, and, once for each width and size of type, where tokens are. */
