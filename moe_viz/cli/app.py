@@ -1,14 +1,28 @@
-"""What all commands share: the program, its options, how texts are read and messages written."""
+"""What all commands share: the program, its options, how texts are read and results written.
+
+A result goes to standard output, data in it as they are: never wrapped, no markup, no emoji codes.
+Where a terminal reads it, control characters in them are shown, not obeyed. Messages go to standard
+error.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from ..errors import InputError
+from ..files import check_writable
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +31,9 @@ app: typer.Typer = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See a sparse mixture of experts decide: record the router of a Mixtral, and look at it.",
 )
-console: Console = Console()
+#: As a file name: standard output, and as @-, standard input.
+STANDARD = Path("-")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 ModelOption = Annotated[
     str,
@@ -38,12 +54,87 @@ PlacementOption = Annotated[
 CacheOption = Annotated[
     float, typer.Option("--cache-gb", help="Keep up to this much of what the Hub sends on disk.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+
+
+def say(text: str) -> None:
+    """Write a result, as it is, on one line of its own."""
+    print(visible(text) if sys.stdout.isatty() else text)
+
+
+def tell(text: str) -> None:
+    """Write a message to whoever started this, beside the result."""
+    print(visible(text), file=sys.stderr)
+
+
+def show(*tables: RenderableType) -> None:
+    """Write tables, as wide as the terminal; in a file or a pipe, as wide as they are."""
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    for table in tables:
+        console.print(table)
+
+
+def answer(content: dict[str, Any]) -> None:
+    """Write a result for scripts: numbers that JSON does not have are null."""
+    print(json.dumps(_finite(content), indent=2, allow_nan=False))
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are shown, so that no terminal obeys what a file contains.
+
+    >>> visible("a\\x1b[31mb")
+    'a␛[31mb'
+    """
+    return _CONTROLS.sub(lambda c: chr(0x2400 + ord(c[0])) if c[0] < " " else "�", text)
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a table: on one line, and without control characters."""
+    return visible(str(text).replace("\n", " "))
+
+
+@contextmanager
+def written(out: Path) -> Iterator[Path]:
+    """Where to write what is to be at `out`; what is to go to standard output goes there whole.
+
+    Raises `InputError` for a terminal, `OutputError` where `out` cannot be written.
+    """
+    if out != STANDARD:
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "out"
+        sys.stdout.flush()
+        with open(Path(folder) / "out", "rb") as made:
+            shutil.copyfileobj(made, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def check_out(out: Path) -> None:
+    """Refuse now, before long work, what could not be written: see `written`."""
+    if out != STANDARD:
+        check_writable(out)
+    elif sys.stdout.isatty():
+        raise InputError("-o - writes a file to standard output: send it to a file or a program.")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if hasattr(content, "item"):  # a number of NumPy's
+        content = content.item()
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_text(text: str) -> str:
-    """A text, or the contents of @FILE."""
+    """A text, or the contents of @FILE; of standard input for @-."""
     if not text.startswith("@"):
         return text
+    if text == "@-":
+        return sys.stdin.read()
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import InputError
-from .app import DeviceOption, DtypeOption, app, console
+from .app import (
+    STANDARD,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    answer,
+    app,
+    cell,
+    say,
+    show,
+    written,
+)
+
+if TYPE_CHECKING:  # torch is for those who run a model
+    from ..placement.estimate import Estimate, Rates
 
 
 @app.command()
@@ -20,7 +34,10 @@ def explore(
         Path | None, typer.Option(help="Another trace of the same tokens, to compare.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the page to this file instead.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Write the page to this file instead; - for standard output."
+        ),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
     port: Annotated[int, typer.Option(help="Port of the server; 0 picks a free one.")] = 0,
@@ -40,13 +57,16 @@ def explore(
     if other is not None:
         opened = [opened, Trace.load(other)]
     if out is None:
-        serve(page_of(opened), lambda address: console.print(f"{address}  (Ctrl-C ends it)"),
-              port, browser, seconds)  # fmt: skip
+        serve(page_of(opened), lambda address: say(f"{address}  (Ctrl-C ends it)"), port, browser,
+              seconds)  # fmt: skip
         return
     if out.resolve() == trace.resolve():
         raise InputError(f"{out}: is the trace itself. Choose another page with --out.")
-    save_page(opened, out)
-    console.print(f"written to {out}", markup=False)
+    with written(out) as path:
+        save_page(opened, path)
+    if out == STANDARD:
+        return
+    say(f"written to {out}")
     if browser:
         import webbrowser
 
@@ -58,6 +78,7 @@ def ledger(
     model: Annotated[
         str, typer.Argument(help="mixtral-8x7b, mixtral-8x22b, 8x7m, or a config.json.")
     ] = "mixtral-8x7b",
+    as_json: JsonOption = False,
 ) -> None:
     """Count what a Mixtral stores and what one token uses, part by part.
 
@@ -68,15 +89,26 @@ def ledger(
 
     is_file = model.endswith(".json")
     books = account(MixtralConfig.from_file(model) if is_file else model)
-    table = Table(title=f"{books.config.name}: parameters")
+    if as_json:
+        parts = [{"part": p.name, "stored": p.total, "active": p.active} for p in books.parts]
+        answer({
+            "model": books.config.name, "parts": parts, "total": books.total,
+            "active": books.active, "bytes_bfloat16": books.bytes("bfloat16"),
+            "flops_per_token": books.flops_per_token(),
+            "cache_bytes_per_token": books.cache_per_token("bfloat16"),
+            "dense_twin": books.dense_twin,
+        })  # fmt: skip
+        return
+    table = Table(title=cell(f"{books.config.name}: parameters"))
     for name in ("part", "stored", "used by a token"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for part in books.parts:
         table.add_row(part.name, f"{part.total:,}", f"{part.active:,}")
     table.add_section()
-    table.add_row("[bold]total[/]", f"[bold]{books.total:,}[/]", f"[bold]{books.active:,}[/]")
-    console.print(table)
-    console.print(
+    total = ("total", f"{books.total:,}", f"{books.active:,}")
+    table.add_row(*(Text(text, style="bold") for text in total))
+    show(table)
+    say(
         f"{books.bytes('bfloat16') / 2**30:,.2f} GiB in bf16; "
         f"{books.flops_per_token() / 1e9:,.2f} GFLOP a token without attention scores; "
         f"{books.cache_per_token('bfloat16'):,} bytes of cache a token.\n"
@@ -91,6 +123,7 @@ def inspect(
     source: Annotated[
         str, typer.Argument(help="8x7m, a folder of weights, a .gguf file, or org/name.")
     ],
+    as_json: JsonOption = False,
 ) -> None:
     """Say what is in a checkpoint, from its headers: format, shape, types, sizes.
 
@@ -98,16 +131,18 @@ def inspect(
     """
     from ..checkpoint.inspection import inspect as look_into
 
-    table = Table(show_header=False)
-    for name, finding in look_into(source):
-        table.add_row(name, escape(finding))
-    console.print(table)
+    found = look_into(source)
+    if as_json:
+        answer(dict(found))
+    else:
+        show(_listed(found))
 
 
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="A trace written by record.")],
     second: Annotated[Path, typer.Argument(help="Another trace of the same tokens.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Say how far two runs of the same tokens route alike, layer by layer.
 
@@ -119,23 +154,29 @@ def compare(
     found = run(Trace.load(first), Trace.load(second))
     overlap = found.where(what="overlap")
     same, chosen = (found.where(what=what)["share"] for what in ("identical", "first"))
-    table = Table(title=escape(found.title))
     columns = ("layer", "same", "overlap", "chance", "first", "error", "margin", "changed")
+    rows = [
+        (row["layer"], same[n], row["share"], row["chance"], chosen[n], row["logit_error"],
+         row["margin"], row["margin_changed"])
+        for n, row in enumerate(overlap.rows())
+    ]  # fmt: skip
+    if as_json:
+        layers = [dict(zip(columns, row, strict=True)) for row in rows]
+        answer({"title": found.title, "tokens": found["tokens"][0], "layers": layers})
+        return
+    table = Table(title=cell(found.title))
     for name in columns:
         table.add_column(name, justify="right")
-    for n, row in enumerate(overlap.rows()):
-        shares = (same[n], row["share"], row["chance"], chosen[n])
-        numbers = (row["logit_error"], row["margin"], row["margin_changed"])
-        table.add_row(
-            str(row["layer"]), *(f"{x:.1%}" for x in shares), *(f"{x:.2g}" for x in numbers)
-        )
+    for layer, *numbers in rows:
+        shares = (f"{x:.1%}" for x in numbers[:4])
+        table.add_row(str(layer), *shares, *(f"{x:.2g}" for x in numbers[4:]))
     table.caption = (
         f"{found['tokens'][0]:,} tokens, special ones left out. same: all experts of a token; "
         "overlap: mean share of them; chance: overlap of independent choices; first: the first "
         "choice; error: relative, of router logits; margin: median, in the first run; changed: "
         "margin of the tokens whose experts changed."
     )
-    console.print(table)
+    show(table)
 
 
 @app.command()
@@ -146,6 +187,7 @@ def doctor(
     tokens: Annotated[int, typer.Option(help="Size of the planned recording.", min=1)] = 1000,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Say what this machine has; for a checkpoint also where it fits and how long it takes.
 
@@ -153,20 +195,37 @@ def doctor(
     """
     from ..doctor import examine
 
-    table = Table(show_header=False)
-    for name, finding in examine():
-        table.add_row(name, escape(finding))
-    console.print(table)
-    if source is not None:
-        _placements(source, tokens, device, dtype)
-
-
-def _placements(source: str, tokens: int, device: str, dtype: str) -> None:
-    from ..checkpoint.inspection import readable
+    found = examine()
+    if not as_json:
+        show(_listed(found))
+    if source is None:
+        if as_json:
+            answer({"machine": dict(found)})
+        return
     from ..placement.estimate import estimate
 
     rates, estimates = estimate(source, tokens, device, dtype)
-    table = Table(title=f"{escape(source)}: recording {tokens:,} tokens")
+    if as_json:
+        placements = [{**vars(one), "fits": one.fits} for one in estimates]
+        answer({"machine": dict(found), "rates": vars(rates), "placements": placements})
+    else:
+        show(_placements(source, tokens, rates, estimates))
+
+
+def _listed(found: list[tuple[str, str]]) -> Table:
+    """Findings, one a line; what is too long goes on in the next, and nothing is cut off."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, finding in found:
+        table.add_row(cell(name), cell(finding))
+    return table
+
+
+def _placements(source: str, tokens: int, rates: Rates, estimates: list[Estimate]) -> Table:
+    from ..checkpoint.inspection import readable
+
+    table = Table(title=cell(f"{source}: recording {tokens:,} tokens"))
     for column in ("placement", "memory needed", "free", "load", "record", "generate"):
         table.add_column(column, justify="left" if column == "placement" else "right")
     for e in estimates:
@@ -175,13 +234,13 @@ def _placements(source: str, tokens: int, device: str, dtype: str) -> None:
             writes = "yes" if e.generates else "no"
             row = [needed, free, _duration(e.load), _duration(e.record), writes]
         else:
-            row = [needed, free, e.why_not or "does not fit"]
+            row = [needed, free, cell(e.why_not or "does not fit")]
         table.add_row(e.placement, *row)
     table.caption = (
         f"Measured here: {rates.read / 1e6:,.0f} MB/s read, {rates.make:.3g} s to have an expert "
         f"ready, {rates.compute:.3g} s for its share of the tokens. Times are rough estimates."
     )
-    console.print(table)
+    return table
 
 
 def _duration(seconds: float) -> str:

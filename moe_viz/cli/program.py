@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import NoReturn
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ..errors import MissingDependencyError, MoeVizError
 from . import look, run, share
-from .app import app
+from .app import app, visible
 
 __all__ = ["app", "look", "main", "run", "share"]
 
@@ -28,8 +29,7 @@ def main() -> None:
     try:
         app()
     except MoeVizError as error:
-        Console(stderr=True).print(f"[bold red]moe-viz:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
+        _refuse(error)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "sentencepiece", "tqdm"):
             raise
@@ -37,5 +37,11 @@ def main() -> None:
             f"This command runs a model and needs the package {error.name}: "
             "pip install 'moe-viz[model]'. Recorded traces open without it."
         )
-        Console(stderr=True).print(f"[bold red]moe-viz:[/] {escape(str(missing))}")
-        sys.exit(1)
+        _refuse(missing)
+
+
+def _refuse(error: MoeVizError) -> NoReturn:
+    """One message, not wrapped: a path that is broken over lines cannot be copied."""
+    said = Text.assemble(("moe-viz:", "bold red"), " ", visible(str(error)))
+    Console(stderr=True).print(said, soft_wrap=True)
+    sys.exit(1)

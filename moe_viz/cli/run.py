@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
-from ..files import check_writable
 from .app import (
+    STANDARD,
     CacheOption,
     DeviceOption,
     DtypeOption,
+    JsonOption,
     ModelOption,
     PlacementOption,
+    answer,
     app,
-    console,
+    cell,
+    check_out,
     read_text,
+    say,
+    show,
+    tell,
+    written,
 )
+
+if TYPE_CHECKING:
+    from ..trace import Trace
 
 
 @app.command()
 def record(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts, or @FILE for the contents of a file.")
+        list[str] | None,
+        typer.Argument(help="Texts, or @FILE for the contents of a file, @- for what is piped in."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The trace to write.")] = Path(
-        "trace.safetensors"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The trace to write; - for standard output.")
+    ] = Path("trace.safetensors"),
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="One label for each text, in order.")
     ] = None,
@@ -47,6 +57,7 @@ def record(
         Path | None, typer.Option(help="Keep unfinished work in this file; run again to continue.")
     ] = None,
     cache_gb: CacheOption = 0.0,
+    as_json: JsonOption = False,
 ) -> None:
     """Run texts once and keep what every router said about every token.
 
@@ -58,18 +69,23 @@ def record(
 
     if curated == bool(texts):
         raise InputError("Give texts to record, or --curated: one of the two.")
-    check_writable(out)
+    _check(out, as_json)
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
     opened = load(model, device, dtype, placement, cache_gb)
     trace = run(opened, source, labels=label or None, loss=loss, resume=resume)
-    trace.save(out)
-    console.print(f"{trace.__repr__()[1:-1]}\nwritten to {out}", markup=False)
-    console.print(f"Look at it with: moe-viz explore {out}", markup=False)
+    with written(out) as path:
+        trace.save(path)
+    if as_json:
+        answer({"trace": str(out), **_said(trace)})
+    elif out == STANDARD:
+        tell(repr(trace)[1:-1])
+    else:
+        say(f"{repr(trace)[1:-1]}\nwritten to {out}\nLook at it with: moe-viz explore {out}")
 
 
 @app.command()
 def generate(
-    text: Annotated[str, typer.Argument(help="The text to continue, or @FILE.")],
+    text: Annotated[str, typer.Argument(help="The text to continue, or @FILE, or @-.")],
     max_new_tokens: Annotated[int, typer.Option("--tokens", "-n", help="At most this many.")] = 64,
     temperature: Annotated[
         float, typer.Option(help="Of sampling; 0 takes the likeliest token.")
@@ -77,11 +93,13 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Sample from this share of probability.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Also write the trace here.")
+        Path | None,
+        typer.Option("--out", "-o", help="Also write the trace here; - for standard output."),
     ] = None,
     model: ModelOption = "8x7m",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Continue a text, and say where it was routed.
 
@@ -91,14 +109,23 @@ def generate(
     from ..recording.generation import generate as run
 
     if out is not None:
-        check_writable(out)
-    result = run(
-        load(model, device, dtype), read_text(text), max_new_tokens, temperature, top_p, seed
-    )
-    console.print(f"[dim]{escape(read_text(text))}[/]{escape(result.text)}")
+        _check(out, as_json)
+    given = read_text(text)
+    result = run(load(model, device, dtype), given, max_new_tokens, temperature, top_p, seed)
     if out is not None:
-        result.trace.save(out)
-        console.print(f"trace written to {out}", markup=False)
+        with written(out) as path:
+            result.trace.save(path)
+    if as_json:
+        trace = result.trace
+        new = trace.token_ids[trace.generated].tolist()
+        said = {"prompt": given, "text": result.text, "token_ids": new, **_said(trace)}
+        answer({**said, "trace": str(out) if out else None})
+    elif out == STANDARD:
+        tell(given + result.text)
+    else:
+        say(given + result.text)
+        if out is not None:
+            tell(f"trace written to {out}")
 
 
 @app.command()
@@ -117,20 +144,37 @@ def demo(
     seconds = time.perf_counter() - began
     saved = trace.save(folder / "routing.safetensors")
     page = save_page(trace, folder / "routing.html")
-    console.print(_summary(trace))
+    show(_summary(trace))
     uniform = 1 / trace.router_logits.shape[2]
-    console.print(
+    say(
         f"{len(trace):,} tokens through {len(trace.layers)} layers in {seconds:.1f} s "
         f"({len(trace) / seconds:,.0f} tokens/s). Even routing would give every expert "
-        f"{uniform:.1%} of a layer.\n",
-        highlight=False,
+        f"{uniform:.1%} of a layer.\n\n"
+        f"Look: open {page} in a browser.\n"
+        f"Again later: moe-viz explore {saved}\n"
+        "Next: make lab opens notebooks/00_start_here.ipynb in JupyterLab."
     )
-    console.print("[bold]Look:[/] open [bold]" + escape(str(page)) + "[/] in a browser.")
-    console.print(f"[bold]Again later:[/] moe-viz explore {escape(str(saved))}")
-    console.print("[bold]Next:[/] make lab opens notebooks/00_start_here.ipynb in JupyterLab.")
 
 
-def _summary(trace) -> Table:
+def _check(out: Path, as_json: bool) -> None:
+    if as_json and out == STANDARD:
+        raise InputError("-o - and --json both ask for standard output: leave one of them out.")
+    check_out(out)
+
+
+def _said(trace: Trace) -> dict[str, Any]:
+    """What a script may want to know of a trace that it has just made."""
+    return {
+        "model": trace.provenance.title,
+        "tokens": len(trace),
+        "prompts": len(trace.prompts),
+        "layers": list(trace.layers),
+        "experts": trace.router_logits.shape[2],
+        "experts_per_token": trace.experts.shape[2],
+    }
+
+
+def _summary(trace: Trace) -> Table:
     from ..analysis.load import load_shares
 
     k, E = trace.experts.shape[2], trace.router_logits.shape[2]
@@ -142,7 +186,7 @@ def _summary(trace) -> Table:
         shares, tokens = load_shares(trace.select(label=label))
         layer, expert = divmod(int(shares.argmax()), E)
         table.add_row(
-            label, f"{tokens:,}", str(trace.layers[layer]), str(expert),
+            cell(label), f"{tokens:,}", str(trace.layers[layer]), str(expert),
             f"{shares[layer, expert]:.1%}", f"{1 / E:.1%}",
         )  # fmt: skip
     table.caption = f"Share of the {k} × tokens assignments of that layer; <s> left out."

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InputError, MissingDependencyError
 from ..files import check_writable
-from .app import ModelOption, app, console
+from .app import STANDARD, ModelOption, app, check_out, say, tell, written
 
 NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
 ExecuteOption = Annotated[
@@ -56,12 +56,10 @@ def report(
     else:
         check_writable(out / "report.html")
         made = _recorded(model, effects)
-    written = made.save(out)
+    paths = made.save(out)
     for name, why in made.left_out.items():
-        console.print(f"left out: {name}: {why}", markup=False)
-    # Not wrapped: a path that is broken over lines cannot be copied.
-    said = f"written: {written[0]}, {written[1].name} and {len(written) - 2} tables"
-    console.print(said, markup=False, soft_wrap=True)
+        tell(f"left out: {name}: {why}")
+    say(f"written: {paths[0]}, {paths[1].name} and {len(paths) - 2} tables")
 
 
 def _recorded(source: str, effects: bool):
@@ -102,7 +100,9 @@ def lab(
 @app.command()
 def slides(
     notebooks: NotebooksArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The deck to write, .html.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The deck to write, .html; - for standard output.")
+    ],
     execute: ExecuteOption = None,
     pdf: Annotated[
         Path | None, typer.Option(help="Also print it here, with Chromium or Chrome.")
@@ -114,18 +114,25 @@ def slides(
     """
     from ..view.pages.slides import save_pdf, save_slides
 
-    for path in (out, pdf or out):
-        check_writable(path)
-    save_slides(notebooks, out, execute)
-    console.print(f"written to {out}; arrow keys change slides, S opens the notes", markup=False)
+    if out == STANDARD and pdf is not None:
+        raise InputError("--pdf prints the deck, which must be a file: name one with --out.")
+    check_out(out)
     if pdf is not None:
-        console.print(f"printed to {save_pdf(out, pdf)}", markup=False)
+        check_writable(pdf)
+    with written(out) as path:
+        save_slides(notebooks, path, execute, tell)
+    if out != STANDARD:
+        say(f"written to {out}; arrow keys change slides, S opens the notes")
+    if pdf is not None:
+        say(f"printed to {save_pdf(out, pdf)}")
 
 
 @app.command()
 def html(
     notebooks: NotebooksArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, .html.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The page to write, .html; - for standard output.")
+    ],
     execute: ExecuteOption = None,
 ) -> None:
     """Make a page of notebooks: one file that needs no network, with interactive pictures.
@@ -134,6 +141,8 @@ def html(
     """
     from ..view.pages.slides import save_notebook_page
 
-    check_writable(out)
-    save_notebook_page(notebooks, out, execute)
-    console.print(f"written to {out}", markup=False)
+    check_out(out)
+    with written(out) as path:
+        save_notebook_page(notebooks, path, execute, tell)
+    if out != STANDARD:
+        say(f"written to {out}")

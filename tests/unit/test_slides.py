@@ -1,28 +1,29 @@
-"""Notebooks as pieces, as a deck and as a page: what is kept, what begins a slide."""
+"""Notebooks as a deck and as a page: what is kept, what begins a slide."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 from moe_viz.errors import InputError, OutputError
+from moe_viz.view.pages.markdown import rendered
 from moe_viz.view.pages.notebook import (
-    Piece,
     code_style,
-    coloured,
-    pieces,
+    exported,
     read_notebook,
-    rendered,
     title_of,
     without_plotly,
 )
-from moe_viz.view.pages.slides import _stacks, save_notebook_page, save_slides
+from moe_viz.view.pages.slides import _page, save_notebook_page, save_slides
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("sphinx_revealjs")
 v4 = nbformat.v4
+CODE = '<div class=" highlight hl-ipython3"><pre>'
 
 
 def cell(kind: str, source: str, slide: str = "", tags: Sequence[str] = (), outputs=()):
@@ -108,44 +109,49 @@ def test_tables_and_html_are_kept():
     assert rendered('<i title="$x$">y</i>') == '<p><i title="$x$">y</i></p>\n'
 
 
+def read(*cells, **metadata) -> str:
+    """Cells as they stand on a page."""
+    notebook = v4.new_notebook(cells=list(cells), metadata=metadata)
+    return exported(notebook, Path(), _page).html
+
+
 def test_code_is_coloured_and_escaped():
-    html = coloured("if a < b:\n    print('</pre>')")
+    html = read(cell("code", "if a < b:\n    print('</pre>')"))
     assert '<span class="k">if</span>' in html
     assert "&lt;/pre&gt;" in html
     assert html.count("</pre>") == 1
     # A deck is light: what is coloured for a dark ground would vanish on it.
     assert "@media (prefers-color-scheme: dark) {\n\n}" in code_style(dark=False)
     assert code_style(dark=False) != code_style()
-
-
-# ---- Pieces ------------------------------------------------------------------------------------
-
-
-def test_pieces_have_kind_tags_slide_and_outputs():
-    stream = v4.new_output("stream", name="stdout", text="10%\r100% \x1b[1m<b>\x1b[0m")
-    noise = v4.new_output("stream", name="stderr", text="a warning")
-    widget = v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
-    failed = v4.new_output("error", ename="ValueError", evalue="<x>", traceback=[])
-    image = v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})
-    notebook = v4.new_notebook(
-        cells=[
-            cell("markdown", "# Title", "slide"),
-            cell("markdown", "  \n "),
-            v4.new_raw_cell("raw"),
-            cell("code", "1", "-", ["hide_code"], [shown("<b id=x></b>"), stream, noise]),
-            cell("code", "2", "fragment", ["a", "b"], [widget, failed, image]),
-        ]
+    fenced = read(cell("markdown", "```python\nfor x in y: pass\n```"))
+    assert '<span class="k">for</span>' in fenced
+    julia = read(cell("code", "function f end"), language_info={"name": "julia"})
+    assert '<span class="k">function</span>' in julia
+    assert "1 + 1" in re.sub(
+        "<[^>]*>", "", read(cell("code", "1 + 1"), language_info={"name": "?"})
     )
-    first, code, last = pieces(notebook)
-    assert (first.kind, first.slide, first.tags, first.text) == (
-        "markdown", "slide", frozenset(), "# Title")  # fmt: skip
-    assert first.source == "<h1>Title</h1>\n"
-    assert (code.kind, code.slide, code.tags) == ("code", "", {"hide_code"})
-    assert code.outputs == "<div class=output><b id=x></b></div><pre class=out>100% &lt;b&gt;</pre>"
-    assert (last.slide, last.tags) == ("fragment", {"a", "b"})
-    assert "lives here while the notebook runs" in last.outputs
-    assert "ValueError: &lt;x&gt;" in last.outputs
-    assert '<img alt="&lt;Figure&gt;" src="data:image/png;base64,AAAA">' in last.outputs
+
+
+# ---- Cells -------------------------------------------------------------------------------------
+
+
+def test_cells_are_kept_in_order_and_streams_as_a_terminal_leaves_them():
+    stream = v4.new_output("stream", name="stdout", text="10%\r100% \x1b[1m<b>\x1b[0m")
+    noise = v4.new_output("stream", name="stderr", text="a warning\n 50%|###   | 5/10 [00:01]\n")
+    bar = v4.new_output("stream", name="stderr", text=" 50%|###   | 5/10\r100%|######| 10/10\n")
+    html = read(
+        cell("markdown", "# Title", "slide"),
+        cell("markdown", "  \n "),
+        v4.new_raw_cell("---\nfor: quarto"),
+        cell("code", "1", "-", ["hide_code"], [shown("<b id=x></b>"), stream, noise]),
+        cell("code", "2", "-", ["hide_code"], [bar]),
+    )
+    assert html == (
+        '<h1 dir="auto" id="Title">Title</h1>\n<div class=output><b id="x"></b></div>'
+        '<pre class=out dir=auto>100% <span class="ansi-bold">&lt;b&gt;</span></pre>'
+        "<details class=fold><summary>messages</summary><pre class=out dir=auto>a warning\n"
+        "</pre></details>"
+    )
 
 
 def test_the_title_is_the_first_heading_or_the_file_s_name(tmp_path):
@@ -189,8 +195,15 @@ def test_a_notebook_without_outputs_is_run_and_a_failing_cell_named(tmp_path):
 
 
 def stacks(*typed: tuple[str, str]) -> list[list[list[str]]]:
-    made = [Piece("markdown", "", "", frozenset(), slide, text) for slide, text in typed]
-    return [[[piece.text for piece in slide] for slide in stack] for stack in _stacks(made)]
+    """The texts of a deck: its stacks of slides, as the elements of the HTML say."""
+    from moe_viz.view.pages.slides import _deck
+
+    notebook = v4.new_notebook(cells=[cell("markdown", text, slide) for slide, text in typed])
+    soup = BeautifulSoup(exported(notebook, Path(), _deck).html, "html.parser")
+    return [
+        [list(slide.stripped_strings) for slide in stack.find_all("section") or [stack]]
+        for stack in soup.find_all("section", recursive=False)
+    ]
 
 
 def test_slide_types_make_stacks():
@@ -201,12 +214,12 @@ def test_slide_types_make_stacks():
     first, second, third = stacks(*typed)
     assert first == [["before"]]
     assert second == [["a", "a2", "a3", "a4"], ["b"]]
-    assert third == [["c", "# none of its own"]]
+    assert third == [["c", "none of its own"]]
 
 
 def test_headings_begin_slides_where_no_cell_says_what_it_is():
-    plain = [("", "# One"), ("", "text"), ("", "## Two"), ("", "### part"), ("", "#no heading")]
-    assert stacks(*plain) == [[["# One", "text"]], [["## Two", "### part", "#no heading"]]]
+    plain = [("", "# One"), ("", "text"), ("", "## Two"), ("", "### part"), ("", r"\#no heading")]
+    assert stacks(*plain) == [[["One", "text"]], [["Two", "part", "#no heading"]]]
 
 
 def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hidden(tmp_path):
@@ -226,24 +239,22 @@ def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hi
     )
     (slide,) = slides_of(save_slides([path], tmp_path / "talk.html"))
     bare = re.sub(r"</?span[^>]*>", "", slide)
-    assert "<details class=fold><summary>code</summary><pre class=code><code>folded" in bare
-    assert "</details><pre" not in bare.partition("folded")[0]
-    assert re.search(r"</div><pre class=code><code>open_ = 2", bare)
+    assert f"<details class=fold><summary>code</summary>{CODE}folded" in bare
+    assert "</details><div" not in bare.partition("folded")[0]
+    assert f"</div>{CODE}open_ = 2" in bare
     assert "<i>one</i>" in slide
     assert "<i>three</i>" in slide
     assert not re.search("hidden|solved|never", bare)
-    assert '<aside class="notes"><p><em>remember</em></p>\n</aside>' in slide
-    assert re.sub(r"\s+", "", slide).endswith(
+    assert '<aside class="notes"><p dir="auto"><em>remember</em></p>\n</aside>' in slide
+    assert re.sub(r'\s+|dir="auto"', "", slide).endswith(
         '<divclass="fragment"><p>then</p><p>withit</p></div><divclass="fragment"><p>after</p></div>'
     )
     html = save_notebook_page([path], tmp_path / "page.html").read_text(encoding="utf-8")
-    read = re.sub(r"</?span[^>]*>", "", html)
-    assert (
-        "<details class=solution><summary>A solution</summary><pre class=code><code>solved" in read
-    )
-    assert "remember" not in read
-    assert "never" in read
-    assert "hidden = 3" not in read
+    text = re.sub(r"</?span[^>]*>", "", html)
+    assert f"<details class=solution><summary>A solution</summary>{CODE}solved" in text
+    assert "remember" not in text
+    assert "never" in text
+    assert "hidden = 3" not in text
 
 
 @pytest.mark.parametrize("save", [save_slides, save_notebook_page])
@@ -256,7 +267,7 @@ def test_plotly_is_brought_once_however_many_charts(save, tmp_path):
     html = save([path, path], tmp_path / "out.html").read_text(encoding="utf-8")
     assert html.count("moe-viz-plotly") == 1
     assert html.count("<script>draw()</script>") == 6
-    assert html.index("moe-viz-plotly") < html.index("<div class=one>")
+    assert html.index("moe-viz-plotly") < html.index('<div class="one">')
     assert without_plotly("<p>none</p>") == ("<p>none</p>", "")
 
 

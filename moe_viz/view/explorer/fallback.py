@@ -42,7 +42,8 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
         f'font-family:system-ui,sans-serif;border:1px solid {LIGHT.line}">'
         f'<p style="margin:0 0 6px"><b>{escape(trace.provenance.title)}</b> · layer '
         f"{trace.layers[layer]} · first choice among experts {legend}</p>"
-        f'<p style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">{tokens}{more}</p>'
+        '<p dir="auto" style="line-height:1.9;margin:0 0 6px;white-space:pre-wrap">'
+        f"{tokens}{more}</p>"
         f'<img alt="{escape(describe(trace, shown))}" style="width:100%;'
         f'height:{height * len(trace.layers)}px;image-rendering:pixelated" '
         f'src="data:image/png;base64,{_map(trace, shown, height)}"/>'
@@ -77,7 +78,8 @@ def _token(trace: Trace, layer: int, t: int) -> str:
     # Spaces as a reader expects them; line ends keep their sign, and end the line.
     text = escape(piece.replace("␣", " ")).replace("⏎", "⏎\n")
     if trace.special[t] or expert < 0:
-        return f'<span style="color:{LIGHT.muted}">{text}</span>'
+        own = ' dir="ltr"' if trace.special[t] else ""  # none of the text, which runs its own way
+        return f'<span{own} style="color:{LIGHT.muted}">{text}</span>'
     share = token_share(gate, trace.experts.shape[2])
     return (
         f'<span style="background:{mix(expert_colour(expert), LIGHT.ground, share)}">{text}</span>'

@@ -14,17 +14,17 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError, MissingDependencyError, OutputError
 from ...files import atomic_path, package_text
 from ..charts.chart import page
 from ..document import CHARTS, document, write
-from .notebook import Piece, code_style, pieces, read_notebook, title_of, without_plotly
+from .notebook import code_style, exported, read_notebook, title_of, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
 WIDTH, HEIGHT = 1280, 720
@@ -45,24 +45,25 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def save_slides(
-    notebooks: Sequence[str | Path], path: str | Path, execute: bool | None = None
+    notebooks: Sequence[str | Path],
+    path: str | Path,
+    execute: bool | None = None,
+    said: Callable[[str], object] | None = None,
 ) -> Path:
     """Write notebooks as one deck that needs no network. Speaker notes open with the key S.
+
+    What a deck cannot show, a widget or a script from elsewhere, is named on its slide, and told to
+    `said`.
 
     Raises `InputError` for a file that is not a notebook or fails, `MissingDependencyError` without
     the extra `slides`, `OutputError` where the file cannot be written.
     """
     if not notebooks:
         raise InputError("There is no notebook to make slides of: name at least one.")
-    groups, titles = [], []
-    for name in notebooks:
-        notebook = read_notebook(name, execute)
-        titles.append(title_of(notebook, Path(name)))
-        groups.append(_stacks(list(pieces(notebook))))
-    body = "\n".join(_stack(stack) for stacks in groups for stack in stacks)
+    body, title = _joined(notebooks, execute, _deck, said)
     body, plotly = without_plotly(body)
     body = body.replace('class="moe-viz"', 'class="moe-viz" data-scale="1.5"')
-    own = package_text("view/pages/slides.css")
+    own = package_text("view/pages/slides.css") + package_text("view/pages/ansi.css")
     style = "\n".join([_reveal("dist/reveal.css"), code_style(dark=False), own])
     scripts = "\n".join(
         f"<script>{_safe(_reveal(name))}</script>"
@@ -78,23 +79,23 @@ def save_slides(
 <script>
 {DECK}</script>"""
     policy = CHARTS | {"frame-src": "'self' file:"}
-    return write(path, document(" · ".join(titles), style, body, policy))
+    return write(path, document(title, style, body, policy))
 
 
 def save_notebook_page(
-    notebooks: Sequence[str | Path], path: str | Path, execute: bool | None = None
+    notebooks: Sequence[str | Path],
+    path: str | Path,
+    execute: bool | None = None,
+    said: Callable[[str], object] | None = None,
 ) -> Path:
     """Write notebooks as one page to read, which needs no network; see `save_slides`."""
     if not notebooks:
         raise InputError("There is no notebook to make a page of: name at least one.")
-    parts, titles = [], []
-    for name in notebooks:
-        notebook = read_notebook(name, execute)
-        titles.append(title_of(notebook, Path(name)))
-        parts += [_read(piece) for piece in pieces(notebook)]
-    body, plotly = without_plotly("\n".join(parts))
-    style = f"<style>{code_style()}\n{package_text('view/pages/notebook.css')}</style>"
-    return write(path, page(" · ".join(titles), style + plotly + body))
+    body, title = _joined(notebooks, execute, _page, said)
+    body, plotly = without_plotly(body)
+    own = package_text("view/pages/notebook.css") + package_text("view/pages/ansi.css")
+    style = f"<style>{code_style()}\n{own}</style>"
+    return write(path, page(title, style + plotly + body))
 
 
 def save_pdf(deck: str | Path, path: str | Path) -> Path:
@@ -133,72 +134,105 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
     return Path(path)
 
 
-def _stacks(found: list[Piece]) -> list[list[list[Piece]]]:
-    """Slides that lie side by side, each a stack of slides below each other, each of pieces."""
-    if not any(piece.slide for piece in found):
-        found = [_headed(piece) for piece in found]
-    stacks: list[list[list[Piece]]] = []
-    for piece in found:
-        if piece.slide == "skip" or "solution" in piece.tags:
+def _joined(
+    notebooks: Sequence[str | Path],
+    execute: bool | None,
+    arrange: Callable[[list[Any]], list[Any]],
+    said: Callable[[str], object] | None,
+) -> tuple[str, str]:
+    """The cells of all notebooks, one after the other, and the title of all."""
+    parts, titles = [], []
+    for path in map(Path, notebooks):
+        notebook = read_notebook(path, execute)
+        titles.append(title_of(notebook, path))
+        made = exported(notebook, path.parent, arrange)
+        parts.append(made.html)
+        for line in made.missing if said else ():
+            said(f"{path}, {line}")
+    return "\n".join(parts), " · ".join(titles)
+
+
+def _page(cells: list[Any]) -> list[Any]:
+    """What a page shows: all but notes for the speaker; solutions are folded."""
+    kept = [cell for cell in cells if _readable(cell) and _slide_type(cell) != "notes"]
+    for cell in kept:
+        solution = cell.cell_type == "code" and "solution" in _tags(cell)
+        folded = "<details class=solution><summary>A solution</summary>", "</details>"
+        before, after = folded if solution else ("", "")
+        _frame(cell, before, after, "hidden" if "hide_code" in _tags(cell) else "shown")
+    return kept
+
+
+def _deck(cells: list[Any]) -> list[Any]:
+    """What a deck shows, each cell with the elements that open and close its slide and stack."""
+    stacks = _stacks([cell for cell in cells if _readable(cell)])
+    for stack in stacks:
+        for place, slide in enumerate(stack):
+            first, last = place == 0, place == len(stack) - 1
+            around = len(stack) > 1  # a stack has an element of its own where it has several slides
+            _fragments(slide)
+            opening, closing = slide[0].metadata, slide[-1].metadata
+            opening.before = "<section>" * (1 + (around and first)) + opening.before
+            closing.after += "</section>" * (1 + (around and last))
+    return [cell for stack in stacks for slide in stack for cell in slide]
+
+
+def _stacks(cells: list[Any]) -> list[list[list[Any]]]:
+    """Slides that lie side by side, each a stack of slides below each other, each of cells."""
+    typed = any(map(_slide_type, cells))
+    stacks: list[list[list[Any]]] = []
+    for cell in cells:
+        kind = _slide_type(cell) if typed else _headed(cell)
+        if kind == "skip" or "solution" in _tags(cell):
             continue
-        if piece.slide == "slide" or not stacks:
+        if kind == "slide" or not stacks:
             stacks.append([[]])
-        elif piece.slide == "subslide":
+        elif kind == "subslide":
             stacks[-1].append([])
-        stacks[-1][-1].append(piece)
+        stacks[-1][-1].append(cell)
     return stacks
 
 
-def _headed(piece: Piece) -> Piece:
+def _headed(cell: Any) -> str:
     """Where no slide types are given: a heading begins a slide."""
-    begins = piece.kind == "markdown" and re.match(r"#{1,2} ", piece.text)
-    slide = "slide" if begins else ""
-    return replace(piece, slide=slide)
+    begins = cell.cell_type == "markdown" and re.match(r"#{1,2} ", cell.source)
+    return "slide" if begins else ""
 
 
-def _stack(stack: list[list[Piece]]) -> str:
-    slides = [f"<section>{_slide(slide)}</section>" for slide in stack]
-    return slides[0] if len(slides) == 1 else f"<section>{''.join(slides)}</section>"
+def _fragments(slide: list[Any]) -> None:
+    """Cells of one slide; those without a type of their own appear with the one before."""
+    inside = False
+    for cell in slide:
+        kind, before, after, tags = _slide_type(cell), "", "", _tags(cell)
+        if inside and kind in ("fragment", "notes"):
+            before, inside = "</div>", False
+        if kind == "fragment":
+            before, inside = before + '<div class="fragment">', True
+        code = "shown" if "show_code" in tags else "folded"
+        code = "hidden" if "hide_code" in tags else code
+        if kind == "notes":
+            before, after, code = before + '<aside class="notes">', "</aside>", "alone"
+        _frame(cell, before, after + ("</div>" if inside and cell is slide[-1] else ""), code)
 
 
-def _slide(slide: list[Piece]) -> str:
-    """The cells of a slide; those without a type of their own appear with the one before."""
-    html, inside = [], False
-    for piece in slide:
-        if inside and piece.slide in ("fragment", "notes"):
-            html.append("</div>")
-            inside = False
-        if piece.slide == "fragment":
-            html.append('<div class="fragment">')
-            inside = True
-        html.append(_shown(piece))
-    return "".join(html) + ("</div>" if inside else "")
+def _frame(cell: Any, before: str, after: str, code: str) -> None:
+    cell.metadata.before, cell.metadata.after, cell.metadata.code = before, after, code
 
 
-def _shown(piece: Piece) -> str:
-    """A cell on its slide."""
-    if piece.slide == "notes":
-        # Folded in a notebook, where students read too; open for the speaker.
-        notes = re.sub(r"</?details>\s*|<summary>.*?</summary>\s*", "", piece.source)
-        return f'<aside class="notes">{notes}</aside>'
-    html = piece.source
-    if piece.kind == "code":
-        code = "" if "hide_code" in piece.tags else piece.source
-        if code and "show_code" not in piece.tags:
-            code = f"<details class=fold><summary>code</summary>{code}</details>"
-        html = code + piece.outputs
-    return html
+def _readable(cell: Any) -> bool:
+    """Raw cells are for other programs, but for those that hold HTML."""
+    kind = cell.metadata.get("raw_mimetype") or cell.metadata.get("format")
+    return cell.cell_type in ("markdown", "code") or kind == "text/html"
 
 
-def _read(piece: Piece) -> str:
-    """A cell on a page."""
-    if piece.kind == "markdown":
-        return "" if piece.slide == "notes" else piece.source
-    code = "" if "hide_code" in piece.tags else piece.source
-    html = code + piece.outputs
-    if "solution" in piece.tags:
-        return f"<details class=solution><summary>A solution</summary>{html}</details>"
-    return html
+def _tags(cell: Any) -> frozenset[str]:
+    return frozenset(cell.metadata.get("tags", []))
+
+
+def _slide_type(cell: Any) -> str:
+    """slide, subslide, fragment, skip, notes, or nothing."""
+    kind = cell.metadata.get("slideshow", {}).get("slide_type", "") or ""
+    return "" if kind == "-" else kind
 
 
 @cache

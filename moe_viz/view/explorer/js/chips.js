@@ -57,6 +57,7 @@ export class Chips {
     const special = trace.isSpecial(t);
     const kind = (special ? " special" : "") + (trace.isGenerated(t) ? " generated" : "");
     const chip = h("span", { class: "tok" + kind });
+    if (special) chip.dir = "ltr"; // it is none of the text, which runs its own way
     const shown = special ? [trace.piece(t) + " "] : characters.slice(...trace.span(t));
     for (const c of shown) chip.append(...this.character(c));
     return chip;

@@ -24,7 +24,13 @@ export class TextView {
     this.scene = scene;
     this.actions = actions;
     this.pick = pick;
-    this.element = h("div", { class: "text", tabindex: 0, role: "region", "aria-label": name });
+    this.element = h("div", {
+      class: "text",
+      dir: "auto", // a right-to-left prompt runs from the right
+      tabindex: 0,
+      role: "region",
+      "aria-label": name,
+    });
     this.element.addEventListener("pointermove", (event) => {
       const token = this.tokenOf(event);
       const { layer } = scene.state;
@@ -104,7 +110,7 @@ export class TextView {
       this.actions.draw();
     };
     const name = `… ${n.toLocaleString("en")} tokens ${where} …`;
-    return [h("button", { class: "more", tabindex: -1, onclick }, name)];
+    return [h("button", { class: "more", dir: "ltr", tabindex: -1, onclick }, name)];
   }
 
   /** Measure what is in sight, and, once for each width and size of type, where tokens are. */
