@@ -32,8 +32,8 @@ from .vocabulary import FolderVocabulary
 _EXPECTED = (
     f"Expected '{EMBEDDED}', the embedded model; a folder in Hugging Face's form (config.json, "
     "model.safetensors or its shards, tokenizer.json or tokenizer.model) or in Mistral's "
-    "(params.json, consolidated.*); a .gguf file; or a repository on the Hub, as org/name, org/name@revision, or "
-    "org/name/file.gguf."
+    "(params.json, consolidated.*); a .gguf file; or a repository on the Hub, as org/name, "
+    "org/name@revision, or org/name/file.gguf."
 )
 
 
