@@ -101,6 +101,8 @@ benchmarks/README
 
 docs/architecture
 CONTRIBUTING
+SECURITY
+CODE_OF_CONDUCT
 CHANGELOG
 weights/recipe/SOURCES
 ```

@@ -124,6 +124,7 @@ def test_its_core_is_read_in_a_quarter_of_an_hour(path):
     assert ("*further*" in beginning) == (further > 0)
 
 
+@pytest.mark.timeout(1800)  # all ten, on a machine that does other things as well
 def test_the_notebooks_are_quick_enough_for_a_class(ran):
     """Under 45 s each and 6 min together on two cores: in time of the processor, since other work
     on the machine makes no notebook longer."""

@@ -179,6 +179,7 @@ def test_parts_of_a_ledger_to_one_scale(source):
         assert dict(zip(tree.labels[1:], tree.values[1:], strict=True)) == parts
         assert tree.values[0] == sum(tree.values[1:]) == total
         assert set(tree.parents[1:]) == {tree.labels[0]}
+        assert len(set(tree.marker.colors)) == 1 + len(parts)  # each part a colour of its own
     wide = [tree.domain.x[1] - tree.domain.x[0] for tree in (stored, used)]
     assert wide[1] / wide[0] == pytest.approx(books.active / books.total)
     assert chart.data["stored"].tolist()[-1] == books.total

@@ -1,6 +1,8 @@
-"""Published numbers, proofread: columns added up by hand, and figures that two tables share.
+"""Published numbers stay as they were entered, and agree where two sources give the same figure.
 
-A changed digit changes a column's sum, and a swap of two rows the sum weighted by the row's number.
+The sums below are of the tables as they stand, not taken from the paper: they notice a digit that
+is changed by accident, not one that was wrong from the start. A changed digit changes a column's
+sum, and a swap of two rows the sum weighted by the row's number.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SUMS = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_columns_add_up_to_what_the_paper_s_do(name):
+def test_no_digit_has_changed_since_the_tables_were_entered(name):
     table = np.array(TABLES[name])
     plain, by_row = SUMS[name]
     np.testing.assert_allclose(table.sum(0), plain, atol=1e-6)

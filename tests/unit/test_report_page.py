@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html import unescape
@@ -174,6 +175,16 @@ def test_table_5_holds_ours_and_the_control_s_with_interval_and_shuffled(report,
                         100 * row[c] for c in ("share", "low", "high", "shuffled"))  # fmt: skip
                     expected.append(f"{share:.1f} ({low:.0f}–{high:.0f}; shuffled {mixed:.1f})")
             assert rows[band + 1 + n] == [label, *expected]
+
+
+def test_the_text_is_one_prompt_of_each_label(report, page):
+    packed = map(json.loads, re.findall(r'-data">(.*?)</script>', page, re.S))
+    (prompts,) = (data["prompts"] for data in packed if "prompts" in data)
+    shown = [(label, text) for label, text, *_ in prompts]
+    firsts: dict[str, str] = {}
+    for prompt in report.trace.prompts:
+        firsts.setdefault(prompt.label, prompt.text)
+    assert shown == list(firsts.items())
 
 
 def test_what_is_left_out_says_why_and_no_section_stands_empty():
