@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import bisect
 import json
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from moe_viz.prompts import curated
 from moe_viz.trace import Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
 from moe_viz.view.explorer.pack import fitting, pack, precision
+from tests.unit.room import limit_for
 
 TYPES = {"piece": "<u4", "spans": "<u4", "flags": "u1"}
 DEEPEST = 20.0
@@ -36,17 +36,6 @@ def made(E=8, k=2, lengths=(7, 5, 9), L=3, seed=0, **changes) -> Trace:
         "generated": rng.random(T) < 0.3, "prompts": prompts, "layers": (2, 5, 9)[:L],
         "provenance": Provenance("m", dtype="float16", quantisation="Q8_0", date="2026-11-28"),
     } | changes)  # fmt: skip
-
-
-def limit_for(trace: Trace, how: str) -> float:
-    """The fewest bytes into which this precision fits; for the lowest, the most."""
-    order = ["none", "byte", "half"]
-
-    def reached(n: int) -> bool:
-        return order.index(precision(trace, n)) >= max(order.index(how), 1)
-
-    least = bisect.bisect_left(range(1_000_000), True, key=reached)
-    return least if how != "none" else least - 1
 
 
 def opened(text: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -200,7 +189,7 @@ def test_where_a_slot_was_left_empty_the_first_gate_does_not_tell_the_second():
     experts, gates = trace.experts.copy(), np.full_like(trace.gates, 0.5)
     experts[:] = [1, 4]
     plain = replace(trace, experts=experts, gates=gates)
-    data, _ = opened(pack(plain, {}, 1))
+    data = json.loads(pack(plain, {}, 1))
     assert (data["precision"], data["paired"]) == ("none", True)
     experts, gates = experts.copy(), gates.copy()
     experts[0, 1], gates[0, 1] = [-1, 4], [0, 0.385]
@@ -223,7 +212,7 @@ def test_a_decision_made_of_nan_is_a_gap_and_says_so():
     other = opened(pack(trace, {}, other=broken))[1]["others"]
     assert other[0, 1].tolist() == [-1, -1]
     html = mv.explore(broken).to_html()
-    assert "2 of 21 decisions are gaps: their router logits or gates are NaN or infinite." in html
+    assert "3 of 21 decisions are gaps: their router logits or gates are NaN or infinite." in html
     assert "gaps:" not in mv.explore(trace).to_html().split("<script")[0]
     assert opened(pack(trace, {}))[0]["gaps"] == 0
 
