@@ -50,7 +50,10 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PlacementOption = Annotated[
     str, typer.Option(help="auto, resident (in memory), offload, or stream (one pass).")
 ]
-
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(help="A LoRA adapter to merge into the weights: a folder, or org/name."),
+]
 CacheOption = Annotated[
     float, typer.Option("--cache-gb", help="Keep up to this much of what the Hub sends on disk.")
 ]
@@ -130,15 +133,15 @@ def _finite(content: Any) -> Any:
 
 
 def read_text(text: str) -> str:
-    """A text, or the contents of @FILE; of standard input for @-."""
+    """A text, or the contents of @FILE, of standard input for @-: UTF-8, with or without a BOM."""
     if not text.startswith("@"):
         return text
-    if text == "@-":
-        return sys.stdin.read()
+    name = "standard input" if text == "@-" else text[1:]
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
+        held = sys.stdin.buffer.read() if text == "@-" else Path(name).read_bytes()
+        return held.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{text[1:]}: cannot be read as a UTF-8 text ({error}). Give a text file, or a text "
-            "that does not begin with @."
+            f"{name}: cannot be read as a UTF-8 text ({error}). Give a text file, or a text that "
+            "does not begin with @."
         ) from error

@@ -18,6 +18,7 @@ from .app import (
     answer,
     app,
     cell,
+    check_out,
     say,
     show,
     written,
@@ -62,6 +63,7 @@ def explore(
         return
     if out.resolve() == trace.resolve():
         raise InputError(f"{out}: is the trace itself. Choose another page with --out.")
+    check_out(out)
     with written(out) as path:
         save_page(opened, path)
     if out == STANDARD:

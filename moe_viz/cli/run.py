@@ -12,6 +12,7 @@ from rich.table import Table
 from ..errors import InputError
 from .app import (
     STANDARD,
+    AdapterOption,
     CacheOption,
     DeviceOption,
     DtypeOption,
@@ -56,6 +57,7 @@ def record(
     resume: Annotated[
         Path | None, typer.Option(help="Keep unfinished work in this file; run again to continue.")
     ] = None,
+    adapter: AdapterOption = None,
     cache_gb: CacheOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,7 +73,7 @@ def record(
         raise InputError("Give texts to record, or --curated: one of the two.")
     _check(out, as_json)
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
-    opened = load(model, device, dtype, placement, cache_gb)
+    opened = load(model, device, dtype, placement, cache_gb, adapter)
     trace = run(opened, source, labels=label or None, loss=loss, resume=resume)
     with written(out) as path:
         trace.save(path)
@@ -99,6 +101,7 @@ def generate(
     model: ModelOption = "8x7m",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    adapter: AdapterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Continue a text, and say where it was routed.
@@ -111,7 +114,8 @@ def generate(
     if out is not None:
         _check(out, as_json)
     given = read_text(text)
-    result = run(load(model, device, dtype), given, max_new_tokens, temperature, top_p, seed)
+    opened = load(model, device, dtype, adapter=adapter)
+    result = run(opened, given, max_new_tokens, temperature, top_p, seed)
     if out is not None:
         with written(out) as path:
             result.trace.save(path)

@@ -4,9 +4,9 @@ In: the HTML of a cell or an output, and the folder its notebook lies in. Out: t
 pictures inside and without what reaches elsewhere, and a line for each thing that is missing. This
 is the one place that decides what such HTML may hold.
 
-nbconvert can embed pictures too, in Markdown alone: it ends at an attachment that is missing, puts
-in any file that a picture's address names, and finds none whose name is percent-encoded. Its
-sanitiser takes every script out, the pictures' own among them.
+nbconvert can embed pictures too, in Markdown alone: it ends at an attachment that is missing, and
+finds no file whose name is percent-encoded. Its sanitiser takes every script out, the pictures' own
+among them.
 """
 
 from __future__ import annotations
