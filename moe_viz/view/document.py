@@ -16,6 +16,7 @@ POLICY = {
     "script-src": "'unsafe-inline'",
     "style-src": "'unsafe-inline'",
     "img-src": "data:",
+    "media-src": "data:",
 }
 #: What charts need besides: plotly arrives packed, and is unpacked and run in the page.
 CHARTS = {"script-src": "'unsafe-inline' 'unsafe-eval'", "img-src": "data: blob:"}

@@ -29,10 +29,16 @@ FRAMES = {
     "video": "a video",
     "audio": "a sound",
 }
+#: A film or a sound that is in the output itself, as matplotlib's animations are.
+FILMS = ("data:video/", "data:audio/")
 #: A script that fetches another: a loader in an output, an import of a module.
 _FETCHES = re.compile(
     r"createElement\(\s*['\"]script|\bimport\s*\(?\s*['\"]https?:|\bfrom\s*['\"]https?:"
     r"|\bimportScripts\s*\(|\brequire(?:js)?\.config\s*\("
+)
+#: What a style fetches: a picture, a font, another sheet.
+_STYLED = re.compile(
+    r"(?:@import\s+(?:url\()?|url\()\s*['\"]?((?:https?:)?//[^'\")\s;]+)['\"]?\s*\)?[^;}\n]*", re.I
 )
 _ADDRESS = re.compile(r"https?://[\w.-]+[^\s\"'`<>\\]*")
 #: Longer scripts are libraries, which speak of loading scripts and do without.
@@ -57,12 +63,13 @@ def cleaned(
         if element.decomposed:  # within another
             continue
         name = element.name
+        missing += _unstyled(element)
         if name == "script":
             where = _fetched(element)
             if where:
                 missing.append(f"a script from {where}")
                 element.decompose()
-        elif name in FRAMES:
+        elif name in FRAMES and not _source(element).startswith(FILMS):
             missing.append(FRAMES[name] + _from(_source(element)))
             element.decompose()
         elif name == "form":
@@ -126,6 +133,17 @@ def _embed(image: Tag, folder: Path, attachments: Mapping[str, Mapping[str, str]
     else:
         image.decompose()
     return [what]
+
+
+def _unstyled(element: Tag) -> list[str]:
+    """Take out of an element's style what it would fetch, and say what that is."""
+    text = element.string if element.name == "style" else element.get("style")
+    found = _STYLED.findall(str(text or ""))
+    if found and element.name == "style":
+        element.string = _STYLED.sub("", str(text))
+    elif found:
+        element["style"] = _STYLED.sub("none", str(text))
+    return [f"what a style takes from {address[:200]}" for address in found]
 
 
 def _fetched(script: Tag) -> str:

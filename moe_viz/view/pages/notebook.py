@@ -46,7 +46,7 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     """
     nbformat, path = _needed("nbformat"), Path(path)
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such notebook.") from None
     except Exception as error:  # nbformat raises many kinds
