@@ -18,7 +18,7 @@ from ...trace import Trace, mismatch
 from .. import palette
 from ..script import script
 from .fallback import fallback
-from .pack import NOTEBOOK, fitting, pack
+from .pack import NOTEBOOK, fitting, pack, size
 
 MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
 SCALES = 0.5, 3.0  # least and most
@@ -91,7 +91,7 @@ class Explorer:
             f"</script>\n<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
             f"{_js(palette.for_script())});</script>\n"
         )
-        room = NOTEBOOK - len(before.encode()) - len(after.encode())
+        room = NOTEBOOK - size(before) - size(after)
         return before + self._packed(row, float("inf") if page else room, page) + after
 
     def _packed(self, row: int, limit: float, page: bool) -> str:

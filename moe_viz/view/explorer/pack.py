@@ -75,7 +75,12 @@ def _width(trace: Trace, how: str) -> float:
 
 def _texts(texts: Iterable[str]) -> int:
     """Bytes of texts in JSON, escaped."""
-    return sum(len(_json(text).encode()) + 3 for text in texts)
+    return sum(size(_json(text)) + 3 for text in texts)
+
+
+def size(text: str) -> int:
+    """Bytes of a text in UTF-8; half a character, as in a folder's name, counts as one."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def pack(
