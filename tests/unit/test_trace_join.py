@@ -88,7 +88,7 @@ def test_one_trace_alone_or_in_a_list_is_itself():
 
 def test_recordings_of_one_model_join_like_one_recording(model):
     prompts = [[5, 6, 7], [8, 9], [5, 5, 5, 5]]
-    together = mv.record(model, prompts, labels="xyx", loss=True)
+    together = mv.record(model, prompts, labels=list("xyx"), loss=True)
     apart = [
         mv.record(model, [ids], labels=[label], loss=True)
         for ids, label in zip(prompts, "xyx", strict=True)

@@ -20,6 +20,8 @@ from ..script import script
 from .cleaned import cleaned
 from .markdown import formula, rendered
 
+#: The script that draws a bare figure: its file, what it exports, what that is called in a page.
+SCRIPT = ("view/pages/figure.js", "drawFigure", "moeVizFigure")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -115,7 +117,7 @@ def figure(content: dict[str, Any]) -> str:
         f'<div id="{name}" class="moe-viz-figure" style="width:100%;height:{float(height):.0f}px">'
         f'</div><script type="application/json" id="{name}-data">{packed}</script>\n'
         f"{plotly_script()}<script>"
-        f"{script('view/pages/figure.js', 'drawFigure', 'moeVizFigure')}\n"
+        f"{script(*SCRIPT)}\n"
         f'moeVizFigure("{name}");</script>\n'
     )
 

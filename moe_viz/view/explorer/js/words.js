@@ -44,7 +44,8 @@ export function say(trace, layer, t) {
   const where = chosen.length
     ? "goes to " + names.join(chosen.length > 2 ? ", " : " and ")
     : "goes to no expert";
-  return `${here} ${where}${missed(trace, layer, t, chosen)}${switchedOff(trace, layer, t, chosen)}.`;
+  const others = missed(trace, layer, t, chosen) + switchedOff(trace, layer, t, chosen);
+  return `${here} ${where}${others}.`;
 }
 
 /**
