@@ -137,6 +137,8 @@ class LivePrompt:
             self.status.value = "Cancelled. The picture shows the earlier prompts."
         except MoeVizError as error:
             self.status.value = str(error)
+        except BaseException as error:  # whatever it is: a thread's error is seen by nobody else
+            self.status.value = f"This run failed ({type(error).__name__}: {error})."
         finally:
             self.run_button.disabled, self.cancel_button.disabled = False, True
             self.progress.layout.visibility = "hidden"

@@ -263,7 +263,7 @@ crude = mv.load("8x7m", device="cpu")
 for name, weights in crude.named_parameters():
     if weights.ndim == 2 and ".router." not in name:
         weights.data = rounded(weights.data)
-crude.provenance = replace(crude.provenance, quantisation="rounded to 4 bits")
+crude.origin = replace(crude.origin, quantisation="rounded to 4 bits")
 
 # %% slideshow={"slide_type": "skip"}
 prompts = mv.prompts.curated()[::16]

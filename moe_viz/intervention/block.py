@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import Literal
 
 from ..config import MixtralConfig
 from ..errors import InputError
 from ..model import Mixtral
+from ..model.attached import Attached, attach
 from .change import FORMS, Expert, Intervention, experts_at
 
 
@@ -52,6 +52,9 @@ def intervene(
     inside. An inner `top_k` chooses again, by score: it keeps a swap, a temperature and random
     experts, and undoes forced ones, uniform gates and empty slots.
 
+    A run is changed by the blocks it is called in, from its beginning to its end. A thread that is
+    started inside a block does not inherit it: enter one there.
+
     Raises `InputError` for what the model does not have.
 
     >>> import moe_viz as mv
@@ -74,14 +77,8 @@ def intervened(model: Mixtral, *changes: Intervention) -> Iterator[Mixtral]:
     """The same for `Intervention`s, in order."""
     for change in changes:
         check(change, model.config)
-    before = model.provenance
-    stamped = (*before.interventions, *map(str, changes))
-    model.provenance = replace(before, interventions=stamped)
-    try:
-        with model.router_hooks(*changes):
-            yield model
-    finally:
-        model.provenance = before
+    with attach(model, Attached(changes, tuple(map(str, changes)))):
+        yield model
 
 
 def check(change: Intervention, config: MixtralConfig) -> None:

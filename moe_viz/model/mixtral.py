@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Literal
 
@@ -24,6 +25,7 @@ from ..progress import progress_bar
 from ..routing import NotFiniteError, RouterHook, TokenIndex
 from ..tokenization import Tokenizer
 from ..trace.provenance import RANDOM_WEIGHTS, Provenance
+from .attached import Attached, attach, attached_to
 from .diagnosis import bad_output, bad_routing
 from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
@@ -68,11 +70,10 @@ class Mixtral(nn.Module):
         super().__init__()
         self.config = config
         self.chunk = chunk
-        self.hooks: tuple[RouterHook, ...] = ()
         self.tokenizer: Tokenizer | None = None
         self.unread: str = ""  # why there is no tokenizer, if a checkpoint was to bring one
         self.ends: frozenset[int] = frozenset()  # ids that end a text, by the checkpoint's config
-        self.provenance: Provenance = Provenance(model=config.name)
+        self.origin: Provenance = Provenance(model=config.name)  # of the weights
         self.stored_as: Callable[[str], str] = str  # what a tensor is called in its file
         self.embedding: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers: nn.ModuleList = nn.ModuleList(
@@ -97,12 +98,32 @@ class Mixtral(nn.Module):
         """The dtype of all but the routers; packed weights are cast to it as they are used."""
         return self.norm.weight.dtype
 
+    @property
+    def attached(self) -> Attached:
+        """What the `with` blocks around this attach: what a run that is called here carries."""
+        return attached_to(self)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What a trace recorded here would be stamped with."""
+        return self.stamped(self.attached)
+
+    def stamped(self, attached: Attached) -> Provenance:
+        """Where a recording comes from: the weights as they are now, and what was attached."""
+        return replace(
+            self.origin,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=", ".join(map(str, self.devices)),
+            interventions=(*self.origin.interventions, *attached.interventions),
+        )
+
     @contextmanager
     def router_hooks(self, *hooks: RouterHook) -> Iterator[Mixtral]:
         """Attach hooks to every router for the length of a `with` block, and no longer.
 
-        They run after those already attached, in the order given. Raises `HookError` for what
-        cannot be called.
+        They run after those already attached, in the order given, in every run that is called
+        within the block, to its end. A thread started inside the block does not inherit it. Raises
+        `HookError` for what cannot be called.
         """
         for hook in hooks:
             if not callable(hook):
@@ -110,12 +131,8 @@ class Mixtral(nn.Module):
                     "router_hooks takes functions hook(routing) -> Routing | None; found "
                     f"{kind_of(hook)}."
                 )
-        before = self.hooks
-        self.hooks = (*before, *hooks)
-        try:
+        with attach(self, Attached(hooks)):
             yield self
-        finally:
-            self.hooks = before
 
     def forward(
         self,
@@ -125,6 +142,7 @@ class Mixtral(nn.Module):
         *,
         cache: KVCache | None = None,
         index: TokenIndex | None = None,
+        attached: Attached | None = None,
     ) -> Tensor | None:
         """Run prompts that lie end to end.
 
@@ -133,7 +151,8 @@ class Mixtral(nn.Module):
         or None. The head is never computed for tokens nobody asked for.
 
         With a `cache`, the tokens continue the prompts that the cache holds. `index` tells hooks
-        which tokens of a larger recording these are.
+        which tokens of a larger recording these are; `attached` names the hooks, if not those of
+        the blocks around this call.
 
         Raises `InputError` for ids outside the vocabulary, lengths that do not add up, and
         prompts longer than the context; `NumberError` where router or head give NaN or infinity.
@@ -141,7 +160,7 @@ class Mixtral(nn.Module):
         if logits not in ("all", "last", "none"):
             raise InputError(f"logits must be 'all', 'last' or 'none', found {logits!r}.")
         lengths = [len(token_ids)] if lengths is None else [int(n) for n in lengths]
-        x = self.hidden(token_ids, lengths, cache=cache, index=index)
+        x = self.hidden(token_ids, lengths, cache=cache, index=index, attached=attached)
         if logits == "none":
             return None
         if logits == "last":
@@ -159,10 +178,12 @@ class Mixtral(nn.Module):
         *,
         cache: KVCache | None = None,
         index: TokenIndex | None = None,
+        attached: Attached | None = None,
     ) -> Tensor:
         """Hidden states (T, D) after the last layer, before the final norm; see `forward`."""
         # Of all layers' hidden states only the last are kept.
-        ((_, x),) = deque(self.sweep(token_ids, lengths, cache=cache, index=index), maxlen=1)
+        sweep = self.sweep(token_ids, lengths, cache=cache, index=index, attached=attached)
+        ((_, x),) = deque(sweep, maxlen=1)
         return x
 
     def sweep(
@@ -175,15 +196,28 @@ class Mixtral(nn.Module):
         last: bool = True,
         resume: tuple[int, Tensor] | None = None,
         progress: bool = False,
+        attached: Attached | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """One layer after the other: how many are done, and the hidden states (T, D) after them.
 
         Without `last`, the last layer runs only as far as its router, which is all that a recording
         needs, and yields nothing. `resume` is a pair yielded earlier, from which this continues.
-        With `progress`, a progress bar is shown where it takes longer than a moment.
+        With `progress`, a progress bar is shown where it takes longer than a moment. Hooks are
+        those that are attached now, not when the first layer is asked for; see `forward`.
         """
         check_tokens(token_ids, lengths, self.config)
-        run = self._prepare(lengths, cache, index)
+        carried = self.attached if attached is None else attached
+        run = self._prepare(lengths, cache, index, carried.hooks)
+        return self._swept(token_ids, run, last, resume, progress)
+
+    def _swept(
+        self,
+        token_ids: Tensor,
+        run: Pass,
+        last: bool,
+        resume: tuple[int, Tensor] | None,
+        progress: bool,
+    ) -> Iterator[tuple[int, Tensor]]:
         if resume is None:
             done, x = 0, self.embedding(token_ids.to(self.device))  # (T, D)
         else:
@@ -213,7 +247,11 @@ class Mixtral(nn.Module):
                 bar.update()
 
     def _prepare(
-        self, lengths: Sequence[int], cache: KVCache | None, index: TokenIndex | None
+        self,
+        lengths: Sequence[int],
+        cache: KVCache | None,
+        index: TokenIndex | None,
+        hooks: tuple[RouterHook, ...],
     ) -> Pass:
         config = self.config
         past = [cache.length(prompt) if cache else 0 for prompt in range(len(lengths))]
@@ -226,7 +264,7 @@ class Mixtral(nn.Module):
         if index is None:
             index = TokenIndex.of_prompts(lengths, past).to(self.device)
         angles = rotation(index.position, config.head_dim, config.rope_theta, self.dtype)
-        return Pass(lengths, index, angles, self.chunk, self.hooks, cache)
+        return Pass(lengths, index, angles, self.chunk, hooks, cache)
 
 
 def check_tokens(token_ids: Tensor, lengths: Sequence[int], config: MixtralConfig) -> None:
@@ -274,10 +312,8 @@ def initialise(model: Mixtral, seed: int) -> Mixtral:
                 inputs = parameter.shape[1]
                 values *= (1 if name == "embedding.weight" else (3 * inputs) ** -0.5) / values.std()
             parameter.copy_(values)
-    model.provenance = Provenance(
+    model.origin = Provenance(
         model=model.config.name,
         weights=f"{RANDOM_WEIGHTS}, seed {seed}",
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=str(model.device),
     )
     return model

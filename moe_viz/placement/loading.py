@@ -102,14 +102,12 @@ def load(
     model.tokenizer, model.unread = tokenizer, unread
     model.ends = checkpoint.vocabulary.ends()
     model.stored_as = checkpoint.stored_as
-    model.provenance = Provenance(
+    model.origin = Provenance(
         model=checkpoint.config.name,
         fingerprint=fingerprint,
         revision=checkpoint.revision,
-        dtype=str(chosen_dtype).removeprefix("torch."),
         quantisation=", ".join(checkpoint.quantised_kinds) or "none",
         placement=placed,
-        device=", ".join(map(str, devices)),
         versions={"torch": torch.__version__},
     )
     return model

@@ -9,9 +9,9 @@ guess decides when an expert is fetched, never which one runs.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from ..model import KVCache, Mixtral
 from ..model.layers import Pass
 from ..model.quantized import Packed
 from ..progress import progress_bar
-from ..routing import Routing, TokenIndex
+from ..routing import RouterHook, Routing, TokenIndex
 from .memory import available_memory
 from .ondemand import ROWS, OnDemand, built, expert_name
 from .resident import fill
@@ -36,7 +36,7 @@ class ExpertCache:
     """The experts that are on the device: those used last, up to `budget` bytes of them.
 
     `misses` counts the experts that were neither there nor on their way when a decision named them,
-    `hits` the others.
+    `hits` the others. Several threads may run the model at once.
     """
 
     def __init__(
@@ -47,28 +47,32 @@ class ExpertCache:
         self._there: OrderedDict[str, Sent] = OrderedDict()  # least recently used first
         self.hits: int = 0
         self.misses: int = 0
+        self._lock = threading.RLock()
 
     def need(self, names: Sequence[str]) -> None:
         """A decision has named these: start fetching those that are missing."""
-        missing = sum(name not in self._there for name in names)
-        self.hits, self.misses = self.hits + len(names) - missing, self.misses + missing
-        self.expect(names, keep=names)
+        with self._lock:
+            missing = sum(name not in self._there for name in names)
+            self.hits, self.misses = self.hits + len(names) - missing, self.misses + missing
+            self.expect(names, keep=names)
 
     def expect(self, names: Iterable[str], keep: Collection[str]) -> None:
         """Start fetching experts, as far as room can be made without dropping those to keep."""
-        for name in names:
-            if name in self._there:
-                self._there.move_to_end(name)
-            elif self._make_room(self._sizes[name], keep):
-                self._there[name] = self._send(name)
+        with self._lock:
+            for name in names:
+                if name in self._there:
+                    self._there.move_to_end(name)
+                elif self._make_room(self._sizes[name], keep):
+                    self._there[name] = self._send(name)
 
     def take(self, name: str) -> nn.Module:
         """An expert that is about to run."""
-        if name not in self._there:  # there was no room for it before
-            self._make_room(self._sizes[name], keep=())
-            self._there[name] = self._send(name)
-        self._there.move_to_end(name)
-        return self._there[name].received()
+        with self._lock:
+            if name not in self._there:  # there was no room for it before
+                self._make_room(self._sizes[name], keep=())
+                self._there[name] = self._send(name)
+            self._there.move_to_end(name)
+            return self._there[name].received()
 
     def _make_room(self, size: int, keep: Collection[str]) -> bool:
         """Drop what was used longest ago until `size` bytes fit; False if they never do."""
@@ -112,7 +116,7 @@ class OffloadedMixtral(Mixtral):
         staying = {name: checkpoint[name] for name in checkpoint if ".moe.experts." not in name}
         fill(self, staying, device, dtype)
         self._host = _on_host(checkpoint, device)
-        self._routed: Tensor = torch.empty(0)  # what the layer's router has just seen
+        self._seen = threading.local()  # `.x`: what the layer's router has just seen
         for layer in self.layers:
             layer.get_submodule("moe.router").register_forward_pre_hook(self._notice)
 
@@ -120,14 +124,17 @@ class OffloadedMixtral(Mixtral):
         return self.experts.take(name)
 
     def _prepare(
-        self, lengths: Sequence[int], cache: KVCache | None, index: TokenIndex | None
+        self,
+        lengths: Sequence[int],
+        cache: KVCache | None,
+        index: TokenIndex | None,
+        hooks: tuple[RouterHook, ...],
     ) -> Pass:
-        run = super()._prepare(lengths, cache, index)
         # After all other hooks, so that it sees what will be executed.
-        return replace(run, hooks=(*run.hooks, self._bring_for))
+        return super()._prepare(lengths, cache, index, (*hooks, self._bring_for))
 
     def _notice(self, router: nn.Module, args: tuple[Tensor]) -> None:
-        self._routed = args[0]
+        self._seen.x = args[0]
 
     def _bring_for(self, routing: Routing) -> None:
         """A hook that fetches the experts of a decision, and those that the next may name."""
@@ -147,7 +154,7 @@ class OffloadedMixtral(Mixtral):
         if layer == self.config.layers:
             return []
         router = self.layers[layer].get_submodule("moe.router")
-        scores = router.forward(self._routed)  # not a call, which would be noticed
+        scores = router.forward(self._seen.x)  # not a call, which would be noticed
         return [scores.topk(self.config.experts_per_token).indices]
 
     def _send(self, name: str) -> Sent:

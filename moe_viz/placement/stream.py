@@ -112,6 +112,7 @@ class StreamedMixtral(Mixtral):
         self._checkpoint, self._placed = checkpoint, (device, dtype)
         self._transfer = Transfer(device)
         self._feed: Feed | None = None
+        self._sweeping = threading.Lock()  # weights pass once: for one sweep at a time
         self._head: nn.Module | None = None
         self._bar: Any = NO_BAR
         self.chunk = 2**62  # every expert passes once, for all tokens
@@ -128,11 +129,22 @@ class StreamedMixtral(Mixtral):
     def visit(
         self, done: int, tokens: int, last: bool, progress: bool
     ) -> Generator[DecoderLayer, None, None]:
-        """The layers after the first `done`, whose weights are being read; see `Mixtral.sweep`."""
-        if self._feed is not None:
+        """The layers after the first `done`, whose weights are being read; see `Mixtral.sweep`.
+
+        Raises `PlacementError` during another sweep of this model, in whatever thread.
+        """
+        if not self._sweeping.acquire(blocking=False):
             raise PlacementError(
                 "This model is in the middle of another sweep. Let it end, or load the model again."
             )
+        try:
+            yield from self._visited(done, tokens, last, progress)
+        finally:
+            self._sweeping.release()
+
+    def _visited(
+        self, done: int, tokens: int, last: bool, progress: bool
+    ) -> Iterator[DecoderLayer]:
         modules = [list(self._modules_of(n, last)) for n in range(self.config.layers)]
         total = sum(self._checkpoint.size(name) for names in modules[done:] for name in names)
         with progress_bar("sweep", total, unit="B", hidden=not progress) as bar:

@@ -6,6 +6,7 @@ token is run too, so that generating gives the same trace as recording the same 
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ..errors import InputError, PlacementError
 from ..model import KVCache, Mixtral
+from ..model.attached import Attached
 from ..placement.stream import StreamedMixtral
 from ..routing import TokenIndex
 from ..tokenization import without_special
@@ -92,12 +94,13 @@ def generate(
             "to write. Shorten it."
         )
     ends = frozenset() if ignore_eos else ends_of(model)
-    recorder = Recorder(model, given + room)
+    recorder, attached = Recorder(model, given + room), model.attached
+    carried = attached.then(recorder)
     generator = torch.Generator().manual_seed(seed)
     ids = list(encoding.ids)
-    with torch.inference_mode(), model.router_hooks(recorder):
+    with torch.inference_mode():
         cache = KVCache(capacity=given + room)
-        logits = model(torch.tensor(ids), logits="last", cache=cache)
+        logits = model(torch.tensor(ids), logits="last", cache=cache, attached=carried)
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
@@ -110,10 +113,11 @@ def generate(
                     logits="none" if last else "last",
                     cache=cache,
                     index=steps[n : n + 1],
+                    attached=carried,
                 )
                 if last:
                     break
-    return _finish(model, ids, given, prompt.label, recorder)
+    return _finish(model, attached, ids, given, prompt.label, recorder)
 
 
 def ends_of(model: Mixtral) -> frozenset[int]:
@@ -144,27 +148,63 @@ def _small_products(model: Mixtral) -> Iterator[None]:
 
     Such a product is over before a second thread has woken up, or oneDNN has prepared its own.
     """
-    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
     layer = model.layers[0]
     largest = max(w.nbytes for w in chain(layer.parameters(), layer.buffers()))
-    if model.device.type == "cpu" and largest < SMALL_MATRIX:
-        torch.set_num_threads(1)
-        torch.backends.mkldnn.enabled = False
+    if model.device.type != "cpu" or largest >= SMALL_MATRIX:
+        yield
+        return
+    _settings.take()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.backends.mkldnn.enabled = onednn
+        _settings.give_back()
+
+
+class _Settings:
+    """Settings of the whole process, which several threads may want changed at once.
+
+    The first to come notes how they were, and the last to leave restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = (1, True)
+
+    def take(self) -> None:
+        """One thread, and no oneDNN, for whoever asks."""
+        with self._lock:
+            if not self._users:
+                self._before = (torch.get_num_threads(), torch.backends.mkldnn.enabled)
+            self._users += 1
+            torch.set_num_threads(1)  # of this thread, and of those that begin now
+            torch.backends.mkldnn.enabled = False
+
+    def give_back(self) -> None:
+        """As it was, as far as nobody else wants it otherwise."""
+        with self._lock:
+            self._users -= 1
+            torch.set_num_threads(self._before[0])
+            torch.backends.mkldnn.enabled = self._before[1] and not self._users
+
+
+_settings = _Settings()
 
 
 def _finish(
-    model: Mixtral, ids: list[int], given: int, label: str, recorder: Recorder
+    model: Mixtral,
+    attached: Attached,
+    ids: list[int],
+    given: int,
+    label: str,
+    recorder: Recorder,
 ) -> Generation:
     whole, encoding = encode_prompt(model, Given(ids))
     start = encoding.spans[given][0]  # the new text begins where the first new token does
     generated = np.arange(len(ids)) >= given
     trace = assemble(
         model,
+        attached,
         encoding,
         [TracePrompt(whole, label, 0, len(ids))],
         recorder.arrays(len(ids)),

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ..errors import NumberError
 from ..model import Mixtral
+from ..model.attached import Attached
 from ..model.diagnosis import bad_output
 from ..routing import TokenIndex
 from ..tokenization import Encoding
@@ -58,7 +59,7 @@ def record(
     """
     encodings, prompts = encode(model, texts, labels)
     T, L = len(encodings.ids), model.config.layers
-    token_ids, recorder = torch.tensor(encodings.ids), Recorder(model, T)
+    token_ids, recorder, attached = torch.tensor(encodings.ids), Recorder(model, T), model.attached
     losses = torch.full((T,), torch.nan)
     batches = list(prompt_batches(prompts))
     spans = [slice(group[0].start, group[-1].stop) for _, group in batches]
@@ -66,7 +67,8 @@ def record(
     if resume is not None:
         sizes = [rows.stop - rows.start for rows in spans]
         what = [loss, *(p.stop - p.start for p in prompts)]
-        file = Unfinished(resume, model, encodings.ids, what, max(sizes))
+        stamp = model.stamped(attached)
+        file = Unfinished(resume, model, stamp, encodings.ids, what, max(sizes))
         steps, hidden = file.restore(sizes)
         for step in steps:
             if "logits" in step.tensors:
@@ -75,14 +77,20 @@ def record(
                 losses[spans[step.batch]] = step.tensors["losses"]
         done = sum(step.ended for step in steps)
         begun = None if hidden is None else (steps[-1].layers, hidden.to(model.device))
-    with torch.inference_mode(), model.router_hooks(recorder):
+    with torch.inference_mode():
         for number in range(done, len(batches)):
             (first, group), rows = batches[number], spans[number]
             sizes = [p.stop - p.start for p in group]
             index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
             layers, x = begun or (0, None)
             sweep = model.sweep(
-                token_ids[rows], sizes, index=index, last=loss, resume=begun, progress=True
+                token_ids[rows],
+                sizes,
+                index=index,
+                last=loss,
+                resume=begun,
+                progress=True,
+                attached=attached.then(recorder),
             )
             for layers, x in sweep:
                 if file is not None:
@@ -97,6 +105,7 @@ def record(
                 file.add(Step(number, L, True, last))
     trace = assemble(
         model,
+        attached,
         encodings,
         prompts,
         recorder.arrays(T),
@@ -110,6 +119,7 @@ def record(
 
 def assemble(
     model: Mixtral,
+    attached: Attached,
     encoding: Encoding,
     prompts: Sequence[TracePrompt],
     arrays: dict[str, np.ndarray],
@@ -126,9 +136,7 @@ def assemble(
         generated=generated,
         prompts=tuple(prompts),
         provenance=replace(
-            model.provenance,
-            device=", ".join(map(str, model.devices)),
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            model.stamped(attached), date=datetime.now(UTC).isoformat(timespec="seconds")
         ),
         layers=tuple(range(model.config.layers)),
         loss=loss,

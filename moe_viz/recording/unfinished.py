@@ -27,6 +27,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import check_writable, writing
 from ..model import Mixtral
+from ..trace.provenance import Provenance
 
 _FORM = b"moe_viz unfinished recording 2\n"
 _HEADER = 128  # bytes: the form, and which recording it is
@@ -60,11 +61,16 @@ class Unfinished:
     """
 
     def __init__(
-        self, path: str | Path, model: Mixtral, ids: Sequence[int], lengths: Sequence[int],
+        self,
+        path: str | Path,
+        model: Mixtral,
+        stamp: Provenance,
+        ids: Sequence[int],
+        lengths: Sequence[int],
         rows: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path: Path = Path(path)
-        p, (D, dtype) = model.provenance, (model.config.hidden_size, model.dtype)
+        p, (D, dtype) = stamp, (model.config.hidden_size, model.dtype)
         what = (p.fingerprint, p.weights, p.dtype, p.quantisation, p.interventions)
         identity = hashlib.sha256(repr((what, list(ids), list(lengths))).encode()).hexdigest()
         self._header: bytes = (_FORM + identity.encode() + b"\n").ljust(_HEADER, b" ")

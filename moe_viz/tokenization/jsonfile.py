@@ -148,7 +148,8 @@ class JSONVocabulary:
 
         Names are numbered anew by it; beside it stands which id each number means.
         """
-        if names not in self._variants:
+        found = self._variants.get(names)  # another thread may clear them
+        if found is None:
             from tokenizers import AddedToken, Tokenizer
 
             tokenizer = Tokenizer(self._whole.model)  # shared, not copied
@@ -170,5 +171,5 @@ class JSONVocabulary:
                     real[number] = t.id
             if len(self._variants) > 8:
                 self._variants.clear()
-            self._variants[names] = tokenizer, real
-        return self._variants[names]
+            self._variants[names] = found = tokenizer, real
+        return found

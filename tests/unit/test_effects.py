@@ -71,7 +71,7 @@ def test_shared_work_changes_no_token_s_loss(model, tokens_lost, monkeypatch, ba
         expected = naive(model, PROMPTS, change).loss
         assert expected is not None
         assert np.array_equal(found, expected, equal_nan=True)
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
 
 
 def test_shared_work_changes_no_token_s_loss_of_8x7m(tokens_lost):
@@ -275,7 +275,7 @@ def test_impossible_interventions_are_refused_and_leave_the_model_alone(model, c
                 lambda: mv.effects(model, [[1, 2, 3]], {"it": change})):  # fmt: skip
         with pytest.raises(InputError, match=message):
             run()
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
     assert model.provenance is before
 
 

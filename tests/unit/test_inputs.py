@@ -312,4 +312,4 @@ def test_a_hook_must_be_callable_and_none_is_attached_otherwise(small):
     refusal = pytest.raises(HookError, match=r"hook\(routing\).*found a dict with the keys 'a'")
     with refusal, small.router_hooks(lambda routing: None, {"a": 1}):
         pytest.fail("the block was entered")
-    assert small.hooks == ()
+    assert small.attached.hooks == ()

@@ -152,10 +152,10 @@ def test_nothing_remains_after_the_block_and_after_an_error_in_it(model, fails):
     before, plain = model.provenance, recorded(model)
     with suppress(RuntimeError), mv.intervene(model, top_k=1), mv.intervene(model, random=0):
         mv.generate(model, [5, 6], max_new_tokens=2)
-        assert len(model.hooks) == 2
+        assert len(model.attached.hooks) == 2
         if fails:
             raise RuntimeError("no")
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
     assert model.provenance is before
     assert same(recorded(model), plain)
 

@@ -33,7 +33,7 @@ def test_what_is_run_is_recorded_and_shown(live):
     assert (live.picture.trace.experts == expected.experts).all()
     assert "tokens" in live.status.value
     assert not live.run_button.disabled
-    assert live.model.hooks == ()
+    assert live.model.attached.hooks == ()
 
 
 def test_the_picture_has_the_scale_that_was_asked_for():
@@ -67,28 +67,46 @@ def test_a_text_that_cannot_be_run_is_said_and_the_picture_stays(live):
     assert not live.run_button.disabled
 
 
-def test_a_run_is_cancelled_before_its_next_layer(live):
-    seen = []
+def test_a_run_is_cancelled_before_its_next_layer(live, monkeypatch):
+    seen, watch = [], live._watch
 
     def stop(routing):
+        watch(routing)
         seen.append(routing.layer)
         if routing.layer == 1:
             live.cancel_button.click()
 
-    with live.model.router_hooks(stop):
-        run(live, "Good morning.")
+    monkeypatch.setattr(live, "_watch", stop)
+    run(live, "Good morning.")
     assert seen == [0, 1]
     assert live.status.value.startswith("Cancelled")
     assert live.picture is None
 
 
-def test_while_one_runs_another_is_not_begun(live):
+def test_while_one_runs_another_is_not_begun(live, monkeypatch):
     begun = []
-    with live.model.router_hooks(lambda routing: begun.append(live.run("another"))):
-        run(live, "Good morning.")
+    monkeypatch.setattr(live, "_watch", lambda routing: begun.append(live.run("another")))
+    run(live, "Good morning.")
     assert begun
     assert set(begun) == {None}
     assert live.history == ["Good morning."]
+
+
+@pytest.mark.parametrize("error", [IndexError("list index"), SystemExit("bye"), MemoryError()])
+def test_whatever_goes_wrong_in_a_run_is_said(live, monkeypatch, error):
+    def fail(routing):
+        raise error
+
+    run(live, "Good morning.")
+    before = live.picture
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "_watch", fail)
+        run(live, "Guten Morgen.")
+    assert live.status.value == f"This run failed ({type(error).__name__}: {error})."
+    assert not live.run_button.disabled
+    assert live.picture is before
+    run(live, "Guten Morgen.")
+    assert live.history == ["Good morning.", "Guten Morgen."]
 
 
 def test_a_model_that_cannot_read_has_no_box():

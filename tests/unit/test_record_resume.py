@@ -89,7 +89,7 @@ NO_MATTER = {"device": "cuda:3", "placement": "stream", "date": "2020", "version
 def test_another_run_is_another_recording(path, field, value):
     model = random_model()
     cut_off(model, path)
-    model.provenance = replace(model.provenance, **{field: value})
+    model.origin = replace(model.origin, **{field: value})
     with pytest.raises(InputError, match="belongs to another recording"):
         mv.record(model, PROMPTS, resume=path)
 
@@ -98,7 +98,7 @@ def test_another_run_is_another_recording(path, field, value):
 def test_where_and_when_it_goes_on_makes_no_difference(path, field, value):
     model = random_model()
     cut_off(model, path)
-    model.provenance = replace(model.provenance, **{field: value})
+    model.origin = replace(model.origin, **{field: value})
     assert layers_run(model, path)[0] == [2]
 
 

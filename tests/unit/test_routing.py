@@ -103,7 +103,7 @@ def test_hooks_detach_also_after_an_error(model, ids):
     assert calls == [0]
     model(ids)
     assert calls == [0]
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
 
 
 def test_what_a_hook_returns_is_what_is_executed_and_recorded(model, ids):

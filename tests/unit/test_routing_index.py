@@ -185,7 +185,7 @@ def test_hooks_attached_later_run_later_and_leave_alone(model):
     order.clear()
     model(torch.tensor([1]))
     assert order == []
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
 
 
 def test_the_recorder_runs_last(model):

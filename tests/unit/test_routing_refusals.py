@@ -182,7 +182,7 @@ def test_a_recording_stops_at_the_hook_that_answers_for_another_layer(model, lay
     with pytest.raises(HookError, match=message), model.router_hooks(late):
         mv.record(model, [[1, 2, 3]])
     assert len(kept) == layer + 1
-    assert model.hooks == ()
+    assert model.attached.hooks == ()
 
 
 def test_a_decision_of_the_step_before_is_refused_while_generating(model):
