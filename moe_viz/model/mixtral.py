@@ -29,6 +29,7 @@ from .attached import Attached, attach, attached_to
 from .diagnosis import bad_output, bad_routing
 from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
+from .threads import settle
 
 
 class DecoderLayer(nn.Module):
@@ -206,6 +207,7 @@ class Mixtral(nn.Module):
         those that are attached now, not when the first layer is asked for; see `forward`.
         """
         check_tokens(token_ids, lengths, self.config)
+        settle()
         carried = self.attached if attached is None else attached
         run = self._prepare(lengths, cache, index, carried.hooks)
         return self._swept(token_ids, run, last, resume, progress)

@@ -6,11 +6,9 @@ token is run too, so that generating gives the same trace as recording the same 
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 from ..errors import InputError, PlacementError
 from ..model import KVCache, Mixtral
 from ..model.attached import Attached
+from ..model.threads import one_thread
 from ..placement.stream import StreamedMixtral
 from ..routing import TokenIndex
 from ..tokenization import without_special
@@ -27,9 +26,6 @@ from .given import Given, Text, one_prompt
 from .inputs import encode_prompt
 from .recorder import Recorder
 from .recording import assemble
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Bytes of a matrix below which a second thread slows down its product with one token.
 SMALL_MATRIX = 8 * 2**20
@@ -104,7 +100,7 @@ def generate(
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
-        with _small_products(model):
+        with _products(model):
             for n in range(room):
                 ids.append(choose(logits[0], temperature, top_p, generator))
                 last = n == room - 1 or ids[-1] in ends
@@ -142,53 +138,14 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
     return int(order[torch.multinomial(ranked, 1, generator=generator)])
 
 
-@contextmanager
-def _small_products(model: Mixtral) -> Iterator[None]:
-    """Settings for the products of one token with small matrices on a CPU; restored at the end.
+def _products(model: Mixtral) -> AbstractContextManager[None]:
+    """How the products of one token are best computed.
 
-    Such a product is over before a second thread has woken up, or oneDNN has prepared its own.
+    With a small matrix on a CPU such a product is over before a second thread has woken up.
     """
     layer = model.layers[0]
     largest = max(w.nbytes for w in chain(layer.parameters(), layer.buffers()))
-    if model.device.type != "cpu" or largest >= SMALL_MATRIX:
-        yield
-        return
-    _settings.take()
-    try:
-        yield
-    finally:
-        _settings.give_back()
-
-
-class _Settings:
-    """Settings of the whole process, which several threads may want changed at once.
-
-    The first to come notes how they were, and the last to leave restores them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before = (1, True)
-
-    def take(self) -> None:
-        """One thread, and no oneDNN, for whoever asks."""
-        with self._lock:
-            if not self._users:
-                self._before = (torch.get_num_threads(), torch.backends.mkldnn.enabled)
-            self._users += 1
-            torch.set_num_threads(1)  # of this thread, and of those that begin now
-            torch.backends.mkldnn.enabled = False
-
-    def give_back(self) -> None:
-        """As it was, as far as nobody else wants it otherwise."""
-        with self._lock:
-            self._users -= 1
-            torch.set_num_threads(self._before[0])
-            torch.backends.mkldnn.enabled = self._before[1] and not self._users
-
-
-_settings = _Settings()
+    return one_thread() if model.device.type == "cpu" and largest < SMALL_MATRIX else nullcontext()
 
 
 def _finish(

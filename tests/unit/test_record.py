@@ -200,14 +200,11 @@ def test_impossible_settings_are_refused(model, settings):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_torch_s_settings_are_given_back_also_after_an_error(model, fails):
+def test_torch_s_threads_are_given_back_also_after_an_error(model, fails):
     seen = []
 
-    def settings() -> tuple[int, bool]:
-        return torch.get_num_threads(), bool(torch.backends.mkldnn.enabled)
-
     def hook(routing) -> None:
-        seen.append(settings())
+        seen.append(torch.get_num_threads())
         if fails and routing.generated.any():
             raise RuntimeError("no")
 
@@ -217,6 +214,7 @@ def test_torch_s_settings_are_given_back_also_after_an_error(model, fails):
         with model.router_hooks(hook):
             with pytest.raises(RuntimeError) if fails else nullcontext():
                 mv.generate(model, [1], max_new_tokens=2)
-            assert settings() == (2, True) != seen[-1]
+            assert seen[-1] == 1
+            assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

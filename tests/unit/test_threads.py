@@ -228,7 +228,7 @@ def works() -> dict[str, Callable[[Any], Trace]]:
 def overlap(model: Any, rounds: int, threads: int = 2) -> None:
     """Rounds of threads that each do a few of these, in random overlap."""
     alone = {name: work(model) for name, work in works().items()}
-    settings = (torch.get_num_threads(), torch.backends.mkldnn.enabled)
+    settings = (torch.get_num_threads(), in_thread(torch.get_num_threads))
     for seed in range(rounds):
         dice = random.Random(seed)
         plans = [dice.choices(list(alone), k=3) for _ in range(threads)]
@@ -252,17 +252,19 @@ def overlap(model: Any, rounds: int, threads: int = 2) -> None:
             assert isinstance(trace, Trace), f"round {seed}, {name}: {trace!r}"
             assert same(trace, alone[name]), f"round {seed}, {name}"
     assert model.attached == Attached()
-    assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == settings
+    assert (torch.get_num_threads(), in_thread(torch.get_num_threads)) == settings
 
 
 def test_threads_in_random_overlap_record_what_they_record_alone(model):
-    before = sys.getswitchinterval()
+    before = sys.getswitchinterval(), torch.get_num_threads()
     sys.setswitchinterval(1e-5)  # so that they overlap
+    torch.set_num_threads(2)  # so that a thread that computes with another number is noticed
     try:
         overlap(model, rounds=20)
         overlap(model, rounds=5, threads=4)
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(before[0])
+        torch.set_num_threads(before[1])
 
 
 @pytest.mark.slow
