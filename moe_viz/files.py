@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
+
+from safetensors import SafetensorError
 
 from .errors import OutputError
 
@@ -21,6 +24,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
 
 #: How the name of a folder for temporary files ends; nothing else is called that.
 TEMPORARY = ".moe-viz-part"
+#: Errors of a disk, or of an account's share of it, that is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ReadablePath(Protocol):
@@ -51,54 +56,81 @@ def package_text(name: str) -> str:
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, size: int = 0, lasting: bool = True) -> Iterator[Path]:
     """A temporary file on the same disk that takes the place of `path` when the block ends.
 
-    What was at `path` before stays until then, and for good if anything fails. What a writer that
-    was killed has left in this folder is removed. Raises `OutputError` where the folder cannot be
-    written.
+    What was at `path` before stays until then, and for good if anything fails; who may read it
+    stays too, and a link leads on to where the file is. What a writer that was killed has left in
+    this folder is removed. `size` is about how many bytes it will take, where that is known. Unless
+    it is not to be `lasting`, it is on the disk when the block has ended, whatever happens then.
+
+    Raises `OutputError` where the folder cannot be written, or has no room.
     """
-    path = Path(path)
-    folder, lock = _beside(path)
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+    folder, lock = _beside(path, size)
     try:
-        with writing(path):
+        with writing(path, size):
             _remove_left(path.parent)
             temporary = folder / path.name
             temporary.touch()
+            # Some writers would hide a new file from a web server; others, show a private one.
+            mode = stat.S_IMODE((path if path.exists() else temporary).stat().st_mode)
             yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())  # some writers would hide it from a web server
+            os.chmod(temporary, mode)
+            if lasting:
+                _sync(temporary)
             os.replace(temporary, path)
+            if lasting:
+                _sync(path.parent)
     finally:
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Within the block an `OSError` means that `path` cannot be written: `OutputError`."""
+def writing(path: Path, size: int = 0) -> Iterator[None]:
+    """Within the block an error of the disk means that `path` cannot be written: `OutputError`."""
     try:
         yield
-    except OSError as error:
-        raise OutputError(_explain(path, error)) from error
+    except (OSError, SafetensorError) as error:
+        raise OutputError(_explain(path, error, size)) from error
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise `OutputError` now, before long work, if its result could not be written here."""
-    folder, lock = _beside(Path(path))
+def check_writable(path: str | Path, size: int = 0) -> None:
+    """Raise `OutputError` now, before long work, if its result could not be written here.
+
+    `size` is about how many bytes it will take, where that is known.
+    """
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+    folder, lock = _beside(path, size)
     os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _beside(path: Path) -> tuple[Path, int]:
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written, before anything rests on it."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such thing for folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _beside(path: Path, size: int) -> tuple[Path, int]:
     """A new folder for temporary files in the folder of `path`, and the handle of its lock.
 
     A folder of its own, since writers have temporary files themselves. The lock ends with this
     process, however it ends.
     """
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "a device or a pipe, no file"
+            raise OSError(errno.EINVAL, f"it is {what}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if size > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         while True:
             folder = Path(tempfile.mkdtemp(TEMPORARY, f".{path.name[:100]}.", path.parent))
             with suppress(FileNotFoundError):  # another writer removed it before it was locked
@@ -110,7 +142,7 @@ def _beside(path: Path) -> tuple[Path, int]:
                     return folder, lock
                 os.close(lock)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-        raise OutputError(_explain(path, error)) from error
+        raise OutputError(_explain(path, error, size)) from error
 
 
 def _remove_left(folder: Path) -> None:
@@ -136,15 +168,25 @@ def _take_lock(path: Path) -> None:
         os.close(handle)
 
 
-def _explain(path: Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception, size: int) -> str:
     reason = getattr(error, "strerror", None) or error
+    # The safetensors library has an error of its own, which names the system's in words.
+    if getattr(error, "errno", 0) in _FULL or any(f"(os error {n})" in str(error) for n in _FULL):
+        needed = f"about {size / 1e6:,.1f} MB are needed, and " if size else ""
+        return (
+            f"{path}: cannot be written ({reason}): {needed}{_free(path.parent)} free there, with "
+            "what was written of it gone. Make room, or choose another path."
+        )
     return (
         f"{path}: cannot be written ({reason}). Expected a file name in a folder you may "
         "write to, with room on the disk; choose another path."
     )
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _free(folder: Path) -> str:
+    """How much room a folder's disk has, without what our own unfinished file takes there."""
+    try:
+        ours = sum(p.stat().st_size for p in folder.glob(f"*{TEMPORARY}/*"))
+        return f"{(shutil.disk_usage(folder).free + ours) / 1e6:,.1f} MB are"
+    except OSError:
+        return "too little is"

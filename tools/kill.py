@@ -46,8 +46,8 @@ Work = Callable[[Path], None]
 def record(folder: Path, loss: bool, placement: str) -> None:
     """A recording that can be resumed, of several batches, and saved."""
     model = mv.load(folder.parent / "model", placement=placement)
-    trace = mv.record(model, PROMPTS, loss=loss, resume=folder / "half")
-    trace.save(folder / "out.safetensors")
+    out = folder / "out.safetensors"
+    mv.record(model, PROMPTS, loss=loss, resume=folder / "half", out=out)
 
 
 def cache(folder: Path) -> None:

@@ -72,11 +72,12 @@ def record(
     if curated == bool(texts):
         raise InputError("Give texts to record, or --curated: one of the two.")
     _check(out, as_json)
+    if resume is not None and out == STANDARD:
+        raise InputError("--resume keeps what is done until a file holds it: name one with --out.")
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
     opened = load(model, device, dtype, placement, cache_gb, adapter)
-    trace = run(opened, source, labels=label or None, loss=loss, resume=resume)
     with written(out) as path:
-        trace.save(path)
+        trace = run(opened, source, label or None, loss, resume, path)
     if as_json:
         answer({"trace": str(out), **_said(trace)})
     elif out == STANDARD:
@@ -142,6 +143,8 @@ def demo(
     from ..recording.recording import record as run
     from ..view.explorer.page import save_page
 
+    for name in ("routing.safetensors", "routing.html"):
+        check_out(folder / name)
     model = load("8x7m")
     began = time.perf_counter()
     trace = run(model, prompts.curated())

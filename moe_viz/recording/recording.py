@@ -6,6 +6,7 @@ so that what it keeps is what was executed. It changes nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import NumberError
+from ..config import MixtralConfig
+from ..errors import InputError, NumberError
+from ..files import check_writable
 from ..model import Mixtral
 from ..model.attached import Attached
 from ..model.diagnosis import bad_output
@@ -38,6 +41,7 @@ def record(
     labels: Sequence[str] | None = None,
     loss: bool = False,
     resume: str | Path | None = None,
+    out: str | Path | None = None,
 ) -> Trace:
     """Run texts through a model once, and keep what every router said about every token.
 
@@ -45,12 +49,15 @@ def record(
     `[{"role": …, "content": …}]`, or token ids, which are run as they are: a list, array or tensor,
     or what a tokenizer returned, its padding left out; or a list of any of these. `labels` names
     each text, for grouping. With `loss`, the cross-entropy of each token given those before it is
-    kept too, in nats. `resume` names a file
-    that keeps what is done after each layer: if the run is cut off, the same call continues from
-    there, with the same result; at the end the file is removed.
+    kept too, in nats.
+
+    `out` is where to save the trace. `resume` names a file that keeps what is done after each
+    layer: if the run is cut off, the same call continues from there, with the same result. The file
+    stays until the trace is saved, here or later; until then the same call gives it again at once.
 
     Raises `InputError` for empty texts, ids outside the vocabulary, labels that do not match, and
-    prompts longer than the context, always before anything is computed.
+    prompts longer than the context, and `OutputError` where `out` or `resume` cannot be written,
+    always before anything is computed.
 
     >>> import moe_viz as mv
     >>> trace = mv.record(mv.load("8x7m"), ["Good morning.", "Guten Morgen."], labels=["en", "de"])
@@ -64,11 +71,14 @@ def record(
     batches = list(prompt_batches(prompts))
     spans = [slice(group[0].start, group[-1].stop) for _, group in batches]
     file, done, begun = None, 0, None
+    size = bytes_of_trace(model.config, T)
+    if out is not None:
+        _check_out(out, resume, size)
     if resume is not None:
         sizes = [rows.stop - rows.start for rows in spans]
         what = [loss, *(p.stop - p.start for p in prompts)]
         stamp = model.stamped(attached)
-        file = Unfinished(resume, model, stamp, encodings.ids, what, max(sizes))
+        file = Unfinished(resume, model, stamp, encodings.ids, what, max(sizes), size)
         steps, hidden = file.restore(sizes)
         for step in steps:
             if "logits" in step.tensors:
@@ -113,8 +123,22 @@ def record(
         loss=losses.numpy() if loss else None,
     )
     if file is not None:
-        file.remove()
+        trace.kept_until_saved(file.path)
+    if out is not None:
+        trace.save(out)
     return trace
+
+
+def bytes_of_trace(config: MixtralConfig, tokens: int) -> int:
+    """About how many bytes a recording of so many tokens takes in a file."""
+    decision = 4 * config.experts + 6 * config.experts_per_token
+    return tokens * (config.layers * decision + 32)
+
+
+def _check_out(out: str | Path, resume: str | Path | None, size: int) -> None:
+    if resume is not None and os.path.realpath(out) == os.path.realpath(resume):
+        raise InputError(f"{out}: out= and resume= name the same file. Choose another for resume=.")
+    check_writable(out, size)
 
 
 def assemble(

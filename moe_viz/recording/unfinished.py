@@ -2,7 +2,7 @@
 
 In: after each layer, hidden states and what the layer's router decided. Out: the same, in another
 process. The file names the recording it belongs to (model, dtype, tokens), and is removed when that
-is done.
+has been saved as a trace.
 
 Each layer adds its own decisions at the end, so that what is written grows with the tokens and not
 with their square. Only the last hidden states are needed: they take turns in two places before
@@ -56,6 +56,8 @@ class _Entry:
 class Unfinished:
     """The file in which a recording keeps what is done, for batches of at most `rows` tokens.
 
+    `size` is about how many bytes the decisions will take in all.
+
     Raises `InputError` if a file that belongs to something else is already there, and `OutputError`
     if none can be written.
     """
@@ -68,6 +70,7 @@ class Unfinished:
         ids: Sequence[int],
         lengths: Sequence[int],
         rows: int,
+        size: int,
     ) -> None:
         self.path: Path = Path(path)
         p, (D, dtype) = stamp, (model.config.hidden_size, model.dtype)
@@ -81,7 +84,7 @@ class Unfinished:
         if self.path.exists():
             self._check()
         else:
-            check_writable(self.path)
+            check_writable(self.path, size + 2 * self._place)
 
     def _check(self) -> None:
         """Raise `InputError` unless this file was begun by the same call."""
@@ -175,10 +178,6 @@ class Unfinished:
                 file.write(head)
                 file.write(data)
         self._turn, self._end = self._turn + 1, self._end + len(head) + len(data)
-
-    def remove(self) -> None:
-        """The recording is done."""
-        self.path.unlink(missing_ok=True)
 
 
 def _checksum(data: Tensor) -> int:

@@ -17,8 +17,11 @@ import safetensors.numpy
 from ..errors import TraceError
 from ..files import atomic_path
 from ..tensorfile import Entry, read_header
+from .checksums import checksums, differing
 
 _KEY = "moe_viz_trace"
+#: Where our header keeps the checksums of the arrays; readers that do not know it pass it over.
+CHECKSUMS = "checksums"
 
 #: The arrays of a trace: the type that each must have in the file, and for NumPy.
 _TYPES = {
@@ -42,14 +45,17 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, Re
 def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write one file, whole or not at all; an existing one is replaced last."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_path(path) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, {_KEY: json.dumps(header)})
+    text = json.dumps({**header, CHECKSUMS: checksums(arrays)})
+    with atomic_path(path, sum(a.nbytes for a in arrays.values()) + len(text)) as temporary:
+        safetensors.numpy.save_file(arrays, temporary, {_KEY: text})
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Our header, and the arrays as read-only views.
 
-    Raises `TraceError`, or one of `DAMAGED`, where the file is not what it should be.
+    Checksums are compared in full where arrays are small, or `whole` is asked for; of large ones,
+    parts are looked at. Raises `TraceError`, or one of `DAMAGED`, where the file is not what it
+    should be.
     """
     metadata, entries = _read_header(path)
     if _KEY not in metadata:
@@ -57,7 +63,14 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
-    return json.loads(metadata[_KEY]), _map_arrays(path, entries)
+    header, arrays = json.loads(metadata[_KEY]), _map_arrays(path, entries)
+    damaged = differing(arrays, header.get(CHECKSUMS, {}), whole)
+    if damaged:
+        raise TraceError(
+            f"{path}: is damaged: {', '.join(damaged)} are not what was written. Copy it again "
+            "from where it came, or record it again."
+        )
+    return header, arrays
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Entry]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Trace:
     provenance: Provenance
     layers: tuple[int, ...]  # the model's layer number of each of the L
     loss: np.ndarray | None = None  # (T,) float32, nats; NaN where nothing predicts the token
+
+    _until_saved: ClassVar[Path | None] = None  # what record() keeps until this is on the disk
 
     def __post_init__(self) -> None:
         L, T, E = _shape(self.router_logits, "router_logits", 3)
@@ -212,19 +214,32 @@ class Trace:
         return table_of(self._content(), self.margins, said)
 
     def save(self, path: str | Path) -> Path:
-        """Write the trace to one file, whole or not at all; an existing one is replaced last."""
+        """Write the trace to one file, whole or not at all; an existing one is replaced last.
+
+        When the file is on the disk, the one that `record(…, resume=)` kept is removed. Raises
+        `OutputError` where it cannot be written, or has no room.
+        """
         write(Path(path), *pack(self._content()))
+        if self._until_saved is not None:
+            self._until_saved.unlink(missing_ok=True)
         return Path(path)
 
+    def kept_until_saved(self, path: Path) -> Trace:
+        """The same trace, which removes this file when it has been saved itself."""
+        object.__setattr__(self, "_until_saved", path)
+        return self
+
     @staticmethod
-    def load(path: str | Path) -> Trace:
+    def load(path: str | Path, whole: bool = False) -> Trace:
         """Open a trace file; its arrays are mapped, not read.
+
+        Checksums of arrays beyond 64 MB are compared in parts, or in full if `whole` is asked for.
 
         Raises `TraceError` if the file is missing, damaged, of a later format, or not a trace.
         """
         path = Path(path)
         try:
-            content = unpack(*read(path))
+            content = unpack(*read(path, whole))
             prompts = tuple(TracePrompt(*prompt) for prompt in content.pop("prompts"))
             return Trace(**content, prompts=prompts)
         except TraceError as error:

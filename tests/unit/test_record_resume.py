@@ -35,7 +35,8 @@ def cut_off(model, path, texts=PROMPTS, **options) -> None:
 def layers_run(model, path, texts=PROMPTS, **options) -> tuple[list[int], mv.Trace]:
     seen: list[int] = []
     with model.router_hooks(lambda routing: seen.append(routing.layer)):
-        trace = mv.record(model, texts, resume=path, **options)
+        out = path.with_name("trace.safetensors")
+        trace = mv.record(model, texts, resume=path, out=out, **options)
     return seen, trace
 
 
@@ -134,6 +135,45 @@ def test_what_goes_on_ends_where_the_whole_does(model, path, change):
     assert resumed.provenance.interventions == whole.provenance.interventions
 
 
+# ---- Done, and not yet saved
+
+
+@pytest.mark.parametrize("loss", [False, True])
+def test_what_is_done_is_kept_until_it_is_saved(model, path, loss):
+    whole = mv.record(model, PROMPTS, loss=loss, resume=path)
+    seen: list[int] = []
+    with model.router_hooks(lambda routing: seen.append(routing.layer)):
+        again = mv.record(model, PROMPTS, loss=loss, resume=path)
+    assert seen == []  # nothing is computed twice
+    assert_same(again, whole)
+    again.select(prompt=0).save(path.with_name("part"))
+    assert path.exists()  # a part is not the recording
+    again.save(path.with_name("whole"))
+    assert not path.exists()
+    assert_same(mv.Trace.load(path.with_name("whole")), whole)
+
+
+def test_with_out_it_is_saved_before_the_file_is_removed(model, path, monkeypatch):
+    out, there = path.with_name("out.safetensors"), []
+    unlink = Path.unlink
+
+    def watched(self, *args, **options):
+        if self == path:
+            there.append(mv.Trace.load(out))
+        unlink(self, *args, **options)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    whole = mv.record(model, PROMPTS, resume=path, out=out)
+    assert not path.exists()
+    assert_same(there[0], whole)
+
+
+def test_one_file_is_not_both(model, path):
+    with pytest.raises(InputError, match="name the same file"):
+        mv.record(model, PROMPTS, resume=path, out=path.parent / "." / path.name)
+    assert not path.exists()
+
+
 # ---- Cut off at any point
 
 
@@ -148,7 +188,8 @@ def snapshots(model, path, monkeypatch, loss) -> tuple[mv.Trace, list[bytes]]:
 
     with monkeypatch.context() as patch:
         patch.setattr(unfinished.Unfinished, "add", kept)
-        return mv.record(model, PROMPTS, loss=loss, resume=path), found
+        out = path.with_name("trace.safetensors")
+        return mv.record(model, PROMPTS, loss=loss, resume=path, out=out), found
 
 
 def assert_same(a: mv.Trace, b: mv.Trace) -> None:
@@ -226,7 +267,8 @@ def test_what_is_written_grows_with_the_tokens_and_not_with_their_square(path, m
     cost = []
     for batches in (5, 10, 20):
         written[0] = 0
-        mv.record(model, [list(range(10))] * batches, loss=True, resume=path)
+        texts = [list(range(10))] * batches
+        mv.record(model, texts, loss=True, resume=path, out=path.with_name("trace"))
         cost.append(written[0])
     assert cost[1] / cost[0] == pytest.approx(2, rel=0.02)
     assert cost[2] / cost[1] == pytest.approx(2, rel=0.02)

@@ -201,7 +201,7 @@ def test_a_recording_that_was_cut_off_goes_on(folder, tmp_path, placement, loss,
     reads.clear()
     seen = []
     with model.router_hooks(lambda routing: seen.append(routing.layer)):
-        resumed = mv.record(model, PROMPTS, resume=path, loss=loss)
+        resumed = mv.record(model, PROMPTS, resume=path, loss=loss, out=tmp_path / "trace")
     assert seen == [2]  # not those before
     assert not any(n.startswith(("layers.0", "layers.1")) for n in reads)
     assert not path.exists()

@@ -90,7 +90,7 @@ class ByteCache:
                 return
             self._sizes[name] = len(array) + _CHECKSUM
         try:
-            with atomic_path(self.folder / name) as path, path.open("wb") as file:
+            with atomic_path(self.folder / name, lasting=False) as path, path.open("wb") as file:
                 file.write(array.data)
                 file.write(_checksum(array))
         except OutputError as error:

@@ -1,0 +1,52 @@
+"""Checksums of a trace's arrays: a damaged file must not be taken for a recording.
+
+Two for each array, CRC-32: of all of it, and of pages spread over it, which is quick to look at
+where an array has gigabytes. A copy that was cut off and filled up with zeros fails both.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+#: Bytes up to which an array is always read whole; bytes of a page, and how many are looked at.
+SMALL, PAGE, PAGES = 2**26, 4096, 64
+
+
+def checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
+    """Of each array the checksum of the whole and that of some pages.
+
+    >>> checksums({"a": np.arange(3, dtype=np.uint8)})
+    {'a': [138082873, 138082873]}
+    """
+    return {name: [zlib.crc32(_bytes(a)), _of_pages(a)] for name, a in arrays.items()}
+
+
+def differing(
+    arrays: Mapping[str, np.ndarray], noted: Mapping[str, Any], whole: bool = False
+) -> list[str]:
+    """The arrays that are not what was noted; those of which nothing was are passed over."""
+    found = []
+    for name, array in arrays.items():
+        expected = noted.get(name)
+        if isinstance(expected, list) and len(expected) == 2:
+            read = whole or array.nbytes <= SMALL
+            actual = zlib.crc32(_bytes(array)) if read else _of_pages(array)
+            if actual != expected[0 if read else 1]:
+                found.append(name)
+    return found
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _of_pages(array: np.ndarray) -> int:
+    data, checksum = _bytes(array), 0
+    last = max(len(data) - PAGE, 0)
+    for start in sorted({round(last * n / (PAGES - 1)) for n in range(PAGES)}):
+        checksum = zlib.crc32(data[start : start + PAGE], checksum)
+    return checksum
