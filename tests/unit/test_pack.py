@@ -162,6 +162,13 @@ def test_a_smaller_room_takes_a_lesser_precision_and_then_fewer_prompts():
     assert list(dict.fromkeys(map(tuple, kept))) == [(1,), (1, 2), (0, 1, 2)]
 
 
+def test_room_for_half_a_token_more_takes_no_prompt_away():
+    trace = made(lengths=(7, 5, 9))
+    whole = next(n for n in range(100_000, 400_000) if len(fitting(trace, [], n)) == 3)
+    assert fitting(trace, [], whole * 12.5 / 21) == [0, 1]
+    assert fitting(trace, [], whole * 11.5 / 21) == [0]
+
+
 def test_the_page_holds_every_logit_and_a_notebook_output_what_fits():
     trace = made()
     for page in (True, False):
