@@ -139,6 +139,7 @@ test("keys mean what they mean where they are pressed", () => {
   assert.equal(act("F5"), "leave");
   assert.equal(act("Tab"), "leave");
   assert.equal(act("c", {}, { ctrlKey: true }), "leave");
+  assert.equal(act("3", {}, { altKey: true }), "leave");
 });
 
 test("layers lie below each other, with room after every eight", () => {
