@@ -43,3 +43,16 @@ def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
     assert shown[data["state"]["prompt"]] == texts[4]
     assert data["state"]["beside"]["kind"] == "prompt"
     assert shown[data["state"]["beside"]["number"]] == texts[5]
+
+
+def test_another_run_stays_away_where_not_all_prompts_fit(monkeypatch):
+    """Its choices are of all tokens: beside a part of them they would be other tokens' choices."""
+    trace = mv.record(mv.load("8x7m"), [f"{PASSAGE} {n}" for n in range(6)])
+    there = []
+    for limit in (4e6, 1.04e5):
+        monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", limit)
+        html = mv.explore([trace, trace]).to_html()
+        (found,) = re.findall(r"-data\">(.*?)</script>", html, re.DOTALL)
+        data = json.loads(found)
+        there.append((len(data["prompts"]) == 6, "others" in data["arrays"]))
+    assert there == [(True, True), (False, False)]

@@ -79,6 +79,7 @@ def colours(picture: bytes | str, tmp_path) -> int:
 def test_every_chart_is_drawn_and_nothing_is_asked_for(opened, charts, tmp_path):
     shown, noise = opened
     assert shown.locator(".moe-viz-chart .moe-viz-status:not(:empty)").count() == 0
+    assert shown.locator(".modebar-btn").count() == 0  # plotly's own, some of which ask servers
     for kind in charts:
         box = plot(shown, kind).bounding_box()
         widths = plot(shown, kind).evaluate(DRAWN)

@@ -301,6 +301,13 @@ def test_a_long_prompt_is_drawn_in_parts(browser, tmp_path):
     page.locator(".stack .marks").click(position={"x": 400, "y": 10})  # in the middle of the map
     until(lambda: page.locator(".more").count() == 2)
     assert page.locator(".tok.chosen").count() == 1
+    word, frame = (page.locator(e).bounding_box() for e in (".tok.chosen", ".text"))
+    assert frame["y"] <= word["y"] < word["y"] + word["height"] <= frame["y"] + frame["height"]
+    # A press shows what comes before, and three quarters of what is drawn are new.
+    button = page.locator(".more").first
+    before = int(button.inner_text().split()[1].replace(",", ""))
+    button.click()
+    until(lambda: button.inner_text() == f"… {before - 300:,} tokens before …")
     assert noise.errors == []
     context.close()
 

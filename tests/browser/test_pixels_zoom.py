@@ -68,9 +68,8 @@ def test_a_column_of_several_tokens_shows_the_commonest_paler_by_its_share(look)
     near(strip[8, 3:-3], found[0, 3:-3])
 
 
-def test_zoomed_in_the_cells_are_those_of_the_tokens_named_at_both_ends(look):
-    trace = synthetic(prompts=(("en", 60), ("fr", 9)))
-    page = look(trace)
+def zoomed(page) -> tuple[dict, int, int]:
+    """Zoom into the map: what is drawn then, and the tokens named at its ends."""
     page.locator(".stack .marks").click(position={"x": 300, "y": 10})
     for _ in range(4):
         page.mouse.wheel(0, -100)
@@ -78,12 +77,51 @@ def test_zoomed_in_the_cells_are_those_of_the_tokens_named_at_both_ends(look):
     drawn = page.evaluate(NOW)
     start, last = (int(re.findall(r"\d+", end)[0]) for end in drawn["ends"])
     assert 0 < start < last < 59
-    expected = first_choices(trace, 0)[:, start : last + 1]
+    return drawn, start, last
+
+
+def test_a_key_that_leaves_the_zoomed_map_moves_it_and_its_token_is_in_the_middle(look):
+    page = look(synthetic(prompts=(("en", 9), ("fr", 60))), prompt=1)
+    _, start, last = zoomed(page)
+    size = last + 1 - start
+    left = int(start - 1 - size / 2 + 0.5)
+    assert 0 < left < start
+    for word, key, ends in (
+        (start, "ArrowLeft", [f"token {left}", f"token {left + size - 1}"]),
+        (58, "ArrowRight", [f"token {60 - size}", "last token"]),
+        (1, "ArrowRight", ["first token", f"token {size - 1}"]),
+    ):
+        page.locator(".text .tok").nth(word).click()  # moves no map
+        page.locator(".mv").focus()
+        page.keyboard.press(key)
+        until(lambda ends=ends: page.evaluate(NOW)["ends"] == ends)
+
+
+def test_a_press_in_the_strip_takes_the_zoomed_map_there(look):
+    page = look(synthetic(prompts=(("en", 9), ("fr", 60))), prompt=1)
+    _, start, last = zoomed(page)
+    size = last + 1 - start
+    strip = page.locator("canvas.overview")
+    box = strip.bounding_box()
+    for share in (0.3, 0.7):
+        strip.click(position={"x": share * box["width"], "y": box["height"] / 2})
+        a = int(60 * share - size / 2 + 0.5)
+        near = [[f"token {n}", f"token {n + size - 1}"] for n in (a - 1, a, a + 1)]  # of a pixel
+        until(lambda near=near: page.evaluate(NOW)["ends"] in near)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_zoomed_in_the_cells_are_those_of_the_tokens_named_at_both_ends(look, number):
+    prompts = (("en", 60), ("fr", 9))
+    trace = synthetic(prompts=prompts[::-1] if number else prompts)
+    page = look(trace, prompt=number)
+    drawn, start, last = zoomed(page)
+    expected = first_choices(trace, number)[:, start : last + 1]
     near(shown(drawn, trace, last + 1 - start), expected)
     # The strip still holds all of the prompt, and a frame says where this is.
     frame = f"async () => {{ {TOOLS} return root.querySelector('.stack').offsetWidth; }}"
     wide, strip = page.evaluate(frame), picture(drawn["strip"])
-    near(cells(strip, [8], 60)[:, 1:start], first_choices(trace, 0)[:1, 1:start])
+    near(cells(strip, [8], 60)[:, 1:start], first_choices(trace, number)[:1, 1:start])
     dark = np.flatnonzero((strip[0:2] <= rgb("#1b1f24") + 60).all(axis=(0, 2)))
     assert dark[0] == pytest.approx(start / 60 * wide, abs=2)
     assert dark[-1] == pytest.approx((last + 1) / 60 * wide, abs=2)

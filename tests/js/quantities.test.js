@@ -12,6 +12,7 @@ test("the gate goes from an even split to everything", () => {
   assert.equal(at(trace(), "gate", 0, 0), 0); // 0.5 of two
   assert.equal(at(trace(), "gate", 0, 1), 127); // 0.75 is half-way
   assert.equal(at(trace(), "gate", 0, 2), 254);
+  assert.deepEqual(new Quantities(trace()).get("gate")?.ends(), ["50\u00a0%", "100 %"]);
 });
 
 test("entropy is a share of the largest possible", () => {

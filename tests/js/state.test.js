@@ -103,6 +103,7 @@ test("an address and what is looked at say the same", () => {
     beside: { kind: "label", label: "en" },
   });
   assert.deepEqual(readAddress("#prompt=1", t, quantities, 0), { prompt: 1, token: null });
+  assert.deepEqual(readAddress("#layer=3", t, quantities, 0), { layer: 0 });
 });
 
 test("nothing of an address is believed that is not there", () => {
@@ -138,6 +139,7 @@ test("keys mean what they mean where they are pressed", () => {
   assert.equal(act("F5"), "leave");
   assert.equal(act("Tab"), "leave");
   assert.equal(act("c", {}, { ctrlKey: true }), "leave");
+  assert.equal(act("3", {}, { altKey: true }), "leave");
 });
 
 test("layers lie below each other, with room after every eight", () => {
@@ -149,7 +151,9 @@ test("layers lie below each other, with room after every eight", () => {
     [49, 59, 118, 226],
   );
   for (let l = 0; l < 32; l++) assert.equal(many.at(many.top(l)), l);
-  assert.equal(many.at(-5), 0);
+  assert.deepEqual([many.at(-5), many.at(many.total), many.at(999)], [0, 31, 31]);
+  const large = new Rows(32, false, 2);
+  assert.deepEqual([large.top(7), large.top(8)], [98, 118]); // twice as high, and twice the room
   assert.deepEqual(many.named(), [0, 8, 16, 24, 31]);
   assert.deepEqual(new Rows(9, true, 1).named(), [0, 8]);
 });

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 import pytest
@@ -132,6 +134,26 @@ def test_repetitions_are_what_counting_gives(trace):
         assert row["pairs"] == len(pairs)
         same(row["share"], np.mean(alike) if pairs else np.nan)
         assert row["matched"] == pytest.approx(matched)
+
+
+@pytest.mark.parametrize("E", [64, 65, 128, 129])
+def test_the_last_of_many_experts_is_repeated_as_any_other(E):
+    found = analysis.repetition(example([[0, E - 1], [1, E - 1], [2, 3]], experts=E))
+    row = next(found.where(what="first or second choice").rows())
+    assert row["share"] == 1 / 2
+    assert row["matched"] == pytest.approx(5 / 9)
+
+
+def test_of_very_many_sets_a_sample_is_matched_that_fits_into_memory():
+    """Of 7,000 sets each beside each would be 400 MB; independent ones meet as of C(32, 4)."""
+    rng = np.random.default_rng(0)
+    docs = Documents(example(rng.random((8000, 32)).argsort(1)[:, :4], [4000] * 2, experts=32))
+    tracemalloc.start()
+    row = next(analysis.repetition(docs).where(what="any choice").rows())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert row["matched"] == pytest.approx(1 - comb(28, 4) / comb(32, 4), abs=0.01)
+    assert peak < 250e6
 
 
 def test_coactivation_worked_by_hand():

@@ -158,6 +158,16 @@ def test_a_committee_is_the_smallest_set_with_half_of_the_gates(trace):
         assert len(row["experts"].split()) == least
 
 
+def test_where_no_expert_works_nobody_is_in_the_committee():
+    idle = example(
+        [[[0, 1], [0, 2], [1, 3]], [[-1, -1]] * 3], [1, 1, 1], ["a", "a", "b"], experts=4
+    )
+    found = analysis.committee(idle).where(layer=1)
+    assert [(r["size"], r["experts"], r["mass"]) for r in found.rows()] == [(0, "", 0)] * 2
+    shared = analysis.committee_overlap(idle).where(layer=1)
+    assert (shared["overlap"], shared["random"]) == (0, 0)
+
+
 def test_committees_overlap_as_their_sets_do():
     docs = parallel(5, E=4)
     members = {
@@ -184,6 +194,18 @@ def test_agreement_is_what_counting_gives(a, seed):
         same(
             found.where(layer=layer)["share"],
             [np.mean(shared), np.mean([x == y for x, y in pairs]), np.mean(firsts)],
+        )
+        # By chance: any token of the one run beside any token of the other.
+        anyhow = list(product(*zip(*pairs, strict=True)))
+        starts = product(*([first(trace, layer, t) for t in tokens_of(a)] for trace in (a, b)))
+        slots = max(np.mean([max(len(x), len(y)) for x, y in pairs]), 1)
+        same(
+            found.where(layer=layer)["chance"],
+            [
+                np.mean([len(x & y) for x, y in anyhow]) / slots,
+                np.mean([x == y for x, y in anyhow]),
+                np.mean([x == y for x, y in starts]),
+            ],
         )
 
 

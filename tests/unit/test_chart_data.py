@@ -30,6 +30,7 @@ from tests.unit.tables import (
     margins,
     matrix,
     rows,
+    table,
 )
 
 pytest.importorskip("plotly")
@@ -104,6 +105,16 @@ def test_bars_of_load():
         f"of the {far['assignments']:,} assignments of “{far['label']}” go to expert "
         f"{far['expert']} (95 % interval {far['low']:.1%} … {far['high']:.1%})."
     )
+
+
+def test_bars_and_their_errors_end_inside_their_panel_where_a_label_has_no_interval():
+    found = load()
+    high = np.where(found["label"] == "fr", np.nan, found["high"] + 1)
+    low = np.where(found["label"] == "fr", np.nan, found["low"])
+    found = replace(found, columns={**found.columns, "low": low, "high": high})
+    layout = mv.chart(found).figure.to_dict()["layout"]
+    for axis in ("yaxis", "yaxis2", "yaxis3"):
+        assert list(layout[axis]["range"]) == [0, pytest.approx(1.05 * np.nanmax(high))]
 
 
 def test_bars_of_margins():
@@ -218,6 +229,12 @@ def test_lines_of_a_cache():
         f"LRU {half['LRU']:.1%}, LFU {half['LFU']:.1%}, random {half['random']:.1%}; "
         f"LRU on shuffled tokens {mixed:.1%}."
     )
+
+
+def test_many_interventions_have_a_row_each_that_can_be_read():
+    keys = {"intervention": [f"no 0/{n}" for n in range(60)], "label": LABELS}
+    height = mv.chart(table("effects", keys, ["change", "loss"])).figure.layout.height
+    assert 12 <= (height - 120) / 60 <= 40  # pixels
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "control"])

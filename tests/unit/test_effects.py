@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +147,24 @@ def test_other_placements_and_an_intervention_around_it(tmp_path):
     counted = ~base.special & ~np.isnan(base.loss)  # <s> and </s> are among these ids
     assert plain["tokens"][0] == counted.sum() < len(base) - len(PROMPTS)
     assert found[0]["loss"][0] == pytest.approx(plain["loss"][0] + plain["change"][0])
+
+
+def test_layers_before_a_change_run_once_and_those_from_it_on_for_each(model):
+    layers: list[int] = []
+    with model.router_hooks(lambda routing: layers.append(routing.layer)):
+        mv.effects(model, PROMPTS, {"a": {"ablate": [(1, 0)]}, "b": {"ablate": [(1, 1)]}})
+    unchanged, shared, each = [0, 1, 2], [0], [1, 2]
+    assert layers == [*unchanged, *shared, *each, *each]
+
+
+def test_the_bar_of_progress_ends_when_the_work_does(model, monkeypatch):
+    monkeypatch.setattr("moe_viz.recording.recording.BATCH_TOKENS", 45)
+    done: list[float] = []
+    bar = SimpleNamespace(update=done.append)
+    monkeypatch.setattr(passes, "progress_bar", lambda name, total: nullcontext(bar))
+    mv.effects(model, PROMPTS, SEVERAL)
+    assert sum(done) == pytest.approx(len(SEVERAL))
+    assert min(done) > 0
 
 
 # ---- Intervals and p-values ----------------------------------------------------------------------

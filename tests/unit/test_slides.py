@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,13 @@ def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hi
     assert "remember" not in text
     assert "never" in text
     assert "hidden = 3" not in text
+
+
+@pytest.mark.parametrize("name", ["dist/reveal.js", "plugin/notes/notes.js"])
+def test_a_deck_brings_reveal_whole(name, tmp_path):
+    deck = save_slides([write(tmp_path / "a.ipynb", cell("markdown", "# A"))], tmp_path / "a.html")
+    scripts = re.findall(r"<script>(.*?)</script>", deck.read_text(encoding="utf-8"), re.S)
+    assert files("sphinx_revealjs").joinpath("_static/revealjs", name).read_text("utf-8") in scripts
 
 
 @pytest.mark.parametrize("save", [save_slides, save_notebook_page])

@@ -32,7 +32,9 @@ SCRIPT_TESTS = {
                              "tests/browser/test_pixels*", "tests/unit/test_js*", "tests/js/*"),
     "moe_viz/view/*": ("tests/browser/test_pixels*", "tests/browser/test_page*",
                        "tests/browser/test_layer_change*", "tests/browser/test_beside*",
-                       "tests/browser/test_scale*", "tests/unit/test_js*", "tests/js/*"),
+                       "tests/browser/test_scale*", "tests/browser/test_finding*",
+                       "tests/browser/test_explorer*", "tests/browser/test_slides*",
+                       "tests/unit/test_js*", "tests/js/*"),
 }  # fmt: skip
 
 
