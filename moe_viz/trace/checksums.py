@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-#: Bytes up to which an array is always read whole; bytes of a page, and how many are looked at.
-SMALL, PAGE, PAGES = 2**26, 4096, 64
+#: Bytes up to which an array is always read whole.
+SMALL = 2**26
+#: Bytes of a page, and how many are looked at. Files rest on both: they stay as they are.
+PAGE, PAGES = 4096, 64
 
 
 def checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import moe_viz as mv
 from moe_viz.errors import InputError
@@ -80,7 +81,7 @@ def test_a_single_prompt_with_loss_is_not_two_prompts_without(model, path):
 
 
 RUNS = {
-    "fingerprint": "0123", "weights": "random weights, seed 9", "dtype": "bfloat16",
+    "fingerprint": "0123", "weights": "random weights, seed 9",
     "quantisation": "Q4_K", "interventions": ("top-1",),
 }  # fmt: skip
 NO_MATTER = {"device": "cuda:3", "placement": "stream", "date": "2020", "versions": {"torch": "1"}}
@@ -93,6 +94,13 @@ def test_another_run_is_another_recording(path, field, value):
     model.origin = replace(model.origin, **{field: value})
     with pytest.raises(InputError, match="belongs to another recording"):
         mv.record(model, PROMPTS, resume=path)
+
+
+def test_another_dtype_is_another_recording(path):
+    model = random_model()
+    cut_off(model, path)
+    with pytest.raises(InputError, match="belongs to another recording"):
+        mv.record(model.to(torch.bfloat16), PROMPTS, resume=path)
 
 
 @pytest.mark.parametrize(("field", "value"), NO_MATTER.items(), ids=NO_MATTER.keys())
