@@ -296,7 +296,7 @@ def test_impossible_interventions_are_refused_and_leave_the_model_alone(model, c
         with pytest.raises(InputError, match=message):
             run()
     assert model.attached.hooks == ()
-    assert model.provenance is before
+    assert model.provenance == before
 
 
 @pytest.mark.parametrize(

@@ -453,7 +453,7 @@ def test_more_than_the_disk_has_is_refused_before_work_begins(hub):
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(hub, expected, monkeypatch, capsys):
     model = mv.load("org/name", placement="stream", cache_gb=1)
 
-    def full(path):
+    def full(path, **_):
         raise OutputError("no space left on device")
 
     monkeypatch.setattr(bytecache, "atomic_path", full)

@@ -156,7 +156,7 @@ def test_nothing_remains_after_the_block_and_after_an_error_in_it(model, fails):
         if fails:
             raise RuntimeError("no")
     assert model.attached.hooks == ()
-    assert model.provenance is before
+    assert model.provenance == before
     assert same(recorded(model), plain)
 
 
