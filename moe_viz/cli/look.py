@@ -45,8 +45,19 @@ def explore(
     seconds: Annotated[
         float | None, typer.Option(help="Stop the server after so many seconds.")
     ] = None,
+    base_url: Annotated[
+        str, typer.Option(help="Path of the page behind a proxy: /user/me/proxy/8899/ on a hub.")
+    ] = "/",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host, and port if it is shown, that a browser asks a proxy for."),
+    ] = None,
 ) -> None:
     """Look at a trace in a browser, from a server on this machine alone; Ctrl-C ends it.
+
+    The address holds a token: nobody else can open the page. Behind JupyterHub, with
+    jupyter-server-proxy: --no-browser --port 8899 --base-url /user/NAME/proxy/8899/ --allow-host
+    hub.example.org, and open the address that is printed, with https.
 
     Example: [bold]moe-viz explore hello.safetensors[/]
     """
@@ -58,8 +69,15 @@ def explore(
     if other is not None:
         opened = [opened, Trace.load(other)]
     if out is None:
-        serve(page_of(opened), lambda address: say(f"{address}  (Ctrl-C ends it)"), port, browser,
-              seconds)  # fmt: skip
+        serve(
+            page_of(opened),
+            lambda address: say(f"{address}  (Ctrl-C ends it)"),
+            port,
+            browser,
+            seconds,
+            base_url,
+            allow_host or (),
+        )
         return
     if out.resolve() == trace.resolve():
         raise InputError(f"{out}: is the trace itself. Choose another page with --out.")

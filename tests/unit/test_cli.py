@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 import typer.main
@@ -17,8 +14,6 @@ from typer.testing import CliRunner
 import moe_viz as mv
 from moe_viz.cli import app, main
 from moe_viz.embedded import embedded_folder
-from moe_viz.view.explorer.page import page_of
-from moe_viz.view.pages.serve import serve
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PROGRAM = Path(sys.executable).with_name("moe-viz")
@@ -105,28 +100,6 @@ def test_record_and_explore(here, argument, text):
     result = runner.invoke(app, written)
     assert result.exit_code == 0, result.output
     assert Path("new/t.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-
-
-def test_explore_serves_the_page_to_this_machine_and_under_its_own_name_only(here):
-    trace = mv.Trace.load(TRACE)
-    answers = {}
-
-    def look(address: str) -> None:
-        def ask() -> None:
-            for path, host in (("", None), ("other", None), ("", "evil.example")):
-                request = Request(address + path, headers={"Host": host} if host else {})
-                try:
-                    with urlopen(request, timeout=5) as answer:
-                        answers[path, host] = answer.read().decode()
-                except HTTPError as error:
-                    answers[path, host] = error.code
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-
-    serve(page_of(trace), look, browser=False, seconds=1.5)
-    assert answers["", None].startswith("<!doctype html>")
-    assert answers["other", None] == answers["", "evil.example"] == 404
 
 
 def test_explore_says_where_it_serves_and_ends(here):
