@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .configfile import gguf, hugging_face, mistral
+from .configfile import LARGEST, gguf, hugging_face, mistral
 from .errors import ConfigError
 from .files import ReadablePath
 
@@ -52,6 +52,8 @@ class MixtralConfig:
             value = getattr(self, field.name)
             if field.type == "int" and (type(value) is not int or value < 1):
                 self._refuse(field.name, "a whole number of at least 1", value)
+            if field.type == "int" and value > LARGEST:
+                self._refuse(field.name, f"a whole number of at most {LARGEST:,}", value)
             if field.type == "float" and not (
                 isinstance(value, int | float) and math.isfinite(value) and value > 0
             ):

@@ -8,10 +8,14 @@ Out: `MixtralConfig`'s fields except its name. A missing field, or another archi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigError
+
+#: No size or factor of a model is larger; what is, no arithmetic here was made for.
+LARGEST = 2**40
 
 
 def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def _number(raw: Mapping[str, Any], key: str, default: float, where: str) -> flo
         return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where}: {key} must be a number, found {value!r:.80}.")
-    return float(value)
+    return float(value) if abs(value) < LARGEST else math.inf  # refused where it is checked
 
 
 def _reader(raw: Mapping[str, Any], where: str):

@@ -19,8 +19,8 @@ WIDTHS = {
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 
-#: Bytes of a header, as the safetensors library has it.
-LONGEST = 100_000_000
+#: Bytes of a header, and how many tensors it may name: a hostile one would take minutes to read.
+LONGEST, MOST = 25_000_000, 50_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ def read_header(file: BinaryIO, size: int) -> tuple[dict[str, str], dict[str, En
     length = int.from_bytes(first, "little")
     if len(first) < 8 or length > min(size - 8, LONGEST):
         raise ValueError(f"it announces a header of {length:,} bytes")
+    text = file.read(length)
+    if text.count(b'"data_offsets"') > MOST:
+        raise ValueError(f"its header names more than {MOST:,} tensors")
     try:
-        raw = json.loads(file.read(length), object_pairs_hook=_no_twins)
+        raw = json.loads(text, object_pairs_hook=_no_twins)
         metadata = {str(key): str(value) for key, value in raw.pop("__metadata__", {}).items()}
         entries = {name: _entry(name, entry, 8 + length) for name, entry in raw.items()}
     except (TypeError, AttributeError, LookupError, RecursionError) as error:

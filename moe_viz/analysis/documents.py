@@ -179,6 +179,11 @@ class Documents:
                 weights = self.trace.gates[layer, rows, :choices][kept][used] if gates else None
                 found = np.bincount(key[used], weights, minlength=N * E)
                 counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
+        if not counts.any():
+            raise InputError(
+                "No counted token went to any expert: every slot was left empty. Record without "
+                "the intervention that empties them."
+            )
         return counts
 
     @property

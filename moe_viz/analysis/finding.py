@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Results that rest on fewer documents are flagged: an interval over documents means little there.
 FEW = 20
 
+#: How a formula begins, for one spreadsheet or another.
+_FORMULA = tuple("=+-@\t\r")
+
 
 @dataclass(frozen=True, eq=False)
 class Finding:
@@ -96,13 +99,17 @@ class Finding:
         )
 
     def csv(self) -> str:
-        """As CSV, with a header; comment lines above it say what was counted."""
+        """As CSV, with a header; comment lines above it say what was counted.
+
+        A text that a spreadsheet would take for a formula has an apostrophe before it. Parquet and
+        JSON have texts as they are.
+        """
         out = io.StringIO()
         for line in (f"{self.name}: {self.title}", f"counted: {self.counted}", *self.notes):
-            out.write(f"# {line}\n")
+            out.write(f"# {' '.join(line.splitlines())}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows(row.values() for row in self.rows())
+        writer.writerows([_guarded(value) for value in row.values()] for row in self.rows())
         return out.getvalue()
 
     def to_json(self) -> dict[str, Any]:
@@ -147,6 +154,15 @@ def columns_of(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[st
     """
     parts = zip(*rows, strict=True)
     return {name: np.array(part) for name, part in zip(names, parts, strict=True)}
+
+
+def _guarded(value: Any) -> Any:
+    """A cell that no spreadsheet runs: labels and pieces come from anywhere.
+
+    >>> _guarded("=1+1"), _guarded("-"), _guarded(-1.5), _guarded("a-b")
+    ("'=1+1", "'-", -1.5, 'a-b')
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def _said(value: Any) -> str:

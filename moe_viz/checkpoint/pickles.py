@@ -7,6 +7,7 @@ in a file is refused.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .hub.repository import HubPath
 from .stored import PLAIN, Stored, gather
+
+#: The first version of torch whose weights_only has no hole that is known.
+SAFE = (2, 10)
 
 _KINDS = {dtype: kind for kind, dtype in PLAIN.items()}
 
@@ -51,7 +55,8 @@ class PickleStore:
 def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
     """The tensors of pickles on this disk.
 
-    Raises `CheckpointError` for files on the Hub, and where `PickleStore` does.
+    Raises `CheckpointError` for files on the Hub, with a torch in which unpickling is known to be
+    unsafe, and where `PickleStore` does.
     """
     here = [file for file in files if isinstance(file, Path)]
     if len(here) < len(files):
@@ -59,6 +64,13 @@ def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
             f"{files[0]}: a {files[0].suffix} file cannot be read in parts. Download the "
             "repository first (hf download), and it is read from there; or take one that has "
             "safetensors files."
+        )
+    found = tuple(int(n) for n in re.findall(r"\d+", torch.__version__)[:2])
+    if found < SAFE:
+        raise CheckpointError(
+            f"{files[0]}: torch {torch.__version__} can run code that is hidden in such a file, in "
+            "spite of weights_only (CVE-2025-32434, CVE-2026-24747). Update torch to "
+            f"{'.'.join(map(str, SAFE))} or later, or take the safetensors files, which hold none."
         )
     return PickleStore(here)
 

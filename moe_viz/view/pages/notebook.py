@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependencyError
+from ...errors import InputError, MissingDependencyError, MoeVizError
 from ...files import package_text
 
 #: Seconds that one cell may take when a notebook is run for export.
@@ -51,6 +51,7 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
         raise InputError(f"{path}: there is no such notebook.") from None
     except Exception as error:  # nbformat raises many kinds
         raise InputError(f"{path}: is not a notebook ({str(error).splitlines()[0]}).") from error
+    _tidy(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     wanted = not any(cell.get("outputs") for cell in code) if execute is None else execute
     if wanted and code:
@@ -72,6 +73,16 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
                 "save it, and export it as it is (execute=False, --as-is)."
             ) from error
     return notebook
+
+
+def _tidy(notebook: Any) -> None:
+    """Drop metadata that is not what the format says, where it is read here."""
+    for cell in notebook.cells:
+        tags, slideshow = cell.metadata.get("tags"), cell.metadata.get("slideshow")
+        if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+            cell.metadata.pop("tags", None)
+        if not isinstance(slideshow, dict) or not isinstance(slideshow.get("slide_type"), str):
+            cell.metadata.pop("slideshow", None)
 
 
 def exported(notebook: Any, folder: Path, arrange: Callable[[list[Any]], list[Any]]) -> Exported:
@@ -110,7 +121,15 @@ def exported(notebook: Any, folder: Path, arrange: Callable[[list[Any]], list[An
     exporter.register_filter("highlight_code", highlight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a language that has no colours
-        html, _ = exporter.from_notebook_node(notebook)
+        try:
+            html, _ = exporter.from_notebook_node(notebook)
+        except MoeVizError:
+            raise
+        except Exception as error:  # the format leaves much open, and nbconvert raises many kinds
+            raise InputError(
+                f"A notebook in {folder} cannot be made into a page: it is not what its format "
+                f"says ({str(error).splitlines()[0]:.200})."
+            ) from error
     return Exported(html, missing)
 
 

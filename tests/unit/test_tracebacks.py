@@ -1,0 +1,130 @@
+"""Hostile and broken things that once ended in a traceback, or took minutes: one message, soon."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import moe_viz as mv
+from moe_viz.analysis.finding import Finding
+from moe_viz.checkpoint.pickles import open_pickles
+from moe_viz.config import MixtralConfig
+from moe_viz.errors import CheckpointError, ConfigError, InputError, TraceError
+from moe_viz.view.pages.slides import save_notebook_page, save_slides
+
+RAW = MixtralConfig.preset("8x7m").to_hf()
+PROGRAM = [sys.executable, "-m", "moe_viz.cli"]
+
+
+@pytest.mark.parametrize("key", ["rope_theta", "rms_norm_eps", "hidden_size", "vocab_size"])
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**64, 1e308])
+def test_numbers_beyond_all_bounds_in_a_config(tmp_path, key, value):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(RAW | {key: value}))
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        MixtralConfig.from_file(path)
+
+
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+@pytest.mark.parametrize("wrong", [
+    {"tags": 5}, {"tags": [5, None]}, {"tags": "solution"}, {"slideshow": 7},
+    {"slideshow": {"slide_type": 9}}, {"slideshow": {}}, {"tags": {"a": 1}, "slideshow": []},
+])  # fmt: skip
+def test_metadata_of_a_notebook_that_is_something_else(tmp_path, save, wrong):
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("sphinx_revealjs")
+    cells = [nbformat.v4.new_markdown_cell("# Talk"), nbformat.v4.new_code_cell("shown = 1")]
+    book = json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+    book["cells"][1]["metadata"] = wrong
+    path = tmp_path / "talk.ipynb"
+    path.write_text(json.dumps(book))
+    assert "Talk" in save([path], tmp_path / "out.html", False).read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trace_in_which_no_expert_ran():
+    trace = mv.record(mv.load("8x7m"), ["Good morning", "Guten Tag"], labels=["en", "de"])
+    gates, experts = np.zeros_like(trace.gates), np.full_like(trace.experts, -1)
+    empty = replace(trace, experts=experts, gates=gates)
+    with pytest.raises(InputError, match="No counted token went to any expert"):
+        mv.analysis.load(empty)
+    assert "No counted token went to any expert" in mv.report(empty).to_html()
+    assert "<script" in mv.explore(empty).to_html()
+
+
+def tensors(count: int) -> bytes:
+    return json.dumps({
+        f"t{n}": {"dtype": "U8", "shape": [1] * 6, "data_offsets": [n, n + 1]} for n in range(count)
+    }).encode()  # fmt: skip
+
+
+HEADERS = {
+    "many tensors": lambda: tensors(800_000),  # 76 MB
+    "many tensors, just below": lambda: tensors(50_001),
+    "many notes": lambda: json.dumps({"__metadata__": {f"k{n}": "v" for n in range(3_000_000)}}),
+    "much air": lambda: "{" + " " * 88_000_000 + "}",
+}
+
+
+@pytest.mark.parametrize("made", HEADERS.values(), ids=HEADERS.keys())
+def test_a_header_of_many_megabytes_is_refused_within_two_seconds(tmp_path, made):
+    header = made()
+    header = header if isinstance(header, bytes) else header.encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(1000))
+    (tmp_path / "config.json").write_text(json.dumps(RAW))
+    began = time.process_time()
+    with pytest.raises(TraceError, match="is not a whole safetensors file"):
+        mv.Trace.load(path)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        mv.inspect(tmp_path)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("version", ["2.5.1+cu121", "2.9.1", "1.13.0"])
+def test_a_pickle_is_not_opened_by_a_torch_that_runs_its_code(tmp_path, monkeypatch, version):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(2)}, path)
+    open_pickles([path])
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("was opened"))
+    with pytest.raises(CheckpointError, match=r"CVE-2025-32434.*Update torch to 2\.10"):
+        open_pickles([path])
+
+
+def test_a_table_s_cells_are_no_formulas_and_its_notes_no_rows():
+    labels = ['=HYPERLINK("http://x.org")', "+1", "-", "@a", "\tb", "a-b", "plain"]
+    columns = {"label": np.array(labels), "share": -np.arange(7.0)}
+    found = Finding("load", "a\nb,c\r\n=1", "tokens", columns, ("note\nsecond",))
+    lines = found.csv().splitlines()
+    comments = [line for line in lines if line.startswith("# ")]
+    assert len(comments) == 3
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines[3:]))))
+    assert [r["label"] for r in rows] == [f"'{x}" for x in labels[:5]] + labels[5:]
+    assert [float(r["share"]) for r in rows] == (-np.arange(7.0)).tolist()
+    assert found.to_json()["columns"]["label"] == labels
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [["ledger"], ["inspect", "8x7m", "--json"]])
+def test_standard_output_that_is_full_or_closed_is_one_message(command):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([*PROGRAM, *command], stdout=full, stderr=subprocess.PIPE, text=True)
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, *command], stderr=subprocess.PIPE, text=True
+    )
+    for run in (ended, closed):
+        assert run.returncode == 1
+        assert run.stderr.startswith("moe-viz: Standard output cannot be written (")
+        assert run.stderr.count("\n") == 1
