@@ -60,6 +60,11 @@ class Documents:
         self.document[np.isin(self.document, broken)] = -1
         if (self.document < 0).all():
             raise InputError(f"{self.left_out_note[0]} There is nothing else to count.")
+        if not any((layer >= 0).any() for layer in trace.experts):
+            raise InputError(
+                "No token went to any expert: every slot was left empty. Record without the "
+                "intervention that empties them."
+            )
         self.names: tuple[str, ...] = trace.labels
         labels = [self.names.index(prompt.label) for prompt in trace.prompts]
         self.labels: np.ndarray = np.array(labels)  # (N,)
@@ -179,11 +184,6 @@ class Documents:
                 weights = self.trace.gates[layer, rows, :choices][kept][used] if gates else None
                 found = np.bincount(key[used], weights, minlength=N * E)
                 counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
-        if not counts.any():
-            raise InputError(
-                "No counted token went to any expert: every slot was left empty. Record without "
-                "the intervention that empties them."
-            )
         return counts
 
     @property

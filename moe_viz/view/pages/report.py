@@ -83,7 +83,7 @@ def _shown(survey: Survey, name: str) -> str:
     if name == "text":
         return _text(survey.trace)
     if name == "table 5":
-        return _table_5(survey) if "repetition" in survey.findings else ""  # the page says why
+        return _table_5(survey)
     found = survey.findings.get(name)
     if found is None:
         return ""
