@@ -73,7 +73,7 @@ def load_shares(trace: Trace) -> tuple[np.ndarray, int]:
     Shares are (L, E) and add up to 1 in each layer: the denominator is k × tokens, both choices
     counted, special tokens and unused slots (−1) left out; even routing gives 1/E.
     """
-    if trace.special.all():
-        return np.zeros(trace.router_logits.shape[::2]), 0
+    if trace.special.all() or not (trace.experts >= 0).any():
+        return np.zeros(trace.router_logits.shape[::2]), int((~trace.special).sum())
     docs = Documents(trace)
     return shares(docs.chosen.sum(axis=0)), int(docs.tokens.sum())
