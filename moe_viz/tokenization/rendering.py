@@ -56,20 +56,21 @@ class Renderer:
 
     def _reply(self, question: bytes) -> bytes:
         """One line of the process's; nothing if it had to be ended."""
-        if self._process is None or self._process.poll() is not None:
+        process = self._process
+        if process is None or process.poll() is not None:
             try:
-                self._process = _start()
-                ready = _line(self._process, b"", STARTING)
+                self._process = process = _start()
+                ready = _line(process, b"", STARTING)
             except OSError:  # this program has no Python beside it
                 ready = b""
-            if not ready:
+            if not ready or process is None:
                 self.close()
                 raise InputError(
                     f"No process could be started to render a chat template ({sys.executable}). "
                     "Give the text or token ids instead."
                 )
         try:
-            reply = _line(self._process, question, SECONDS)
+            reply = _line(process, question, SECONDS)
         except BaseException:  # interrupted: the answer would be taken for the next one's
             self.close()
             raise

@@ -136,6 +136,7 @@ def test_encodings_of_other_libraries_are_read_too(small, theirs):
     assert mv.record(small, encoded).token_ids.tolist() == [2, 3, 4]
     assert mv.record(small, [encoded, encoded]).token_ids.tolist() == [2, 3, 4] * 2
     model = mv.load("8x7m")
+    assert model.tokenizer is not None
     own = model.tokenizer.encode("The dog.")
     assert mv.record(model, own).prompts[0].text == "The dog."
 
@@ -187,6 +188,7 @@ def test_a_chat_is_one_prompt_and_several_are_several():
 
 def test_only_what_is_generated_opens_an_answer(monkeypatch):
     model, asked = mv.load("8x7m"), []
+    assert model.tokenizer is not None
     chat = model.tokenizer.chat
 
     def seen(messages, generation_prompt=False):

@@ -33,7 +33,7 @@ AFTER = {
 
 def broken(folder, name: str, value: float = float("nan"), write=writers.hugging_face_4):
     model = random_model(CONFIG)
-    weight = model.get_submodule(name).weight
+    weight = model.get_parameter(f"{name}.weight")
     with torch.no_grad():
         weight.view(-1)[5] = value
     return write(model, folder / "model")
@@ -98,9 +98,9 @@ def overflowing():
     """Finite in float32, and beyond float16 after the first layer."""
     model = random_model(CONFIG)
     with torch.no_grad():
-        for expert in model.layers[0].moe.experts:
-            expert.w1.weight.mul_(100)
-            expert.w3.weight.mul_(100)
+        for e in range(CONFIG.experts):
+            for matrix in ("w1", "w3"):
+                model.get_parameter(f"layers.0.moe.experts.{e}.{matrix}.weight").mul_(100)
             expert.w2.weight.mul_(1000)
     return model
 
@@ -120,7 +120,7 @@ def test_what_grows_beyond_float16_names_the_dtype_that_holds_it(tmp_path):
 def test_an_infinite_logit_that_is_not_chosen_is_found_as_well():
     model = random_model(CONFIG)
     with torch.no_grad():
-        model.layers[1].moe.router.weight[3] = -torch.inf
+        model.get_parameter("layers.1.moe.router.weight")[3] = -torch.inf
         model.embedding.weight.abs_()
     with pytest.raises(NumberError, match="layer 1: the router's logits are"):
         mv.record(model, PROMPTS)
@@ -149,6 +149,7 @@ def test_only_first_tokens_have_no_loss_and_an_ablated_score_is_no_fault():
     with mv.intervene(model, ablate=[(0, 1), (1, 2)]):
         trace = mv.record(model, PROMPTS, loss=True)
     starts = [prompt.start for prompt in trace.prompts]
+    assert trace.loss is not None
     assert np.flatnonzero(np.isnan(trace.loss)).tolist() == starts
 
 

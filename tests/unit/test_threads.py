@@ -127,7 +127,7 @@ def test_tasks_take_nothing_from_each_other(model):
         await asyncio.sleep(0.005)  # while the other is within its block
         return mv.record(model, [IDS])
 
-    async def both() -> list[Trace]:
+    async def both() -> tuple[Trace, Trace, Trace]:
         return await asyncio.gather(changed(), unchanged(), changed())
 
     one, two, three = asyncio.run(both())

@@ -75,7 +75,7 @@ class _Page(BaseHTTPRequestHandler):
     @property
     def _cookie(self) -> str:
         """Its name: cookies of one host are shared by all of its ports."""
-        return f"moe-viz-{self.server.server_address[1]}"
+        return f"moe-viz-{self.connection.getsockname()[1]}"
 
     def _kept(self) -> str:
         try:

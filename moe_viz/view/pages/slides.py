@@ -147,8 +147,9 @@ def _joined(
         titles.append(title_of(notebook, path))
         made = exported(notebook, path.parent, arrange)
         parts.append(made.html)
-        for line in made.missing if said else ():
-            said(f"{path}, {line}")
+        if said is not None:
+            for line in made.missing:
+                said(f"{path}, {line}")
     return "\n".join(parts), " · ".join(titles)
 
 
