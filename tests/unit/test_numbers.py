@@ -101,7 +101,7 @@ def overflowing():
         for e in range(CONFIG.experts):
             for matrix in ("w1", "w3"):
                 model.get_parameter(f"layers.0.moe.experts.{e}.{matrix}.weight").mul_(100)
-            expert.w2.weight.mul_(1000)
+            model.get_parameter(f"layers.0.moe.experts.{e}.w2.weight").mul_(1000)
     return model
 
 
