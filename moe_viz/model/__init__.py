@@ -2,4 +2,4 @@
 
 from .layers import KVCache as KVCache
 from .mixtral import Mixtral as Mixtral
-from .mixtral import initialise as initialise
+from .untrained import initialise as initialise

@@ -5,7 +5,7 @@ from .gaps import gaps as gaps
 from .gaps import with_gaps as with_gaps
 from .numbers import gap_sentence as gap_sentence
 from .numbers import margins_of as margins_of
+from .pairing import mismatch as mismatch
 from .provenance import Provenance as Provenance
 from .trace import Trace as Trace
 from .trace import TracePrompt as TracePrompt
-from .trace import mismatch as mismatch
