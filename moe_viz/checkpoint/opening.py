@@ -43,7 +43,8 @@ def open_checkpoint(
     """Open the embedded model (`"8x7m"`), a folder of weights, a GGUF file, or a name on the Hub.
 
     A name on the Hub is `org/name`, `org/name@revision`, or `org/name/file.gguf`; a folder or file
-    of that name on this disk comes first. What lies in Hugging Face's cache is read from there;
+    of that name on this disk comes first, and where there is a folder `org`, only a name with a
+    revision means the Hub. What lies in Hugging Face's cache is read from there;
     `cache_gb` is how much of what is read from the Hub may be kept on disk. `adapter` is the
     folder, or the name on the Hub, of a LoRA adapter to merge.
 
@@ -80,6 +81,13 @@ def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
     name = parse(str(source))
     if name is None:
         raise CheckpointError(f"{source}: there is no such folder or file. {_EXPECTED}")
+    first = str(source).split("/")[0]
+    if os.path.isdir(first) and "@" not in str(source):
+        raise CheckpointError(
+            f"{source}: there is no such folder or file, though there is a folder {first}; the Hub "
+            f"was not asked. If you mean a name on the Hub, say its revision: "
+            f"{name.repository}@main{'/' + name.file if name.file else ''}."
+        )
     return open_hub(name, cache_gb)
 
 

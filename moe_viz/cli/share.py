@@ -17,7 +17,10 @@ from .app import STANDARD, ModelOption, app, check_out, say, tell, written
 NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
 ExecuteOption = Annotated[
     bool | None,
-    typer.Option("--execute/--as-is", help="Run them first (default: where they lack outputs)."),
+    typer.Option(
+        "--execute/--as-is",
+        help="Run them first, which runs their code (default: the course's own, without outputs).",
+    ),
 ]
 
 

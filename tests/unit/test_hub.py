@@ -472,3 +472,14 @@ def test_connections_are_used_again(hub, monkeypatch):
     mv.record(mv.load("org/name", placement="stream"), PROMPTS)
     assert len(hub.sent(WEIGHTS)) > 60
     assert len(opened) <= 2 * 8  # two servers, at most as many at once as headers are read
+
+
+def test_what_looks_like_a_path_is_not_asked_for(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org").mkdir()
+    before = len(hub.log)
+    for source in ("org/name", "org/name/model.gguf", "./org/name", "~/name", "a/b/c", "C:/name"):
+        with pytest.raises(CheckpointError, match="there is no such folder or file"):
+            mv.load(source)
+    assert len(hub.log) == before
+    assert mv.load("org/name@main", placement="stream").provenance.revision.startswith("org/name@")

@@ -177,17 +177,44 @@ def test_what_is_no_notebook_is_refused(tmp_path):
             save([], tmp_path / "x.html")
 
 
-def test_a_notebook_without_outputs_is_run_and_a_failing_cell_named(tmp_path):
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+def test_a_stranger_s_notebook_is_run_only_when_that_is_asked_for(save, tmp_path, monkeypatch):
+    code = f"open({str(tmp_path / 'ran')!r}, 'w').write('x')"
+    path, said = write(tmp_path / "strange.ipynb", cell("code", code, tags=["show_code"])), []
+    html = save([path], tmp_path / "a.html", said=said.append).read_text(encoding="utf-8")
+    assert not (tmp_path / "ran").exists()
+    assert "write" in html
+    (line,) = said
+    assert line.startswith(f"{path}: has no outputs, and was not run: --execute runs it")
+    save([path], tmp_path / "a.html", execute=True)
+    assert (tmp_path / "ran").exists()
+    # Of this clone's course it is known who wrote it.
+    (tmp_path / "ran").unlink()
+    monkeypatch.setattr("moe_viz.view.pages.notebook._of_the_course", lambda p: p == path)
+    save([path], tmp_path / "a.html")
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_notebook_is_the_course_s_where_it_lies_in_the_clone():
+    from moe_viz.view.pages.notebook import _of_the_course
+
+    clone = Path(__file__).parents[2]
+    assert _of_the_course(clone / "notebooks" / "00_start_here.ipynb")
+    assert not _of_the_course(clone / "00_start_here.ipynb")
+    assert not _of_the_course(clone / "notebooks" / ".." / "x.ipynb")
+
+
+def test_a_notebook_that_is_run_names_a_failing_cell(tmp_path):
     pytest.importorskip("ipykernel")
     path = write(tmp_path / "run.ipynb", cell("code", "6 * 7"), cell("code", "1 / 0"))
     assert read_notebook(path, execute=False).cells[0].outputs == []
     with pytest.raises(InputError, match=r"run\.ipynb: a cell failed: ZeroDivisionError"):
-        read_notebook(path)
+        read_notebook(path, execute=True)
     no_kernel = nbformat.read(path, as_version=4)
     no_kernel.metadata["kernelspec"] = {"name": "none-such", "display_name": "x"}
     nbformat.write(no_kernel, path)
     with pytest.raises(InputError, match=r"cannot be run here \(NoSuchKernel.*--as-is"):
-        read_notebook(path)
+        read_notebook(path, execute=True)
     had = write(tmp_path / "had.ipynb", cell("code", "1 / 0", outputs=[shown("kept")]))
     assert read_notebook(had).cells[0].outputs[0].data["text/html"] == "kept"
 

@@ -40,7 +40,10 @@ class Exported:
 
 
 def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
-    """A notebook with outputs; run where it has none, or where `execute` says so.
+    """A notebook with outputs, run where `execute` says so: that is running its author's code.
+
+    Where `execute` says nothing, a notebook of this package's own course is run if it has no
+    outputs; nobody else's is.
 
     Raises `InputError` for a file that is not a notebook, and for a cell that fails.
     """
@@ -52,9 +55,8 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     except Exception as error:  # nbformat raises many kinds
         raise InputError(f"{path}: is not a notebook ({str(error).splitlines()[0]}).") from error
     _tidy(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    wanted = not any(cell.get("outputs") for cell in code) if execute is None else execute
-    if wanted and code:
+    wanted = unrun(notebook) and _of_the_course(path) if execute is None else execute
+    if wanted and any(_code(notebook)):
         nbclient = _needed("nbclient")
         runner = nbclient.NotebookClient(
             notebook,
@@ -73,6 +75,23 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
                 "save it, and export it as it is (execute=False, --as-is)."
             ) from error
     return notebook
+
+
+def unrun(notebook: Any) -> bool:
+    """Whether a notebook has code, and not one output."""
+    code = _code(notebook)
+    return bool(code) and not any(cell.get("outputs") for cell in code)
+
+
+def _code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _of_the_course(path: Path) -> bool:
+    """Whether a notebook lies in the course of the clone that this package runs from."""
+    clone = Path(__file__).resolve().parents[3]
+    course = clone / "notebooks"
+    return path.resolve().parent == course and (clone / "pyproject.toml").is_file()
 
 
 def _tidy(notebook: Any) -> None:

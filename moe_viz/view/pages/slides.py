@@ -24,7 +24,7 @@ from ...errors import InputError, MissingDependencyError, OutputError
 from ...files import atomic_path, package_text
 from ..charts.chart import page
 from ..document import CHARTS, document, write
-from .notebook import code_style, exported, read_notebook, title_of, without_plotly
+from .notebook import code_style, exported, read_notebook, title_of, unrun, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
 WIDTH, HEIGHT = 1280, 720
@@ -54,6 +54,9 @@ def save_slides(
 
     What a deck cannot show, a widget or a script from elsewhere, is named on its slide, and told to
     `said`.
+
+    Notebooks are run first if `execute` says so, or if they belong to this package's course and
+    have no outputs; others are taken as they are.
 
     Raises `InputError` for a file that is not a notebook or fails, `MissingDependencyError` without
     the extra `slides`, `OutputError` where the file cannot be written.
@@ -144,6 +147,8 @@ def _joined(
     parts, titles = [], []
     for path in map(Path, notebooks):
         notebook = read_notebook(path, execute)
+        if said is not None and execute is None and unrun(notebook):
+            said(f"{path}: has no outputs, and was not run: --execute runs it, its author's code.")
         titles.append(title_of(notebook, path))
         made = exported(notebook, path.parent, arrange)
         parts.append(made.html)
