@@ -41,7 +41,7 @@ _STYLED = re.compile(
     r"(?:@import\s+(?:url\()?|url\()\s*['\"]?((?:https?:)?//[^'\")\s;]+)['\"]?\s*\)?[^;}\n]*", re.I
 )
 _ADDRESS = re.compile(r"https?://[\w.-]+[^\s\"'`<>\\]*")
-#: Attributes that fetch, of whatever element: a picture's sources, a table's ground, an SVG's parts.
+#: Attributes that fetch, of any element: a picture's sources, a table's ground, parts of SVG.
 _FETCHED = ("src", "srcset", "background", "poster", "href", "xlink:href")
 #: Longer scripts are libraries, which speak of loading scripts and do without.
 LOADER = 100_000
