@@ -7,7 +7,7 @@ everything else is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeAlias
@@ -56,6 +56,7 @@ def prompts_in(value: Any, what: str = "record") -> list[Given]:
     >>> [p.content for p in prompts_in(padded)]
     [[1, 5], [1, 5, 6, 7]]
     """
+    value = list(value) if isinstance(value, Iterator) else value  # which can be read once
     one = _one(value)
     if one is not None:
         return [one]
@@ -115,9 +116,14 @@ def _no_prompt(item: Any, name: str) -> InputError:
 def _items(value: Any) -> list[Any] | None:
     """The items of a sequence, in order; None for a mapping, a set, bytes, or a single value."""
     if hasattr(value, "tolist"):  # a NumPy array, a tensor, a column of a table
-        value = value.tolist()
+        try:
+            value = value.tolist()
+        except RuntimeError:  # a tensor without rows: sparse, nested, or one of no device
+            return None
     unordered = isinstance(value, set | frozenset | str | bytes | bytearray)
     named = hasattr(value, "keys") or hasattr(value, "columns")  # iterating would give the names
+    if hasattr(value, "to_pylist") and not named:  # a column of Arrow's in chunks
+        value = value.to_pylist()
     return list(value) if isinstance(value, Iterable) and not unordered and not named else None
 
 

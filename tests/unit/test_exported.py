@@ -238,3 +238,32 @@ def test_a_notebook_with_a_byte_order_mark_opens(tmp_path):
     path = tmp_path / "bom.ipynb"
     path.write_bytes(b"\xef\xbb\xbf" + nbformat.writes(v4.new_notebook()).encode())
     assert read_notebook(Path(path), execute=False).cells == []
+
+
+@pytest.mark.parametrize(
+    ("html", "where"),
+    [
+        ('<picture><source srcset="https://x.org/a.webp"></picture>', "https://x.org/a.webp"),
+        ('<table background="https://x.org/b.png"><tr><td>c</td></tr></table>', "x.org/b.png"),
+        ('<input type="image" src="https://x.org/i.png">', "https://x.org/i.png"),
+        ('<svg><use href="https://x.org/s.svg#a"></use></svg>', "https://x.org/s.svg#a"),
+    ],
+)
+def test_no_other_element_reaches_elsewhere(html, where, tmp_path):
+    left, missing = cleaned(html, tmp_path)
+    assert where not in left
+    assert where in missing[0]
+
+
+def test_the_picture_that_a_film_of_matplotlib_draws_in_stays(tmp_path):
+    film = '<img id="_anim_img1"/><script>document.getElementById("_anim_img1").src = f</script>'
+    assert cleaned(film, tmp_path) == (film, [])
+
+
+def test_a_chart_of_vega_is_named_beside_its_words(export):
+    output = v4.new_output(
+        "display_data", {"application/vnd.vegalite.v5+json": {}, "text/plain": "<VegaLite 5>"}
+    )
+    soup, said = export(code(output))
+    assert "application/vnd.vegalite.v5+json" in said
+    assert "<VegaLite 5>" in soup.get_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import tokenizers
 import torch
@@ -57,6 +58,24 @@ def test_several_prompts_of_ids_lie_end_to_end(small, given):
     trace = mv.record(small, given)
     assert trace.token_ids.tolist() == [*IDS, 7, 8]
     assert [(p.start, p.stop) for p in trace.prompts] == [(0, 5), (5, 7)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (ids for ids in (IDS, [7, 8])),
+        map(list, (IDS, [7, 8])),
+        pyarrow.chunked_array([[IDS], [[7, 8]]]),
+    ],
+    ids=["generator", "map", "column of Arrow's"],
+)
+def test_what_can_be_read_once_is_read_once(small, given):
+    assert mv.record(small, given).token_ids.tolist() == [*IDS, 7, 8]
+
+
+def test_a_tensor_without_rows_is_refused_by_name(small):
+    with pytest.raises(InputError, match="found a Tensor"):
+        mv.record(small, torch.ones(3, device="meta", dtype=torch.int64))
 
 
 def test_rows_of_a_matrix_are_prompts(small):

@@ -41,6 +41,8 @@ _STYLED = re.compile(
     r"(?:@import\s+(?:url\()?|url\()\s*['\"]?((?:https?:)?//[^'\")\s;]+)['\"]?\s*\)?[^;}\n]*", re.I
 )
 _ADDRESS = re.compile(r"https?://[\w.-]+[^\s\"'`<>\\]*")
+#: Attributes that fetch, of any element: a picture's sources, a table's ground, parts of SVG.
+_FETCHED = ("src", "srcset", "background", "poster", "href", "xlink:href")
 #: Longer scripts are libraries, which speak of loading scripts and do without.
 LOADER = 100_000
 
@@ -83,6 +85,8 @@ def cleaned(
             element.decompose()
         elif name in ("img", "image"):
             missing += _embed(element, folder, attachments or {})
+        elif gone := _unfetched(element):
+            missing += gone
         elif written and name in TEXTS and not element.find_parent(TEXTS):
             element.attrs.setdefault("dir", "auto")
     return str(soup), list(dict.fromkeys(missing))
@@ -110,6 +114,8 @@ def _embed(image: Tag, folder: Path, attachments: Mapping[str, Mapping[str, str]
     image.attrs.pop("srcset", None)
     place = next((a for a in ("src", "href", "xlink:href") if image.get(a)), "src")
     source = str(image.get(place, ""))
+    if not source and image.get("id"):  # a script of the output's own draws in it
+        return []
     if source.startswith("data:image/") or (image.name == "image" and source.startswith("#")):
         return []
     if source.startswith("attachment:"):
@@ -133,6 +139,17 @@ def _embed(image: Tag, folder: Path, attachments: Mapping[str, Mapping[str, str]
     else:
         image.decompose()
     return [what]
+
+
+def _unfetched(element: Tag) -> list[str]:
+    """Take out what any other element but a link would fetch, and say what that is."""
+    found = []
+    for name in _FETCHED if element.name not in ("a", "area") else ():
+        address = str(element.get(name, ""))
+        if address and not address.startswith(("data:", "#")):
+            found.append(f"what <{element.name}> takes from {address[:200]}")
+            del element[name]
+    return found
 
 
 def _unstyled(element: Tag) -> list[str]:

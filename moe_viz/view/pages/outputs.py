@@ -89,8 +89,11 @@ def _chosen(output: Any, folder: Path) -> list[Any]:
         plain = "" if box else plain
     elif "application/javascript" in data:
         missing.append("what a script draws")
-    elif not plain:
-        missing += [f"an output of the kind {kind}" for kind in data]
+    elif not missing:  # what a table or a text says of itself in Colab is no picture
+        missing += [
+            f"an output of the kind {kind}" for kind in data
+            if kind.startswith(("application/vnd.vega", "application/pdf")) or not plain
+        ]  # fmt: skip
     if not plain and "text/latex" in data:
         plain = data["text/latex"]
     return _one(output, {"text/plain": plain} if plain else {}, missing)
