@@ -94,17 +94,22 @@ def _cgroups(proc: Path) -> Iterator[tuple[Path, Path, int]]:
     try:
         mounts = (proc / "mountinfo").read_text().splitlines()
         groups = (proc / "cgroup").read_text().splitlines()
-    except OSError:  # not Linux
+    except (OSError, ValueError):  # not Linux, or nothing that can be read
         return
     inside: dict[int, str] = {}
     for line in groups:
-        _, controllers, path = line.split(":", 2)
+        _, found, rest = line.partition(":")
+        controllers, there, path = rest.partition(":")
+        if not (found and there):
+            continue
         if not controllers:
             inside[2] = path
         elif "memory" in controllers.split(","):
             inside[1] = path
     for line in mounts:
         ours, _, theirs = line.partition(" - ")
+        if len(theirs.split()) < 3 or len(ours.split()) < 5:
+            continue
         kind, options = theirs.split()[0], theirs.split()[-1]
         version = {"cgroup2": 2, "cgroup": 1}.get(kind, 0)
         if version not in inside or (version == 1 and "memory" not in options.split(",")):

@@ -72,6 +72,8 @@ def open_checkpoint(
 
 def _located(source: str | Path, cache_gb: float) -> Path | HubPath:
     """The folder or file that a source names: on this disk, else on the Hub."""
+    if not isinstance(source, str | os.PathLike):
+        raise CheckpointError(f"A source is a text or a path, found {source!r:.80}. {_EXPECTED}")
     if str(source) == EMBEDDED:
         return embedded_folder()
     # os.path, unlike pathlib, takes any name: one too long, or of a user who does not exist.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,6 +75,11 @@ def record(
     _check(out, as_json)
     if resume is not None and out == STANDARD:
         raise InputError("--resume keeps what is done until a file holds it: name one with --out.")
+    for text in texts or ():
+        if os.path.exists(text):
+            tell(
+                f"{text} is recorded as a text. A model is named with -m, a file's text by @{text}."
+            )
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
     opened = load(model, device, dtype, placement, cache_gb, adapter)
     with written(out) as path:

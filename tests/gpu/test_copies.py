@@ -1,9 +1,11 @@
 """How often an accelerator and the host look at each other.
 
-In every layer the host looks at the device once, to learn how many tokens each expert
-gets (dispatch.py); no other look depends on the number of layers. Token ids and lengths come
-from the host, so checking them costs nothing there; ids that lie on the device are looked at
-once more. To the device go the token ids and the four vectors of a TokenIndex.
+In every layer the host looks at the device once, to learn how many tokens each expert gets
+(dispatch.py), and with it whether the layer's numbers are finite; no other look depends on the
+number of layers. What the head gives is looked at once in a pass, and so is the last layer's
+routing where nothing follows it. Token ids and lengths come from the host, so checking them costs
+nothing there; ids that lie on the device are looked at once more. To the device go the token ids
+and the four vectors of a TokenIndex.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from .agreement import LENGTHS
 from .copies import WatchCopies
 
 L = small_config().layers
-IDS, INDEX = 1, 4
+IDS, INDEX, HEAD = 1, 4, 1
 
 
 def count(run) -> tuple[int, int]:
@@ -33,9 +35,9 @@ def count(run) -> tuple[int, int]:
 
 def test_a_pass_copies_once_a_layer_to_the_host(there, ids):
     assert count(lambda: there(ids, LENGTHS, "none")) == (IDS + INDEX, L)
-    assert count(lambda: there(ids, LENGTHS, "all")) == (IDS + INDEX, L)
+    assert count(lambda: there(ids, LENGTHS, "all")) == (IDS + INDEX, L + HEAD)
     # Where each prompt ends is sent along.
-    assert count(lambda: there(ids, LENGTHS, "last")) == (IDS + INDEX + 1, L)
+    assert count(lambda: there(ids, LENGTHS, "last")) == (IDS + INDEX + 1, L + HEAD)
 
 
 def test_ids_on_the_device_are_checked_with_one_copy_more(there, device, ids):
@@ -57,20 +59,21 @@ def test_each_chunk_copies_once_a_layer(device, ids):
 def test_recording_adds_no_copy_per_layer(there, prompts, monkeypatch):
     monkeypatch.setattr("moe_viz.recording.recording.LOSS_TOKENS", 10)  # six pieces
     kept = 3  # at the end: logits, experts, gates
-    # Not in the last layer: its experts, and so its choices' way to the host, are left out.
-    assert count(lambda: mv.record(there, prompts)) == (IDS + INDEX, L - 1 + kept)
+    # In the last layer experts are left out, and only whether its numbers are finite is looked at.
+    assert count(lambda: mv.record(there, prompts)) == (IDS + INDEX, L - 1 + 1 + kept)
     # The loss: its targets go there, its values come back.
     assert count(lambda: mv.record(there, prompts, loss=True)) == (IDS + INDEX + 1, L + kept + 1)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_generating_adds_one_copy_a_token(temperature, there, prompts):
+def test_generating_adds_two_copies_a_token(temperature, there, prompts):
     n, kept = 6, 3
     # The prompt; the index of all steps, sent once; then for each new token: its choice comes to
-    # the host, its id goes back, and where logits are asked for (not after the last), its end.
+    # the host, its id goes back, and where logits are asked for (not after the last), its end, and
+    # whether they are finite.
     prompt, steps = IDS + INDEX + 1, INDEX + n * IDS + (n - 1)
     found = count(lambda: mv.generate(there, prompts[0], n, temperature=temperature))
-    assert found == (prompt + steps, L + n * (L + 1) + kept)
+    assert found == (prompt + steps, L + HEAD + n * (L + 1) + (n - 1) * HEAD + kept)
 
 
 def test_a_hook_that_changes_a_decision_costs_one_look_at_it(there, ids):

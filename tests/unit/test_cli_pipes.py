@@ -127,6 +127,16 @@ def test_one_output_is_not_asked_for_two_things(run, trace, monkeypatch):
         assert "send it to a file or a program" in err
 
 
+def test_a_path_that_is_taken_for_a_text_is_said(run, tmp_path):
+    (tmp_path / "my-finetune").mkdir()
+    status, _, err = run("record", "my-finetune", "plain", "-o", "t.safetensors")
+    assert status == 0
+    assert err == (
+        "my-finetune is recorded as a text. A model is named with -m, a file's text by "
+        "@my-finetune.\n"
+    )
+
+
 def test_an_adapter_is_handed_to_the_loader(run, monkeypatch):
     asked = []
 

@@ -146,3 +146,10 @@ def test_apples_gpu_computes_in_float32_and_in_the_hosts_memory(monkeypatch):
     assert memory.free_memory(mps) == 7 * GB
     monkeypatch.setattr(memory, "available_memory", lambda: 5 * GB)
     assert memory.free_memory(mps) == 5 * GB
+
+
+@pytest.mark.parametrize("lines", ["", "x", ":", "1:memory", "\n\n", "a b - c", "- - -", "\xff"])
+def test_files_of_the_kernel_that_say_nothing_limit_nothing(tmp_path, lines):
+    (tmp_path / "cgroup").write_bytes(lines.encode("latin-1"))
+    (tmp_path / "mountinfo").write_bytes(lines.encode("latin-1"))
+    assert list(machine._containers(tmp_path)) == []

@@ -128,3 +128,9 @@ def test_standard_output_that_is_full_or_closed_is_one_message(command):
         assert run.returncode == 1
         assert run.stderr.startswith("moe-viz: Standard output cannot be written (")
         assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("source", [None, 7, ["8x7m"], b"8x7m"])
+def test_a_source_that_is_no_name(source):
+    with pytest.raises(CheckpointError, match=r"A source is a text or a path, found .*8x7m"):
+        mv.load(source)
