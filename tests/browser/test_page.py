@@ -142,6 +142,24 @@ def test_what_is_looked_at_stands_in_the_address(browser, saved):
     context.close()
 
 
+def test_a_character_of_several_byte_tokens_is_one_chip_that_stands_for_all(browser, saved):
+    path, trace = saved
+    prompt = trace.prompts[2]
+    spans = [tuple(span) for span in trace.spans[prompt.start : prompt.stop].tolist()]
+    shared = [span for span in dict.fromkeys(spans) if spans.count(span) > 1]
+    assert shared, "every character is one token: this test does not test"
+    context = browser.new_context()
+    noise = listen(context)
+    page = context.new_page()
+    page.goto(path.as_uri() + "#prompt=2")
+    page.locator(".tok.bytes").first.wait_for()
+    assert page.locator(".tok").count() == len(set(spans))
+    assert page.locator(".tok.bytes").count() == len(shared)
+    assert page.locator(".tok.bytes").all_inner_texts() == [prompt.text[a:b] for a, b in shared]
+    assert noise.errors == []
+    context.close()
+
+
 def test_two_prompts_stand_side_by_side(opened):
     page, trace, noise = opened
     page.locator("select[aria-label=Label]").select_option("passage")
