@@ -158,8 +158,8 @@ assert placements[0].fits
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Long recordings can be interrupted and resumed:
-# `mv.record(model, texts, resume="half.safetensors")`, or
-# `moe-viz record … --resume half.safetensors`. `--cache-gb 100` keeps what the Hub sent. For how
+# `mv.record(model, texts, resume="half", out="trace.safetensors")`, or
+# `moe-viz record … --resume half`. `--cache-gb 100` keeps what the Hub sent. For how
 # long it took with random weights of the real shape, see [benchmarks](../benchmarks/README.md); for
 # what has and has not been tried on GPUs, the [README](../README.md).
 #
