@@ -103,3 +103,5 @@ def test_other_tokens_are_refused(trace):
         mv.compare(trace, mv.record(random_model(), [[5, 6, 7], [8, 9, 10]]))
     with pytest.raises(TraceError, match="other layers"):
         mv.compare(trace, trace.select(layers=[0, 1]))
+    with pytest.raises(TraceError, match="other layers"):  # as many, and not the same ones
+        mv.compare(trace.select(layers=[0, 2]), trace.select(layers=[0, 1]))

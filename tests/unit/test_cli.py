@@ -325,3 +325,12 @@ def test_an_unwritable_output_is_noticed_before_any_work(run, monkeypatch, comma
     status, printed, error = run(command, "text", "-o", out)
     assert status == 1
     assert "cannot be written" in printed + error
+
+
+@pytest.mark.parametrize("name", ["routing.safetensors", "routing.html"])
+def test_the_demo_too_looks_first_where_it_will_write(run, here, monkeypatch, name):
+    (here / "out" / name).mkdir(parents=True)
+    monkeypatch.setattr("moe_viz.placement.load", lambda *_: pytest.fail("a model was loaded"))
+    status, _, error = run("demo")
+    assert status == 1
+    assert f"{name}: cannot be written (it is a folder)" in error

@@ -200,6 +200,21 @@ def test_a_streamed_model_refuses_a_second_sweep_and_goes_on(tmp_path):
     assert same(whole, mv.record(model, [IDS]))
 
 
+def test_a_thread_that_begins_during_a_generation_computes_as_any_other(model):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    seen: list[tuple[int, int]] = []
+    try:
+        with model.router_hooks(
+            lambda routing: seen.append((torch.get_num_threads(), in_thread(torch.get_num_threads)))
+        ):
+            mv.generate(model, [1], max_new_tokens=2, ignore_eos=True)
+        assert seen[-1] == (1, 3)  # generation alone is content with one
+        assert (torch.get_num_threads(), in_thread(torch.get_num_threads)) == (3, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
 # ---- At random ---------------------------------------------------------------------------------
 
 
