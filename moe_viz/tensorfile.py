@@ -1,17 +1,27 @@
-"""The header of a safetensors file: where each tensor lies.
+"""Files of tensors, which are mapped and not copied: where each lies, and whether it still does.
 
-In: an open file; only its header is read. Out: its metadata, and an entry for each tensor.
-Files come from the internet, so everything in the header is held against the size of the file.
-Weights and traces are both read through here, without a copy, which `safetensors` does not offer
-for NumPy. The format: https://github.com/huggingface/safetensors#format.
+In: an open file. Out: what the header of a safetensors file says, an entry for each tensor; files
+come from the internet, so everything in it is held against the size of the file. The format:
+https://github.com/huggingface/safetensors#format. Weights and traces are both read through here,
+without a copy, which `safetensors` does not offer for NumPy.
+
+Mapped bytes are read when they are used. By then somebody may have overwritten the file, which
+changes the numbers without a word, or cut it short, and then reading them ends the process
+(SIGBUS). Neither can be caught where it happens, so whoever is about to read on asks `HeldFile`
+first. A file that was replaced by another under its name is no matter: what is held is the old one.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import weakref
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
 
 #: Bytes of one number of each type.
 WIDTHS = {
@@ -21,6 +31,43 @@ WIDTHS = {
 
 #: Bytes of a header, and how many tensors it may name: a hostile one would take minutes to read.
 LONGEST, MOST = 25_000_000, 50_000
+
+
+class HeldFile:
+    """A file that stays open, and what it was like then. `OSError` where it cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path = path
+        self.file: BinaryIO = open(path, "rb")  # noqa: SIM115, it lives as long as this
+        weakref.finalize(self, self.file.close)
+        self._was = self._state()
+
+    def mapped(self, mode: Literal["r", "c"]) -> np.memmap:
+        """All its bytes, (size,) uint8: read-only ("r"), or with changes kept private ("c")."""
+        return np.memmap(self.file, np.uint8, mode)
+
+    def change(self) -> str:
+        """What has happened to the file since it was opened; "" where nothing has.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "file"
+        ...     size = path.write_bytes(bytes(9))
+        ...     held = HeldFile(path)
+        ...     before = held.change()
+        ...     size = path.write_bytes(bytes(5))
+        ...     before, held.change()
+        ('', 'it had 9 bytes and now has 5')
+        """
+        size, written = self._was
+        now, rewritten = self._state()
+        if now != size:
+            return f"it had {size:,} bytes and now has {now:,}"
+        return "it has been written to" if rewritten != written else ""
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self.file.fileno())
+        return found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Adapter:
             )
         self._said = read_json(self._file)
         self._refuse_others()
-        self._store = self._opened()
+        self.store: Store = self._opened()
         self._shapes = dict(shapes(config))
         self._config = config
         self._changes: dict[str, list[Change]] = {}
@@ -100,7 +100,7 @@ class Adapter:
         found = hashlib.sha256()
         for name in sorted(self.names()):
             found.update(repr((name, self._replaced.get(name), self._changes.get(name))).encode())
-        for key in sorted(self._store.headers):
+        for key in sorted(self.store.headers):
             found.update(self._read(key).contiguous().view(torch.uint8).numpy().tobytes())
         return found.digest()
 
@@ -116,7 +116,7 @@ class Adapter:
         return (left[slice(*change.rows)] @ right) * change.scaling
 
     def _read(self, key: str) -> Tensor:
-        found = self._store.read(key, None)
+        found = self.store.read(key, None)
         assert isinstance(found, Tensor)  # no format of adapters packs
         return found.float()
 
@@ -154,7 +154,7 @@ class Adapter:
         modules = {hugging_face(name).removesuffix(".weight"): name for name in self._shapes}
         modules |= {m.replace(".block_sparse_moe.", ".mlp."): name for m, name in modules.items()}
         pairs: dict[tuple[str, str], dict[str, str]] = {}
-        for key in self._store.headers:
+        for key in self.store.headers:
             plain = key.removeprefix("base_model.model.").replace(".default", "")
             factor = _FACTOR.fullmatch(plain)
             if factor is not None:
@@ -235,12 +235,12 @@ class Adapter:
     # ---- What does not fit -----------------------------------------------------------------
 
     def _shape(self, key: str) -> Sequence[int]:
-        return self._store.headers[key].shape
+        return self.store.headers[key].shape
 
     def _fits(self, key: str, shape: tuple[int, ...]) -> None:
         if tuple(self._shape(key)) != shape:
             raise CheckpointError(
-                f"{self._store.headers[key].file}: {key} has shape {tuple(self._shape(key))}; with "
+                f"{self.store.headers[key].file}: {key} has shape {tuple(self._shape(key))}; with "
                 f"this model and {self._file.name} expected {shape}. Does the adapter belong to "
                 f"{self._said.get('base_model_name_or_path') or 'another model'!s:.80}, or was the "
                 "vocabulary extended? Merge it with peft (merge_and_unload), and load the result."
@@ -248,7 +248,7 @@ class Adapter:
 
     def _strange(self, key: str) -> CheckpointError:
         return CheckpointError(
-            f"{self._store.headers[key].file}: {key} changes nothing that a Mixtral of this shape "
+            f"{self.store.headers[key].file}: {key} changes nothing that a Mixtral of this shape "
             "has, or not by LoRA alone. Expected pairs lora_A and lora_B of its matrices; merge "
             "the adapter with peft (merge_and_unload), and load the result."
         )

@@ -78,6 +78,14 @@ class ScaledStore:
             return found
         return self._times(key, found, rows)
 
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of a mapped file, and no copy."""
+        return self._store.lends(tensor)
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if a mapped file is not what it was when it was opened."""
+        self._store.check()
+
     def _times(self, key: str, found: Tensor, rows: Tensor) -> Tensor:
         """The numbers of these rows of the matrix, each times its scale, in float32."""
         scale = self._store.read(self._scales[key], None)

@@ -58,6 +58,7 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         self._described = described
         self._store = store
         self._adapter = adapter
+        self._stores = [store, adapter.store] if adapter else [store]
         layout = detect(store.headers)
         if layout is None:
             raise _no_layout(source, store.headers)
@@ -134,6 +135,15 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
         if self._adapter is not None and name in self._adapter.names():
             return self[name][rows]
         return self._store.pick(self._places[name].key, rows)
+
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of a mapped file, which must then stay what it is."""
+        return any(store.lends(tensor) for store in self._stores)
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if a mapped file is not what it was when it was opened."""
+        for store in self._stores:
+            store.check()
 
     def header(self, name: str) -> tuple[Shape, str]:
         """Shape and stored type of a tensor, without reading it."""

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..tensorfile import HeldFile
 from .hub.repository import HubPath
-from .stored import PLAIN, Stored, gather
+from .stored import PLAIN, Stored, gather, lies_in, refuse_changed
 
 #: The first version of torch whose weights_only has no hole that is known.
 SAFE = (2, 10)
@@ -33,6 +34,7 @@ class PickleStore:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
+        self._held = [HeldFile(path) for path in files]
         loaded = {path: _load(path) for path in files}
         self.headers: dict[str, Stored] = gather(
             {
@@ -41,15 +43,27 @@ class PickleStore:
             }
         )
         self._tensors = {k: t for found in loaded.values() for k, t in found.items()}
+        self._places = {lies_in(tensor) for tensor in self._tensors.values()}
 
     def read(self, key: str, rows: slice | None) -> Tensor:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
+        self.check()
         tensor = self._tensors[key]
         return tensor if rows is None else tensor.flatten(0, -2)[rows]
 
     def pick(self, key: str, rows: Tensor) -> Tensor:
         """Rows of a stored matrix, by number."""
+        self.check()
         return self._tensors[key][rows]
+
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of a file, and no copy."""
+        return lies_in(tensor) in self._places
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if a file is not what it was when it was opened."""
+        for held in self._held:
+            refuse_changed(held)
 
 
 def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
+from ..tensorfile import HeldFile
 from .hub.repository import HubPath
 
 #: Rows fewer bytes apart than this are read as one range: another request would cost more.
@@ -61,12 +61,20 @@ class Store(Protocol):
         """Rows of a stored matrix, by ascending number."""
         ...
 
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of a mapped file, and no copy."""
+        ...
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if a mapped file is not what it was when it was opened."""
+        ...
+
 
 class Bytes(Protocol):
     """The bytes of a file, in ranges: uint8, (stop − start,)."""
 
     def ranges(self, wanted: Sequence[slice]) -> list[Tensor]:
-        """Several ranges at once."""
+        """Several ranges at once; `CheckpointError` if the file is not what it was."""
         ...
 
 
@@ -76,6 +84,7 @@ class ByteStore:
     def __init__(self, headers: Mapping[str, Stored]) -> None:
         self.headers = headers
         self._files = {file: _bytes_of(file) for file in {h.file for h in headers.values()}}
+        self._mapped = [f for f in self._files.values() if isinstance(f, MappedFile)]
 
     def read(self, key: str, rows: slice | None) -> Tensor | Packed:
         """Rows of a stored tensor taken as a matrix; with None all of it, in its own shape."""
@@ -94,6 +103,15 @@ class ByteStore:
         found = self._read(header, wanted)
         numbers = torch.cat([torch.arange(r.start, r.stop) for r in wanted])
         return found[torch.searchsorted(numbers, rows)]
+
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of a mapped file, and no copy."""
+        return any(file.lends(tensor) for file in self._mapped)
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if a mapped file is not what it was when it was opened."""
+        for file in self._mapped:
+            file.check()
 
     def _read(self, header: Stored, rows: Sequence[slice]) -> Tensor | Packed:
         """Ranges of rows of a matrix, end to end."""
@@ -115,36 +133,61 @@ class MappedFile:
     """The bytes of a file on this disk, mapped: a range is a view, not a copy."""
 
     def __init__(self, path: Path) -> None:
-        self._whole = map_file(path)
+        self._held = HeldFile(path)
+        self._whole = map_file(self._held)
 
     def ranges(self, wanted: Sequence[slice]) -> list[Tensor]:
         """Several ranges, (stop − start,) each."""
+        refuse_changed(self._held)
         return [self._whole[range_] for range_ in wanted]
+
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of this file."""
+        return lies_in(tensor) == lies_in(self._whole)
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if the file is not what it was."""
+        refuse_changed(self._held)
 
 
 def _bytes_of(path: Path | HubPath) -> Bytes:
     return path.bytes() if isinstance(path, HubPath) else MappedFile(path)
 
 
-def map_file(path: Path) -> Tensor:
+def map_file(held: HeldFile) -> Tensor:
     """All bytes of a file, uint8, mapped.
 
     Writing to them changes a private copy. The system counts such a mapping against its memory,
     though, and refuses 87 GiB: a file that large is mapped read-only.
     """
     try:
-        return torch.from_numpy(np.memmap(path, np.uint8, mode="c"))
+        return torch.from_numpy(held.mapped("c"))
     except OSError:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             try:
-                return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
+                return torch.from_numpy(held.mapped("r"))
             except OSError as error:
                 raise CheckpointError(
-                    f"{path}: cannot be mapped into memory ({error.strerror or error}). Is the "
-                    "address space of this process limited (ulimit -v)? Expected more of it than "
-                    "the file has bytes."
+                    f"{held.path}: cannot be mapped into memory ({error.strerror or error}). Is "
+                    "the address space of this process limited (ulimit -v)? Expected more of it "
+                    "than the file has bytes."
                 ) from error
+
+
+def refuse_changed(held: HeldFile) -> None:
+    """Raise `CheckpointError` if a file of weights is not what it was when it was opened."""
+    if change := held.change():
+        raise CheckpointError(
+            f"{held.path}: has changed while it was in use: {change}. Weights are read from it as "
+            "they are needed, so the model would be of two files. Load it again; to replace a file "
+            "that is in use, write another one and rename it."
+        )
+
+
+def lies_in(tensor: Tensor) -> int:
+    """Where the memory begins that a tensor is a view of."""
+    return tensor.untyped_storage().data_ptr()
 
 
 Header = TypeVar("Header")

@@ -76,6 +76,8 @@ class Mixtral(nn.Module):
         self.ends: frozenset[int] = frozenset()  # ids that end a text, by the checkpoint's config
         self.origin: Provenance = Provenance(model=config.name)  # of the weights
         self.stored_as: Callable[[str], str] = str  # what a tensor is called in its file
+        # Raises an error where weights are views of a file, and it is not what it was.
+        self.check_weights: Callable[[], None] = lambda: None
         self.embedding: nn.Embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers: nn.ModuleList = nn.ModuleList(
             DecoderLayer(config, n) for n in range(config.layers)
@@ -220,6 +222,7 @@ class Mixtral(nn.Module):
         resume: tuple[int, Tensor] | None,
         progress: bool,
     ) -> Iterator[tuple[int, Tensor]]:
+        self.check_weights()
         if resume is None:
             done, x = 0, self.embedding(token_ids.to(self.device))  # (T, D)
         else:
@@ -227,6 +230,7 @@ class Mixtral(nn.Module):
         try:
             with closing(self.visit(done, len(token_ids), last, progress)) as layers:
                 for layer in layers:
+                    self.check_weights()
                     if done == self.config.layers - 1 and not last:
                         layer.route(x, run)
                         return

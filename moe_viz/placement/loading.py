@@ -22,6 +22,7 @@ from .ondemand import expert_name
 from .resident import fill
 from .spread import SpreadMixtral
 from .stream import StreamedMixtral
+from .transfer import tensors
 
 PLACEMENTS = ("auto", "resident", "offload", "stream")
 
@@ -102,6 +103,8 @@ def load(
     model.tokenizer, model.unread = tokenizer, unread
     model.ends = checkpoint.vocabulary.ends()
     model.stored_as = checkpoint.stored_as
+    if any(checkpoint.lends(tensor) for tensor in tensors(model)):
+        model.check_weights = checkpoint.check
     model.origin = Provenance(
         model=checkpoint.config.name,
         fingerprint=fingerprint,

@@ -1,8 +1,8 @@
 """The bytes of a trace file: safetensors, with our header as JSON in its metadata.
 
 Writing is atomic. Reading maps the arrays into memory: `safetensors.numpy` would copy what it
-reads, and a trace of gigabytes should open without that. In: a path. Out: our header, and read-only
-NumPy views of the file.
+reads, and a trace of gigabytes should open without that. In: a path. Out: our header, read-only
+NumPy views of the file, and the open file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from ..errors import TraceError
 from ..files import atomic_path
-from ..tensorfile import Entry, read_header
+from ..tensorfile import Entry, HeldFile, read_header
 from .checksums import checksums, differing
 
 _KEY = "moe_viz_trace"
@@ -50,36 +50,36 @@ def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
         safetensors.numpy.save_file(arrays, temporary, {_KEY: text})
 
 
-def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Our header, and the arrays as read-only views.
+def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray], HeldFile]:
+    """Our header, the arrays as read-only views, and the file that they are views of.
 
     Checksums are compared in full where arrays are small, or `whole` is asked for; of large ones,
     parts are looked at. Raises `TraceError`, or one of `DAMAGED`, where the file is not what it
     should be.
     """
-    metadata, entries = _read_header(path)
+    held, metadata, entries = _opened(path)
     if _KEY not in metadata:
         raise TraceError(
             f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
-    header, arrays = json.loads(metadata[_KEY]), _map_arrays(path, entries)
+    header, arrays = json.loads(metadata[_KEY]), _map_arrays(held, entries)
     damaged = differing(arrays, header.get(CHECKSUMS, {}), whole)
     if damaged:
         raise TraceError(
             f"{path}: is damaged: {', '.join(damaged)} are not what was written. Copy it again "
             "from where it came, or record it again."
         )
-    return header, arrays
+    return header, arrays, held
 
 
-def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Entry]]:
+def _opened(path: Path) -> tuple[HeldFile, dict[str, str], dict[str, Entry]]:
     size = 0
     try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            return read_header(file, size)
+        held = HeldFile(path)
+        size = held.file.seek(0, 2)
+        held.file.seek(0)
+        return held, *read_header(held.file, size)
     except OSError as error:
         raise TraceError(
             f"{path}: cannot be read ({error.strerror}). Expected a trace saved by moe_viz."
@@ -91,9 +91,9 @@ def _read_header(path: Path) -> tuple[dict[str, str], dict[str, Entry]]:
         ) from error
 
 
-def _map_arrays(path: Path, entries: dict[str, Entry]) -> dict[str, np.ndarray]:
+def _map_arrays(held: HeldFile, entries: dict[str, Entry]) -> dict[str, np.ndarray]:
     """The arrays of a trace as read-only views of its file."""
-    whole = np.memmap(path, np.uint8, "r")
+    path, whole = held.path, held.mapped("r")
     arrays = {}
     for name, (kind, dtype) in _TYPES.items():
         entry = entries.get(name)

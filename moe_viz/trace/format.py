@@ -7,7 +7,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -94,3 +94,14 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
         "layers": tuple(int(n) for n in header["layers"]),
         "loss": arrays.get("loss"),
     }
+
+
+def refuse_surrogates(name: str, texts: Iterable[str]) -> None:
+    """Invalid Unicode could not be written to a file or shown on a page."""
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TraceError(
+            f"The {name} are not valid Unicode: there is a lone surrogate among them. Decode what "
+            "they came from as UTF-8 first."
+        ) from error

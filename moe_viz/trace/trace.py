@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import TraceError
 from .file import DAMAGED, read, write
-from .format import pack, unpack
+from .format import pack, refuse_surrogates, unpack
+from .held import HeldArray, hold, refuse_changed, without_file
 from .numbers import gap_sentence, margins_of, not_finite
 from .provenance import Provenance
 from .table import table_of
@@ -39,7 +40,8 @@ class TracePrompt:
 class Trace:
     """Routing decisions of L layers for T tokens, the tokens of all prompts end to end.
 
-    Arrays of a loaded trace are read-only views of the file.
+    Arrays of a loaded trace are read-only views of the file. Each time one is asked for, the file
+    must be what was opened: `TraceError` if it was overwritten or cut short since.
     """
 
     router_logits: np.ndarray  # (L, T, E) float32, before any softmax
@@ -89,9 +91,9 @@ class Trace:
             raise TraceError(
                 f"A trace needs a layer, a token and a choice, found {L}, {T} and {k} of them."
             )
-        _refuse_surrogates("tokens", self.tokens)
-        _refuse_surrogates("texts", (prompt.text for prompt in self.prompts))
-        _refuse_surrogates("labels", (prompt.label for prompt in self.prompts))
+        refuse_surrogates("tokens", self.tokens)
+        refuse_surrogates("texts", (prompt.text for prompt in self.prompts))
+        refuse_surrogates("labels", (prompt.label for prompt in self.prompts))
 
     def __len__(self) -> int:
         """Number of tokens, T."""
@@ -230,18 +232,27 @@ class Trace:
         return self
 
     @staticmethod
-    def load(path: str | Path, whole: bool = False) -> Trace:
+    def load(path: str | Path, whole: bool = False, copy: bool = False) -> Trace:
         """Open a trace file; its arrays are mapped, not read.
 
         Checksums of arrays beyond 64 MB are compared in parts, or in full if `whole` is asked for.
+        With `copy` the arrays are read into memory, and what becomes of the file is no matter:
+        right in a notebook whose file is copied over or written by another program meanwhile.
 
         Raises `TraceError` if the file is missing, damaged, of a later format, or not a trace.
         """
         path = Path(path)
         try:
-            content = unpack(*read(path, whole))
+            header, arrays, held = read(path, whole or copy)
+            if copy:
+                arrays = {name: np.array(array) for name, array in arrays.items()}
+            content = unpack(header, arrays)
+            refuse_changed(held)
             prompts = tuple(TracePrompt(*prompt) for prompt in content.pop("prompts"))
-            return Trace(**content, prompts=prompts)
+            trace = Trace(**content, prompts=prompts)
+            if not copy:
+                hold(trace, held)
+            return trace
         except TraceError as error:
             raise error if str(path) in str(error) else TraceError(f"{path}: {error}") from error
         except DAMAGED as error:
@@ -249,6 +260,9 @@ class Trace:
                 f"{path}: is a damaged trace ({type(error).__name__}: {error}). Record it again, "
                 "or copy it again from where it came."
             ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_file(self)
 
     def _content(self) -> dict[str, Any]:
         """The fields by name, prompts as tuples: what a file holds and a table shows."""
@@ -258,6 +272,9 @@ class Trace:
 
 _DECISIONS = ("router_logits", "experts", "gates")
 _PER_TOKEN = ("token_ids", "spans", "special", "generated")
+
+for _name in (*_DECISIONS, *_PER_TOKEN, "loss"):
+    setattr(Trace, _name, HeldArray(_name))
 
 
 def _run(trace: Trace) -> tuple[Any, ...]:
@@ -270,17 +287,6 @@ def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:
     if array.ndim != ndim:
         raise TraceError(f"{name} must have {ndim} dimensions, found {array.ndim}.")
     return array.shape
-
-
-def _refuse_surrogates(name: str, texts: Iterable[str]) -> None:
-    """Invalid Unicode could not be written to a file or shown on a page."""
-    try:
-        "".join(texts).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise TraceError(
-            f"The {name} are not valid Unicode: there is a lone surrogate among them. Decode what "
-            "they came from as UTF-8 first."
-        ) from error
 
 
 def _asked(wanted: Any, there: Iterable[Any], what: str) -> set[Any]:
