@@ -129,7 +129,7 @@ class FolderVocabulary:
         ids = self._json("config.json")
         added = [*_added_in(config), *_added_alone(self._json("added_tokens.json"))]
         return Settings(
-            added=tuple(t for t in added if t.id < self.vocab_size),
+            added=tuple(added),
             bos=names.get("bos_token") or next(iter(whole_numbers(ids.get("bos_token_id"))), None),
             eos=names.get("eos_token") or next(iter(whole_numbers(ids.get("eos_token_id"))), None),
             add_bos=_either(config.get("add_bos_token")),

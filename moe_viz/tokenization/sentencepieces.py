@@ -120,8 +120,12 @@ class SentencePieceVocabulary:
         """Each part between two names by itself."""
         ids: list[int] = []
         for n, (_, part, name) in enumerate(_parts(text, tuple(names))):
-            ids += [name.id] if name else (self._later if n else self._model).encode(part)
+            ids += [name.id] if name else self._at(n, part).encode(part)
         return ids
+
+    def _at(self, n: int, part: str) -> SentencePieceProcessor:
+        """The model for the n-th part: where only a text's beginning gets a space, none gets two."""
+        return self._later if n or part.startswith((" ", "▁")) else self._model
 
     def offsets(self, text: str, names: Sequence[Added]) -> list[Span]:
         """Where SentencePiece's own prepared text came from."""
@@ -130,7 +134,7 @@ class SentencePieceVocabulary:
             if name:
                 spans.append((start, start + len(part)))
                 continue
-            model: Any = self._later if n else self._model  # its versions differ in this name
+            model: Any = self._at(n, part)  # its versions differ in this name
             proto = getattr(model, "encode_as_proto", None) or model.encode_as_immutable_proto
             spans += [(start + p.begin, start + p.end) for p in proto(part).pieces]
         return spans

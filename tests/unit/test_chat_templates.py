@@ -14,6 +14,7 @@ from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
 from moe_viz.tokenization import rendering
 from moe_viz.tokenization.rendering import Renderer, render
+from moe_viz.tokenization.sandbox import LONGEST
 
 HI = [{"role": "user", "content": "Hi"}]
 HOSTILE = {
@@ -47,6 +48,16 @@ def renderer():
     made = Renderer()
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("pieces", [49_000, 51_000])
+def test_a_text_has_a_length_at_most(pieces, renderer):
+    template = "{% for i in range(" + str(pieces) + ") %}{{ 'a' * 100 }}{% endfor %}"
+    if 100 * pieces < LONGEST:
+        assert len(renderer.render(template, {})) == 100 * pieces
+    else:
+        with pytest.raises(InputError, match="takes too much memory"):
+            renderer.render(template, {})
 
 
 @pytest.mark.parametrize("template", HOSTILE.values(), ids=HOSTILE)

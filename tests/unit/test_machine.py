@@ -62,6 +62,16 @@ def test_a_container_of_version_1_sees_its_group_at_the_top(root, tmp_path):
     assert left(system(tmp_path, groups, CPU + V1.replace("ROOT", root), files)) == [2.0]
 
 
+@pytest.mark.parametrize(("version", "group"), [(1, "4:memory:"), (2, "0::")])
+def test_a_group_below_the_one_that_is_mounted_counts(version, group, tmp_path):
+    """As in a container that runs others: its mount shows part of the tree, its own at the top."""
+    names = {1: "limit_in_bytes", 2: "max"}, {1: "usage_in_bytes", 2: "current"}
+    limit, usage = (f"v{version}/inner/memory.{names[n][version]}" for n in (0, 1))
+    files = {limit: int(4 * GB), usage: int(3 * GB)}
+    mounts = V1.replace("ROOT", "/outer") if version == 1 else V2.replace("0:31 /", "0:31 /outer")
+    assert left(system(tmp_path, f"{group}/outer/inner\n", mounts, files)) == [1.0]
+
+
 def test_no_limit_is_none(tmp_path):
     files = {"v1/memory.limit_in_bytes": 9223372036854771712, "v1/memory.usage_in_bytes": 5,
              "v2/memory.max": "max", "v2/memory.current": 5}  # fmt: skip

@@ -131,3 +131,11 @@ def test_sentencepiece_is_found_by_each_of_its_names(name, folder):
     read = open_checkpoint(folder).vocabulary.tokenizer()
     expected = Tokenizer(embedded_folder() / "tokenizer.model").encode("Good morning")
     assert read.encode("Good morning") == expected
+
+
+def test_of_several_versions_the_latest_is_read(folder, capsys):
+    (folder / "tokenizer.model").rename(folder / "tokenizer.model.v3")
+    for older in ("tokenizer.model", "tokenizer.model.v1", "tekken_240216.model.v2"):
+        (folder / older).write_text("an older vocabulary")
+    assert open_checkpoint(folder).vocabulary.tokenizer().encode("Good morning").ids
+    assert capsys.readouterr().err == ""

@@ -130,6 +130,7 @@ FOLDERS = {
     "published in 2023": published,
     "the class for Llama": llama_class,
     "tokenizer_config": lambda f: bare(f, SETTINGS | {"chat_template": TEMPLATE}),
+    "a space first alone": lambda f: bare(f, SETTINGS | {"legacy": False}),
     "added_tokens": lambda f: bare(f, {"add_bos_token": True}, added_tokens=CHATML),
     "Llama 3": lambda f: byte_level(f, LLAMA_3),
     "Qwen": lambda f: byte_level(f, LLAMA_3.replace("{1,3}", ""), tokenizers.normalizers.NFC()),
