@@ -124,7 +124,7 @@ class SentencePieceVocabulary:
         return ids
 
     def _at(self, n: int, part: str) -> SentencePieceProcessor:
-        """The model for the n-th part: where only a text's beginning gets a space, none gets two."""
+        """The model for the n-th part; one that begins with a space gets no second in front."""
         return self._later if n or part.startswith((" ", "▁")) else self._model
 
     def offsets(self, text: str, names: Sequence[Added]) -> list[Span]:
