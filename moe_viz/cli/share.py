@@ -115,7 +115,8 @@ def slides(
 
     Example: [bold]moe-viz slides notebooks/04_expert_heatmaps.ipynb -o talk.html[/]
     """
-    from ..view.pages.slides import save_pdf, save_slides
+    from ..view.pages.pdf import save_pdf
+    from ..view.pages.slides import save_slides
 
     if out == STANDARD and pdf is not None:
         raise InputError("--pdf prints the deck, which must be a file: name one with --out.")

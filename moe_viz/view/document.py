@@ -17,6 +17,8 @@ POLICY = {
     "style-src": "'unsafe-inline'",
     "img-src": "data:",
     "media-src": "data:",
+    "form-action": "'none'",
+    "base-uri": "'none'",
 }
 #: What charts need besides: plotly arrives packed, and is unpacked and run in the page.
 CHARTS = {"script-src": "'unsafe-inline' 'unsafe-eval'", "img-src": "data: blob:"}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
 import moe_viz as mv
-from moe_viz.view.pages.slides import BROWSERS, save_pdf, save_slides
+from moe_viz.view.pages.pdf import save_pdf
+from moe_viz.view.pages.slides import save_slides
 from tests.browser.conftest import listen, until
 from tests.browser.test_charts import DRAWN, colours
 from tests.unit.test_slides import cell, shown, write
@@ -232,18 +232,44 @@ def test_arrows_in_a_chart_change_its_layer_and_no_slide(opened):
     at(page, 3, 0)
 
 
-def test_speaker_notes_show_the_note_of_the_slide(opened):
+def test_the_speaker_s_window_follows_the_deck_and_turns_it(opened):
     page = opened()
     with page.expect_popup() as popup:
         turn(page, "s")
-    notes = popup.value.locator(".speaker-controls-notes .value")
-    until(lambda: notes.inner_text().strip() == "Remember the coffee.", WAIT)
+    window = popup.value
+    notes, now = window.locator(".notes > div"), window.locator(".now .frame")
+    assert notes.inner_text().strip() == "Remember the coffee."
     assert notes.locator("em").inner_text() == "coffee"
+    assert "A talk" in now.inner_text()
+    assert "Remember" not in now.inner_text()
+    assert "The explorer" in window.locator(".coming .frame").inner_text()
     turn(page, "ArrowRight")
     at(page, 1, 0)
-    until(lambda: notes.is_hidden() or notes.inner_text().strip() == "", WAIT)
-    assert len(popup.value.frames) == 3  # this slide and the next are shown there
-    popup.value.close()
+    until(lambda: notes.inner_text() == "No notes on this slide.", WAIT)
+    until(lambda: window.locator(".now .frame .tok").count() > 10, WAIT)  # the picture as it is
+    turn(window, "ArrowRight")
+    at(page, 2, 0)
+    turn(window, "PageUp")
+    at(page, 1, 0)
+    page.evaluate("Reveal.slide(3)")
+    plots = "(e) => [...e.querySelectorAll('.main-svg')].map((s) => s.getBoundingClientRect().y)"
+    drawn = window.locator(".now .moe-viz-plot")
+    until(lambda: drawn.count() and len(set(drawn.evaluate(plots))) == 1, WAIT)  # on each other
+    page.evaluate("Reveal.slide(4)")
+    until(lambda: window.locator(".coming").inner_text().endswith("the last slide."), WAIT)
+    until(lambda: window.locator(".now .frame").count() == 1, WAIT)
+    assert len(window.frames) == 1
+    boxes = [window.locator(f".{part}").bounding_box() for part in ("now", "clock", "notes")]
+    size = window.evaluate("[innerWidth, innerHeight]")
+    assert all(b["x"] + b["width"] <= size[0] and b["y"] + b["height"] <= size[1] for b in boxes)
+    passed = window.locator(".clock > div")
+    until(lambda: not passed.inner_text().endswith("· 00:00"), WAIT)
+    window.locator("button").click()
+    assert passed.inner_text().endswith("· 00:00")
+    window.close()
+    turn(page, "Home")  # and goes on without it
+    at(page, 0, 0)
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -264,8 +290,6 @@ def test_no_text_on_a_slide_is_under_18_px(opened, scheme):
 
 
 def test_the_pdf_has_a_page_for_each_slide(deck, tmp_path):
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip("no Chromium")
     printed = save_pdf(deck, tmp_path / "talk.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == len(SLIDES)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from moe_viz.view.pages.slides import save_notebook_page, save_pdf, save_slides
+from moe_viz.view.pages.pdf import save_pdf
+from moe_viz.view.pages.slides import save_notebook_page, save_slides
 from tests.browser.conftest import browser, listen, until  # noqa: F401 (a fixture)
 
 from .conftest import NOTEBOOKS, every_notebook

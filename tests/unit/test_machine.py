@@ -67,7 +67,7 @@ def test_a_group_below_the_one_that_is_mounted_counts(version, group, tmp_path):
     """As in a container that runs others: its mount shows part of the tree, its own at the top."""
     names = {1: "limit_in_bytes", 2: "max"}, {1: "usage_in_bytes", 2: "current"}
     limit, usage = (f"v{version}/inner/memory.{names[n][version]}" for n in (0, 1))
-    files = {limit: int(4 * GB), usage: int(3 * GB)}
+    files: dict[str, object] = {limit: int(4 * GB), usage: int(3 * GB)}
     mounts = V1.replace("ROOT", "/outer") if version == 1 else V2.replace("0:31 /", "0:31 /outer")
     assert left(system(tmp_path, f"{group}/outer/inner\n", mounts, files)) == [1.0]
 

@@ -12,6 +12,7 @@ from moe_viz.view import script as joining
 from moe_viz.view.charts.chart import SCRIPT as CHART
 from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
 from moe_viz.view.pages.outputs import SCRIPT as FIGURE
+from moe_viz.view.pages.slides import SPEAKER
 from moe_viz.view.script import ordered, script
 
 VIEW = Path(joining.__file__).parent
@@ -151,7 +152,11 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 
 
 def test_every_module_is_checked_and_used():
-    used = {m.path for s in (EXPLORER, CHART, FIGURE) for m in ordered(s[0], joining.package_text)}
+    used = {
+        m.path
+        for s in (EXPLORER, CHART, FIGURE, SPEAKER)
+        for m in ordered(s[0], joining.package_text)
+    }
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}
     assert there == used
     for name in there:

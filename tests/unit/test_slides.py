@@ -285,11 +285,23 @@ def test_solutions_and_skipped_cells_are_left_out_and_code_is_folded_shown_or_hi
     assert "hidden = 3" not in text
 
 
-@pytest.mark.parametrize("name", ["dist/reveal.js", "plugin/notes/notes.js"])
-def test_a_deck_brings_reveal_whole(name, tmp_path):
+def test_a_deck_brings_reveal_whole(tmp_path):
     deck = save_slides([write(tmp_path / "a.ipynb", cell("markdown", "# A"))], tmp_path / "a.html")
     scripts = re.findall(r"<script>(.*?)</script>", deck.read_text(encoding="utf-8"), re.S)
-    assert files("sphinx_revealjs").joinpath("_static/revealjs", name).read_text("utf-8") in scripts
+    reveal = files("sphinx_revealjs").joinpath("_static/revealjs/dist/reveal.js")
+    assert reveal.read_text("utf-8") in scripts
+
+
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+def test_nothing_is_framed_sent_or_fetched(save, tmp_path):
+    made = save([write(tmp_path / "a.ipynb", cell("markdown", "# A"))], tmp_path / "a.html")
+    (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', made.read_text("utf-8"))
+    allowed = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert [allowed[kind] for kind in ("default-src", "form-action", "base-uri")] == ["'none'"] * 3
+    assert not {"frame-src", "child-src", "connect-src", "object-src"} & set(allowed)
+    scripts = allowed.pop("script-src")
+    assert set(scripts.split()) <= {"'unsafe-inline'", "'unsafe-eval'"}
+    assert not re.search(r"https?:|file:|\*|'self'", policy)
 
 
 @pytest.mark.parametrize("save", [save_slides, save_notebook_page])

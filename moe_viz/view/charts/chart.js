@@ -51,6 +51,7 @@ export async function drawChart(id, palette) {
     await chart.draw();
     host.dataset.ready = "yes";
   } catch (error) {
+    host.dataset.ready = "no";
     chart.plot.style.height = "auto";
     const reason = error instanceof Error ? error.message : error;
     chart.say(`The chart cannot be drawn here (${reason}). Its data are in the table below.`);

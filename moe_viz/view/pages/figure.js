@@ -21,6 +21,7 @@ export async function drawFigure(id) {
     });
     watch.observe(host);
   } catch (error) {
+    host.dataset.ready = "no";
     const reason = error instanceof Error ? error.message : error;
     host.textContent = `The figure cannot be drawn here (${reason}).`;
   }

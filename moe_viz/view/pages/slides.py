@@ -10,27 +10,27 @@ Tags: `hide_code` leaves a cell's code out, `show_code` shows it on its slide (e
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependencyError, OutputError
-from ...files import atomic_path, package_text
+from ...errors import InputError, MissingDependencyError
+from ...files import package_text
 from ..charts.chart import page
 from ..document import CHARTS, document, write
+from ..script import script
 from .notebook import code_style, exported, read_notebook, title_of, unrun, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
 WIDTH, HEIGHT = 1280, 720
+SPEAKER = ("view/pages/speaker.js", "offerNotes", "moeVizNotes")
 DECK = f"""Reveal.initialize({{
   width: {WIDTH}, height: {HEIGHT}, margin: 0, center: false, hash: true, slideNumber: "c/t",
-  transition: "none", controls: false, plugins: [RevealNotes], pdfSeparateFragments: false,
+  transition: "none", controls: false, pdfSeparateFragments: false,
 }});
 // Tab does not reach what is on other slides, which are out of sight.
 const reach = () => document.querySelectorAll(".slides section:not(.stack)").forEach((slide) => {{
@@ -39,9 +39,6 @@ const reach = () => document.querySelectorAll(".slides section:not(.stack)").for
 Reveal.on("ready", reach);
 Reveal.on("slidechanged", reach);
 """
-#: Chromium now and then prints an empty page, before it has read the deck.
-TRIES = 4
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def save_slides(
@@ -68,21 +65,20 @@ def save_slides(
     body = body.replace('class="moe-viz"', 'class="moe-viz" data-scale="1.5"')
     own = package_text("view/pages/slides.css") + package_text("view/pages/ansi.css")
     style = "\n".join([_reveal("dist/reveal.css"), code_style(dark=False), own])
-    scripts = "\n".join(
-        f"<script>{_safe(_reveal(name))}</script>"
-        for name in ("dist/reveal.js", "plugin/notes/notes.js")
-    )
+    reveal = _reveal("dist/reveal.js").replace("</script", "<\\/script")
+    notes = json.dumps(package_text("view/pages/speaker.css"))
     # The deck's ground is light, whatever the system's: said the way JupyterLab says it, which
-    # pictures listen to. Only the deck itself is framed, by the window of speaker notes.
+    # pictures listen to.
     body = f"""<script>document.body.dataset.jpThemeLight = "true";</script>
-{plotly}{scripts}
+{plotly}<script>{reveal}</script>
 <div class="reveal"><div class="slides">
 {body}
 </div></div>
 <script>
-{DECK}</script>"""
-    policy = CHARTS | {"frame-src": "'self' file:"}
-    return write(path, document(title, style, body, policy))
+{script(*SPEAKER)}
+{DECK}moeVizNotes(Reveal, {notes});
+</script>"""
+    return write(path, document(title, style, body, CHARTS))
 
 
 def save_notebook_page(
@@ -99,42 +95,6 @@ def save_notebook_page(
     own = package_text("view/pages/notebook.css") + package_text("view/pages/ansi.css")
     style = f"<style>{code_style()}\n{own}</style>"
     return write(path, page(title, style + plotly + body))
-
-
-def save_pdf(deck: str | Path, path: str | Path) -> Path:
-    """Print a deck to PDF with the Chromium that is installed here, a page for each slide.
-
-    Raises `MissingDependencyError` without one, and `OutputError` where printing fails.
-    """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise MissingDependencyError(
-            f"A PDF is printed by Chromium or Chrome, and none of {', '.join(BROWSERS)} is here. "
-            "Install one, or open the deck in any browser with ?print-pdf and print it."
-        )
-    try:
-        html = Path(deck).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{deck}: there is no deck to print ({error.strerror}).") from error
-    slides = len(re.findall(r"<section>(?!<section>)", html.partition('<div class="slides">')[2]))
-    with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as profile:
-        command = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-            "--no-pdf-header-footer", "--virtual-time-budget=30000",
-            f"--print-to-pdf={temporary}", f"{Path(deck).resolve().as_uri()}?print-pdf",
-        ]  # fmt: skip
-        for again in reversed(range(TRIES)):
-            run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            pages = len(re.findall(rb"/Type\s*/Page\b", temporary.read_bytes()))
-            if run.returncode == 0 and pages >= max(slides, 1):
-                break
-            if again:
-                continue
-            raise OutputError(
-                f"{path}: {browser} printed {pages} of {slides} pages: {run.stderr.strip()[-300:]}."
-                " Open the deck with ?print-pdf in a browser, and print it there."
-            )
-    return Path(path)
 
 
 def _joined(
@@ -251,8 +211,3 @@ def _reveal(name: str) -> str:
             "pip install 'moe-viz[slides]'."
         )
     return (Path(spec.submodule_search_locations[0]) / "_static/revealjs" / name).read_text("utf-8")
-
-
-def _safe(script: str) -> str:
-    """A script that cannot end the element it stands in."""
-    return script.replace("</script", "<\\/script")
