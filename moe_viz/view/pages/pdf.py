@@ -44,7 +44,8 @@ _STAY = """navigation.addEventListener("navigate", (event) => {
 })"""
 _COUNT = """() => {
   const slides = [...document.querySelectorAll(".slides section:not(.stack)")];
-  const full = (slide) => slide.innerText.trim() || slide.querySelector("img, svg, canvas, .moe-viz");
+  const drawn = "img, svg, canvas, .moe-viz";
+  const full = (slide) => slide.innerText.trim() || slide.querySelector(drawn);
   return [slides.length, slides.filter(full).length];
 }"""
 
