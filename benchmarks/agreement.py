@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How closely moe_viz and transformers agree on 8x7m, in float32 and in bfloat16.
 
     python benchmarks/agreement.py

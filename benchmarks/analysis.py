@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long the analyses take, and how much memory, up to 100 million routing decisions.
 
     python benchmarks/analysis.py [--millions 1 10 100] [--work DIR] [--keep] [--only load paths]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unpacking GGUF's types: ours, in torch, against the gguf package's, in NumPy.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/dequantize.py [--repeats 7]

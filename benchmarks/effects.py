@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The damage of every expert of 8x7m: what sharing work saves, and what is found.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/effects.py [--repeats 5] [--every 8]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How large the picture is, how soon it is there, and how smoothly it moves.
 
     python benchmarks/explorer.py [--tokens 32768] [--layers 32]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A GGUF file of Mixtral's shape that holds nothing but noise, of any type of block.
 
 Random bytes are valid blocks, as long as their half-precision factors are no monsters: these are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording a full-size Mixtral from a GGUF file, against what the machine could do at best.
 
     python benchmarks/gguf_sweep.py --work DIR [--type Q4_K] [--layers 32] [--keep]

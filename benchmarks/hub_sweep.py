@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording a whole Mixtral 8x7B from a Hub, none of it on disk.
 
     python benchmarks/hub_sweep.py [--part a] [--dtype float32] [--tokens 320]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """moe_viz against transformers: recording every router logit, and decoding.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/inference.py [--repeats 7]

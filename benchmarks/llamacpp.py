@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """moe_viz and transformers against llama.cpp itself, on files that llama.cpp quantised.
 
     pip install llama-cpp-python     # builds llama.cpp, which takes a while; nothing else needs it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measuring large things: time, memory and disk of a process, and files that the system forgets.
 
 Memory is anonymous memory: the page cache, to which mapped files belong, is the system's to take

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """moe_viz against transformers with accelerate: recording a model that is larger than memory.
 
     pip install accelerate                      # transformers' way to a disk

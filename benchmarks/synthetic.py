@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Mixtral that nobody trained, for benchmarks that care how large weights are, not what they say.
 
 No download: the weights are one block of normal numbers laid end to end, in which every tensor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the documentation is built: `make docs`, into out/docs.
 
 Sphinx reads the repository itself, so that the links of README and the course lead to pages. What

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """moe_viz: see a sparse mixture of experts decide.
 
 The names a notebook needs. Each loads what it needs when it is first used, so that opening and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shape of a Mixtral, and nothing else.
 
 In: one of the presets, a Hugging Face `config.json`, a Mistral `params.json`, or the metadata of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How configuration files spell a Mixtral's dimensions.
 
 In: the fields of a Hugging Face `config.json`, a Mistral `params.json`, or a GGUF file's metadata,

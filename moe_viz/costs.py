@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Mixtral costs, counted exactly: parameters, bytes, FLOPs and cache, part by part.
 
 In: a `MixtralConfig` or the name of a preset. Out: a `Ledger` of whole numbers. Nothing is

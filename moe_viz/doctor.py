@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this machine has that matters to moe_viz: versions, processor, memory, GPU, disk.
 
 Nothing is installed or changed; torch is used only where it is installed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the embedded model is: inside the installed package, or in the repository."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The errors that this library raises, by kind.
 
 Every error of this library is a `MoeVizError`, and every message says what was expected, what was
@@ -82,3 +83,12 @@ def kind_of(value: object) -> str:
     if hasattr(value, "__len__"):
         return f"a {name} of {len(value)}"  # type: ignore[arg-type]
     return f"a {name}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, as part of a message; its kind, if it says nothing.
+
+    >>> first_line(ValueError("no such thing\\nat all")), first_line(AssertionError())
+    ('no such thing', 'AssertionError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

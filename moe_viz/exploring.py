@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Seeing what a model does: `explore` of a trace, or of a model with a box to type into.
 
 In: a trace. Out: its picture. Or in: a model, in a notebook with a kernel. Out: a box of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes files whole or not at all, so that nothing is lost; says what a readable file is."""
 
 from __future__ import annotations

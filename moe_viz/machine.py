@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much memory this process may take: the least that machine, container and limits leave it.
 
 Nothing is imported that is not always there, so that `doctor` answers where torch is missing:

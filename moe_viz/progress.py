@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A progress bar for long work, the same in terminals and notebooks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One page on your own recordings: section 5 of the Mixtral paper, and what later papers asked.
 
 In: traces, and those of a control. Out: a `Report`: an offline page, and the same numbers as files

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The routing decision, and the hook through which it is recorded and changed.
 
 A router scores every expert for every token; the k best are chosen, and a softmax over their

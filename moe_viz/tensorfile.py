@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of tensors, which are mapped and not copied: where each lies, and whether it still does.
 
 In: an open file. Out: what the header of a safetensors file says, an entry for each tensor; files

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures that several test folders share: small random Mixtrals, and transformers' own."""
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ LONG = {
     *(f"test_analysis_{what}.py" for what in ("chance", "columns", "intervals", "p_values")),
     "test_analysis.py", "test_analysis_promises.py", "test_charts.py", "test_docs.py",
     "test_adapter.py", "test_effects.py", "test_effects_numbers.py", "test_estimate.py",
-    "test_fp8.py", "test_gguf_files.py", "test_hub_cache.py",
+    "test_fp8.py", "test_fuzz.py", "test_gguf_files.py", "test_hub_cache.py",
     "test_hostile.py", "test_hub.py", "test_layout_files.py", "test_model.py", "test_mutate.py",
     "test_offload.py", "test_progress.py", "test_recipe.py", "test_record_fields.py",
     "test_stream.py", "test_training.py",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Texts and conversations that tokenizers get wrong: made by a seed, and picked by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same Mixtral written in every layout there is, by other means than the library's own.
 
 Hugging Face's files are written by transformers, GGUF by the `gguf` package. Mistral's are arranged

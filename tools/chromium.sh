@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Browser tests drive Debian's Chromium; install it where it is missing and we may.
 set -eu
 for name in chromium chromium-browser google-chrome; do

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the contents, links, badges and install cell of the notebooks from one place.
 
 In: the notebooks' headings, and the repository's address in pyproject.toml, if it has one. Out: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The map of the rooms: what `tools/rooms.py` finds, as a drawing and as a table.
 
 In: who imports whom. Out: an SVG in the page's own colours, levels of the flow from top to bottom,

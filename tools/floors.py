@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The oldest version of everything that pyproject.toml allows, as constraints for pip.
 
 In: pyproject.toml, and constraints.txt for what is held (`[tool.floors]`). Out: one pin a line.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # install.sh VENV REQUIREMENT [CONSTRAINTS]: make the virtual environment if need be, and install
 # into it.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kills recordings, caches and saves at random moments, and looks at what the next run makes of it.
 
 In: how many kills, and a seed. Out: how many results were wrong, how many could not be resumed, and

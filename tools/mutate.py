@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Break one line at a time, and see which tests notice.
 
     python tools/mutate.py map [TEST …]   run the tests, and keep which lines each runs

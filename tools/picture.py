@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture at the head of the README: the explorer on one passage, as a browser draws it.
 
 In: the embedded model. Out: docs/explorer.png. Needs the development environment and Chromium.

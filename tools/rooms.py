@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The house as its imports draw it: rooms, what each imports, and circles (there should be none).
 
     python tools/rooms.py        print the counts and what each room imports

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many of the public names have a whole type: what pyright finds, and the share that must hold.
 
 In: the installed package, as pyright --verifytypes sees it. Out: the names that lack a type, and

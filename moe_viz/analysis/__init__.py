@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pure functions from traces to tables. NumPy; SciPy inside the functions that use it; no torch.
 
 Documents (prompts) are never joined, special tokens are left out, and statistics are per (layer,

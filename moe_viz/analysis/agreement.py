@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Do two runs of the same tokens route alike, across dtypes, quantisations, backends, checkpoints?
 
 In: two traces of the same tokens. Out: a `Finding`: per layer, how often their choices coincide,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """If only some of a layer's experts fit into fast memory, how often is the right one there?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How sure a router is: margins and entropies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which experts of a layer are chosen together?"""
 
 from __future__ import annotations

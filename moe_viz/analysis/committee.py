@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The standing committee: the few experts that do half of a layer's work, and labels' overlap."""
 
 from __future__ import annotations

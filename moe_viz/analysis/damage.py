@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much the loss changes under interventions, label by label."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far apart is the routing of different labels, and of one passage in two languages?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all analyses count: documents, their labels, and which of them belong together.
 
 In: a trace. Out: counts of each document, layer by layer, so that a mapped trace of any length is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Traces small enough to count by hand, and synthetic ones of any size, for examples and tests.
 
 In: the experts that each token goes to. Out: a `Trace` stamped "random weights", since no model

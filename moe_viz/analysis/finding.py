@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an analysis found: one table, and the notes that belong to it.
 
 In: columns of equal length. Out: the same, filtered, as Arrow, CSV or JSON, or shown in a notebook.

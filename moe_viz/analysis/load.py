@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of a layer's work each expert does (the Mixtral paper's Figures 7 and 9)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Numbers that others published about Mixtral, each with its source. Never ours.
 
 From the paper (arXiv 2401.04088) and the announcement of 11 December 2023. Figures that we could

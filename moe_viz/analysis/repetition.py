@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Do consecutive tokens go to the same expert? (The Mixtral paper's Table 5 and Figure 10.)"""
 
 from __future__ import annotations

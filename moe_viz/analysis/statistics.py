@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intervals and p-values over documents: the tokens of one document are not independent.
 
 N documents   B resamples

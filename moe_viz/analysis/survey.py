@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All analyses of one model's recordings, beside those of a control.
 
 In: traces, and those of a control. Out: a `Survey`: every finding by name, and the analyses that

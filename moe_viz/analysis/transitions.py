@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where does a token go next: from an expert of one layer to which expert of the following one?"""
 
 from __future__ import annotations

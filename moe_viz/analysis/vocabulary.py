@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does each kind of token have its own expert? (Vocabulary specialisation, arXiv 2409.02060.)"""
 
 from __future__ import annotations

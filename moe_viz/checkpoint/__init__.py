@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where weights come from: one lazy mapping of canonical names to tensors, whatever the format.
 
 `open_checkpoint(source)` reads headers only. The model asks for canonical names (`layout.py`) and

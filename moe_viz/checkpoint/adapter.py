@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A LoRA adapter: a low-rank change of some weights, added to them as they are read.
 
 In: a folder that peft wrote, adapter_config.json and its tensors, named as under transformers 4 (a

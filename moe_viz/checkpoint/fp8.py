@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP8 weights: numbers of eight bits (e4m3), and scales that they are multiplied by.
 
 In: a store whose tensors are partly F8_E4M3, with their scales beside them. Out: a store without

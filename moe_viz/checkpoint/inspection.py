@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is in a checkpoint, from its headers alone: format, shape, sizes, types.
 
 In: anything that `load` takes. Out: findings, one line each. Only the weights of routers and norms

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The canonical names of a Mixtral's tensors, and where each file format keeps them.
 
 Canonical names are those of `model.Mixtral`'s parameters. For each of them a `Layout` says which

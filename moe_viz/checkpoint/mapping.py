@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A checkpoint: canonical names on one side, whatever a file format keeps on the other.
 
 In: a config, stored tensors, and where the vocabulary is. Out: a mapping from the model's own names

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a source to a `Checkpoint`, one way: where it is, what describes it, where its weights are.
 
 In: what the user names: the embedded model, a folder, a file, or a repository on the Hub. Out: a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pickles of tensors: Mistral's first files, `consolidated.NN.pt`, and `pytorch_model.bin`.
 
 In: the files, each with some of the tensors. Out: a `Store` whose tensors are mapped from them.
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, first_line
 from ..tensorfile import HeldFile
 from .hub.repository import HubPath
 from .stored import PLAIN, Stored, gather, lies_in, refuse_changed
@@ -95,10 +96,9 @@ def _load(path: Path) -> Mapping[str, Tensor]:
         mapped = zipfile.is_zipfile(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch's unpickler stumbles over damage in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(
-            f"{path}: is not a whole file of tensors ({reason}). Expected a torch file that holds "
-            "nothing but tensors; download it again, or the safetensors files instead."
+            f"{path}: is not a whole file of tensors ({_reason(error)}). Expected a torch file "
+            "that holds nothing but tensors; download it again, or the safetensors files instead."
         ) from error
     if not isinstance(loaded, Mapping):
         raise CheckpointError(
@@ -106,6 +106,12 @@ def _load(path: Path) -> Mapping[str, Tensor]:
             "a file of weights?"
         )
     return {k: t.detach() if isinstance(t, Tensor) else t for k, t in loaded.items()}
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a pickle; torch's own words go on to say how to run what is in it."""
+    asked = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
+    return f"it asks for {asked[1]:.80}, which is no tensor" if asked else first_line(error)
 
 
 def _header(path: Path, key: object, tensor: object) -> Stored:

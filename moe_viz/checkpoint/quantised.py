@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How weights are quantised, by what is said beside them: FP8 is read, others are refused.
 
 In: the fields of a config, and the files beside it. Out: an `FP8` scheme, or None where nothing is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which files of a folder are a checkpoint: its weights, and what describes them.
 
 In: a folder or a file, on this disk or on the Hub. Out: `Found`. Names of files decide, in any

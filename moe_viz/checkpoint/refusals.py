@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people bring that is no checkpoint: what each thing is called, and what to do instead."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Safetensors files: Hugging Face's folders and Mistral's own.
 
 In: the files of a folder. Out: a `Store` that maps a tensor from its file, without a copy, when it

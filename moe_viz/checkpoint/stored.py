@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stored tensors: where each lies in its file, and its bytes as numbers.
 
 In: what the headers of files say. Out: tensors under the names that the files give them, mapped

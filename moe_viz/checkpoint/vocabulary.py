@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tokenizer that a checkpoint brings, in whatever files: found when it is asked for.
 
 In: a folder, on this disk or on the Hub. Out: a `Tokenizer`, and the ids that end a text. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all commands share: the program, its options, how texts are read and results written.
 
 A result goes to standard output, data in it as they are: never wrapped, no markup, no emoji codes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that look: at traces, checkpoints, sizes and this machine."""
 
 from __future__ import annotations

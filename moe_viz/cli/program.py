@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: `moe-viz record | explore | generate | inspect | compare | ledger | doctor |
 report | slides | html`.
 

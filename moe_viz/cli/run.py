@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that run a model: record, generate, demo."""
 
 from __future__ import annotations

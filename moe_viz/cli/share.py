@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that make something to hand on: a report, slides, a page."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changing the routing, to see what it does.
 
 In: a model and what to change. Out: the same model, which routes differently within a `with` block

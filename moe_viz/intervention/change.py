@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One change of routing, as a router hook: ablate, force, swap experts; another k; other gates.
 
 In: a router's decision. Out: the one to execute instead. Nothing here knows the model; `intervene`

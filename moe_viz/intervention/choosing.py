@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choosing experts by score: the best, or the best together with given ones; slots may stay empty.
 
 In: a decision and its scores. Out: a decision for other experts, strongest first. An expert whose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an intervention does to what the model predicts.
 
 In: a model, texts, interventions. Out: a `Finding` with the change of loss, label by label.

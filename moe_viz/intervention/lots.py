@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random numbers for tokens and experts that depend only on seed, layer, row and expert.
 
 In: a seed, a layer, and the tokens' rows. Out: the same numbers however tokens are packed or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loss of every token under each of many interventions, from passes that share their work.
 
 In: a recording and interventions. Out: losses. All passes over a batch share the layers before the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model that was never trained: the control beside every claim about routing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is attached to a model: the hooks of the `with` blocks that a call is made in.
 
 A run takes them once, when it is called, and carries them to its end. So a block that ends first, a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where NaN and infinity come from: which weights hold them, or which numbers grew too large.
 
 In: a model, and the place where a number should have been. Out: what an error says: layer, token,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sending tokens to their experts and adding up what comes back.
 
 In: hidden states (T, D), the chosen experts (T, k) and their gates (T, k). Out: (T, D), for each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How GGUF packs numbers: each type's blocks as float32.
 
 In: bytes (n, B) of n blocks. Out: float32 (n, W), the W numbers of each block, bit for bit as the

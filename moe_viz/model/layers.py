@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Mixtral shares with any modern transformer: norm, rotary positions, attention.
 
 In: hidden states (T, D) of all prompts end to end, and a `Pass` that says where each prompt

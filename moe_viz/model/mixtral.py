@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mixtral, whole: token ids in, logits out, every router open to hooks on the way.
 
 The tokens of all prompts lie end to end, without padding, and go through layer 0 together, then

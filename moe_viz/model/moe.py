@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sparse mixture of experts: the layer that this whole library is about.
 
 In a dense transformer every token passes through the same feed-forward block. Here there are E of

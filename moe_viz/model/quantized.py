@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantised matrices that stay packed, and are unpacked as they are used.
 
 In: the bytes of a matrix as a GGUF file holds them. Out: modules that replace a linear layer or

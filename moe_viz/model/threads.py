@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many threads torch computes with: each thread's own setting, which new ones inherit.
 
 Sums are split by it, so a recording's last bits depend on it. Whoever changes it for a while must

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model before its training: random weights, the same for the same seed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where and when a model is computed: resident, spread over devices, offloaded, streamed."""
 
 from . import memory as memory

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which placements of a checkpoint this machine can offer, and about how long a recording takes.
 
 In: a checkpoint, from its headers; an expert of its size and types with made-up weights, timed

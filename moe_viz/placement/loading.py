@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where and when a model is computed.
 
 `load` opens a checkpoint, decides device, dtype and placement, and returns a model that is ready to
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import Checkpoint, open_checkpoint
-from ..errors import PlacementError, TokenizerError
+from ..errors import PlacementError, TokenizerError, first_line
 from ..model import Mixtral
 from ..trace.provenance import Provenance
 from .memory import available_memory, free_memory, what_binds
@@ -134,7 +135,7 @@ def device_named(device: str | torch.device) -> torch.device:
         torch.ones(1, device=chosen).cpu()  # "meta" has shapes, and no data
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PlacementError(
-            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]} "
+            f"device {str(device)!r} cannot be used here: {first_line(error)} "
             "Expected 'auto', 'cpu', or a GPU that torch sees."
         ) from error
     return chosen

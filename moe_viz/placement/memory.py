@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much memory is free now, on the host and on other devices."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Offload: experts wait in the host's memory, and are fetched when a token goes to them.
 
 Unlike a sweep this can generate: attention, routers, norms and embeddings stay on the device, and

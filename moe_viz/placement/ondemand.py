@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Modules whose weights are there only while they are needed: what stream and offload share."""
 
 from __future__ import annotations

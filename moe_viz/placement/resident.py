@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Resident: every weight on one device, for as long as the model lives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Resident on several devices: some layers on each, hidden states passed on from one to the next.
 
 In: a checkpoint, and devices with how much each may hold. Out: a model like any other, whose home

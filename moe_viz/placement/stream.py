@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stream: the weights pass through memory once, for any number of prompts.
 
 A Mixtral of 87 GiB is recorded on a machine with 4: embedding rows, routers and norms stay; each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bringing modules to a device while it computes.
 
 In: a function that makes a module there. Out: the module, safe to use on the stream that computes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Curated prompts: passages, each in five languages; algorithms, each in four kinds of code."""
 
 from .collection import CODE as CODE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Curated prompts: passages, each in five languages; algorithms, each in four kinds of code.
 
 In: the files of the folder `texts`, read when first asked for. Out: immutable `Prompts`,

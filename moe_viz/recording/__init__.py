@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running a model with its routers' decisions kept: recording texts, and generating them."""
 
 from .generation import Generation as Generation

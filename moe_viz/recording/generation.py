@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing text, token by token, with the routing of every token kept.
 
 In: a model and a prompt. Out: the text and a `Trace` of prompt and generated tokens. The last

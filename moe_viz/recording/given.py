@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forms in which people have prompts: texts, chats, token ids, and what tokenizers return.
 
 In: what the caller gives. Out: the prompts in it, each a text, a list of ids or the messages of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prompts as tokens, checked against the model before anything is computed.
 
 In: what the caller gives, in any of the forms of `given`. Out: the tokens of all prompts end to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recorder: a router hook that keeps every decision as it is executed.
 
 It runs last, after the hooks that change decisions, and changes nothing itself.

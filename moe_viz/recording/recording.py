@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording: one pass of a model over texts, with every router's logits kept.
 
 In: a model and texts. Out: a `Trace`. The recorder is a router hook like any other, and runs last,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An unfinished recording, kept in a file so that it can continue where it was cut off.
 
 In: after each layer, hidden states and what the layer's router decided. Out: the same, in another

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From texts to token ids, pieces and the characters they stand for, and back."""
 
 from .alignment import Encoding as Encoding

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which characters each token stands for, and what it looks like on a page.
 
 In: what each token spells, in bytes. Out: texts, pieces and spans. A character of several byte

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversations as token ids, in the template that a model was trained with.
 
 In: messages with a role and a content. Out: ids. A checkpoint's own Jinja template is rendered and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A vocabulary from a `tokenizer.json`, split by Hugging Face's `tokenizers`.
 
 In: the file's text (a GGUF file with merges is rewritten as one). Out: a `Vocabulary`. Bytes of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chat templates, rendered where they can do no harm.
 
 In: a Jinja template and its variables. Out: the text. The work is done by `sandbox.py` in a process

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What renders chat templates, in a process of its own: a template is a program from the internet.
 
 Run as a script by `rendering.py`; nothing else imports it. In: one JSON object a line on stdin,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A vocabulary from a SentencePiece model: `tokenizer.model`, by whatever name, or made from GGUF.
 
 In: the file, or its contents. Out: a `Vocabulary`. SentencePiece knows control tokens and never
@@ -55,7 +56,13 @@ class SentencePieceVocabulary:
         if not every_part:
             self._later = self._read(given + _NO_SPACE_FIRST)
         ids = range(self._model.vocab_size())
-        self.pieces: list[str] = [self._model.id_to_piece(token) for token in ids]
+        try:
+            self.pieces: list[str] = [self._model.id_to_piece(token) for token in ids]
+        except UnicodeDecodeError as error:
+            raise TokenizerError(
+                f"{self.where}: one of its pieces is not text ({error}). It is damaged: download "
+                "tokenizer.model again."
+            ) from error
         self.control: list[Added] = self._control()
         self.contents: list[bytes] = self._contents()
 

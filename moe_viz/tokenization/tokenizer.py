@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From text to token ids and back to something a person can read.
 
 In: a text, a conversation, or ids. Out: an `Encoding`: ids, what each token looks like on a page,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each id of a model is: what vocabulary, other files and config say, put together.
 
 In: a vocabulary, settings, and how many ids there are. Out: names and spelling of every id, which

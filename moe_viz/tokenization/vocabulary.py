@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a vocabulary has to offer, whatever file it came from, and what files beside it say.
 
 In: nothing; these are forms. `Tokenizer` knows vocabularies by this protocol alone: what each id

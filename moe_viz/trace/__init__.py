@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a recording leaves: routing decisions, tokens and provenance. No torch here."""
 
 from .gaps import GAP as GAP

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checksums of a trace's arrays: a damaged file must not be taken for a recording.
 
 Two for each array, CRC-32: of all of it, and of pages spread over it, which is quick to look at

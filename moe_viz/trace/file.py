@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bytes of a trace file: safetensors, with our header as JSON in its metadata.
 
 Writing is atomic. Reading maps the arrays into memory: `safetensors.numpy` would copy what it

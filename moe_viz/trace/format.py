@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Format 1 of a trace file: which arrays it holds, and what its header says.
 
 Pieces are indices into a list in the header; texts are joined end to end as UTF-8.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decisions that were made with NaN or infinity: gaps, in which nothing is drawn or counted.
 
 A model of today stops at such numbers; recordings of earlier versions may hold them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The arrays of a trace that are views of its file: handed out while the file is what was opened.
 
 In: an open file and a trace. Out: attributes that look at the file before they give an array.

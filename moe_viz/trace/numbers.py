@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What follows from a trace's numbers, and where they are none."""
 
 from __future__ import annotations

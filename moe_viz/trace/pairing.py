@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether two traces can be set side by side."""
 
 from __future__ import annotations

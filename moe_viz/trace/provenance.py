@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a trace comes from, so that real and synthetic never mix.
 
 Every model carries a `Provenance`, every trace keeps the one it was recorded with, and every figure

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables for whatever reads Arrow; of a trace, one row for each layer and token.
 
 In: arrays of equal length by name, or a trace's fields. Out: an Arrow table. pyarrow is imported

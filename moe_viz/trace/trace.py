@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace: what every router said about every token, and where that was recorded.
 
 In: arrays from `record` or `generate`, or a file. Out: the same arrays, selected or saved. A trace

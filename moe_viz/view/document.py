@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole HTML page around what is shown: one file that needs no network.
 
 The policy in its head makes "offline" a property of the file: nothing in it can be fetched from

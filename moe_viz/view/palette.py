@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The colours of the picture, in one place for Python, JavaScript and the tests that hold them.
 
 Experts are told apart by number first and colour second. The eight colours keep their distance

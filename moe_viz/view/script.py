@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ES modules as one classic script: what a notebook's output and an offline page can hold.
 
 In: the package path of an entry module. Out: one function that holds it and all that it imports,
@@ -21,6 +22,8 @@ _EXPORT = re.compile(rf"^export (?={_NAME})", re.M)
 _DECLARED = re.compile(rf"^{_NAME}", re.M)
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)\n", re.M | re.S)
 
+#: What licences ask to be kept where a script goes, comments being left out.
+NOTICE = "/*! moe_viz, SPDX-License-Identifier: Apache-2.0 */"
 #: What joining would break: forms that JavaScript has and these modules do without.
 _REFUSED = {
     r"^export\s+default\b": "a default export",
@@ -54,14 +57,16 @@ def script(entry: str, function: str, name: str) -> str:
     resolve, circular imports, two modules that declare the same name, and any import or export but
     `import { a } from "./b.js"` and `export` before a declaration.
 
-    >>> script("view/js/theme.js", "isDark", "looksDark").splitlines()[0]
-    'function looksDark() {'
+    >>> print(*script("view/js/theme.js", "isDark", "looksDark").splitlines()[:2], sep="\\n")
+    /*! moe_viz, SPDX-License-Identifier: Apache-2.0 */
+    function looksDark() {
     """
     modules = ordered(entry, package_text)
     code = "\n".join(module.code for module in modules)
     if function not in modules[-1].exports:
         raise ValueError(f"{entry} does not export {function}.")
-    return f'function {name}() {{\n"use strict";\n{code}\nreturn {function}(...arguments);\n}}'
+    body = f'"use strict";\n{code}\nreturn {function}(...arguments);'
+    return f"{NOTICE}\nfunction {name}() {{\n{body}\n}}"
 
 
 def ordered(entry: str, read: Callable[[str], str]) -> list[Module]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One headless Chromium for a file of tests, and what its pages ask for and complain of."""
 
 from __future__ import annotations

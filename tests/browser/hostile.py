@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Texts that a picture must show, and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a picture shall show, worked out from a trace, and what it shows, read from its pixels.
 
 Expected colours are mixed here, from the published hex values; of the explorer's script only its

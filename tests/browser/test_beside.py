@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`beside=` opens the picture with another prompt, or another label, to compare with."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A page of charts in headless Chromium: drawn, moved, saved and read without a network."""
 
 from __future__ import annotations

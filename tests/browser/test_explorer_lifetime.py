@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture is given other traces, taken away and put back, and leaves nothing behind.
 
 Counted by the browser itself, after garbage collection: listeners, nodes, documents, and bytes.

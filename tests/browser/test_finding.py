@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding tokens: by the signs that stand for them, and in a parallel passage."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """After a change of layer all that comes into sight is the new layer's, however late it is painted.
 
 The page paints the tokens in sight at once and the others when they come into sight, or when there

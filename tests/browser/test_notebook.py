@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The first notebook as a reader meets it: run, then opened in JupyterLab, trusted and not."""
 
 from __future__ import annotations

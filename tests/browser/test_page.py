@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The saved page in headless Chromium: it draws, reacts, asks for nothing, and runs no prompt."""
 
 from __future__ import annotations

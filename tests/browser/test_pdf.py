@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decks as PDF: what is drawn, and what scripts in them cannot do while they are printed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The map's pixels are the trace: every cell, in every mode, both themes, zoomed in and out."""
 
 from __future__ import annotations

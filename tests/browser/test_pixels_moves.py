@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys, clicks and selects move what they should, and the rings stand where that is."""
 
 from __future__ import annotations

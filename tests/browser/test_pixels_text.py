@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text, gate bars, sentence, decision, path, loads and titles of the page are the trace's."""
 
 from __future__ import annotations

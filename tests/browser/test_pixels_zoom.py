@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The map zoomed out, zoomed in, and of many layers: its pixels are the trace's all the same."""
 
 from __future__ import annotations

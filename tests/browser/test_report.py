@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report of a small trace beside its control: the page, its files, and the command for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`scale=` multiplies all type and everything drawn beside it, and nothing overflows."""
 
 from __future__ import annotations

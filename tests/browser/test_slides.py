@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A deck presented in headless Chromium, by keys and by pointer, and the exports of nbconvert."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nbconvert's own pages and slides: the same explorer, the same keys, with the network cut off."""
 
 from __future__ import annotations

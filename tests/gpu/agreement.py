@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What "the same" means between an accelerator and the CPU.
 
 On the simulated device, which computes with the CPU's kernels: bit for bit. On CUDA: float32 logits

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device that these tests run on: a simulated one everywhere, CUDA where there is a GPU."""
 
 from __future__ import annotations

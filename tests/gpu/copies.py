@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counting the copies between host and device that code asks torch for, whatever the device.
 
 Copies that torch makes within a factory, `torch.tensor(…, device=…)`, pass it by.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulated accelerator, "sim:0", for machines without a GPU.
 
 It is a torch backend written in Python: `torch.utils.backend_registration` gives PrivateUse1 the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often an accelerator and the host look at each other.
 
 In every layer the host looks at the device once, to learn how many tokens each expert gets

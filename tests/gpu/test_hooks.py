@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Router hooks on an accelerator: what they change is executed there as on the CPU."""
 
 from __future__ import annotations

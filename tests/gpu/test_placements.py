@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where weights lie makes no difference on an accelerator either, and they travel no more than so.
 
 With fewer than `ENOUGH_TOKENS` tokens a sweep reads nothing ahead, in this thread, where copies can

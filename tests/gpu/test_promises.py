@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What moe_viz promises holds on an accelerator as it does on the CPU, which is the oracle here."""
 
 from __future__ import annotations

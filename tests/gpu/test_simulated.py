@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated device itself: it refuses what a GPU would refuse or be slowed down by."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the hub and the cdn say when nothing goes wrong.
 
 The hub knows repositories, resolves revisions, checks tokens, serves small files itself and sends

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A hub with a few small repositories, and a plain HTTP client."""
 
 from __future__ import annotations

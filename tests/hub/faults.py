@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong on the way from the Hub, one function each.
 
 A fault takes the answer that would have been sent and returns the one that is. `FAULTS` maps names

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the stand-in for the Hub keeps: files, commits, repositories, and who may read them.
 
 A file's contents are asked for a range at a time, so that they may be larger than memory, or be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stand-in in a process of its own, so that it takes no time from what is measured."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in for the Hugging Face Hub and its CDN, on loopback: two servers and what happens there.
 
 In: repositories of files. Out: `Hub`, which runs while its context is open, records every request

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each fault of the stand-in goes wrong in the way that its name says, and in no other."""
 
 from __future__ import annotations

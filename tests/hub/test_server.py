@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stand-in behaves as the Hub does: huggingface_hub itself gets along with it, and its errors.
 
 Then, with a plain HTTP client: ranges, signatures, and what is recorded.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP/1.1 as far as the stand-in for the Hub speaks it: requests, answers, and what is recorded.
 
 An `Answer` is data until it is sent, so that a fault can change anything in it. What is sent is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small traces written by hand, packed as Python packs them, and a palette of plain colours.
 
 import { Trace } from "../../moe_viz/view/explorer/js/trace.js";

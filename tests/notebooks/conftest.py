@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every notebook is run once, as a kernel would; its outputs and its memory serve all tests.
 
 Also those of another process: files of tests run side by side, and a run is minutes of work.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The course as a whole: links lead somewhere, words are spelled, it fits where readers run it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every notebook as a page and as slides, opened without a network: alive, whole, readable."""
 
 from __future__ import annotations

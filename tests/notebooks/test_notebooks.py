@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every notebook runs from top to bottom, is committed without outputs, and matches its script."""
 
 from __future__ import annotations

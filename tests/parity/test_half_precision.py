@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """bf16 and fp16 against transformers' Mixtral in the same dtype, module by module, then whole.
 
 Where both round at the same places, nearly every number is the same to the last bit: float32 sums

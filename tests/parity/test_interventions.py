@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interventions against transformers' Mixtral: its own top-k, or its experts in a plain loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same weights in every layout are the same model; oracles are transformers and gguf."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """moe_viz against transformers' Mixtral: the same weights, the same numbers."""
 
 from __future__ import annotations

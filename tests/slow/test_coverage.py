@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intervals that hold what they promise, and tests that cry wolf no more often than they say.
 
 Synthetic traces whose truth is known: 40 documents per label, every document with a preference of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two layers of Mixtral 8x7B's real width: wherever the weights lie, the same trace, bit for bit.
 
 Random weights in bf16, 6.3 GB on disk, up to 13 GB of memory: `make test-slow`.

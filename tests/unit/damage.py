@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of damaged checkpoints share: a small shape, and what opening one should lead to."""
 
 from __future__ import annotations

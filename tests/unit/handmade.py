@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace from random numbers, no model behind it: every field differs from row to row."""
 
 from __future__ import annotations

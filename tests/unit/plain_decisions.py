@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interventions written out for one token in plain Python, as `mv.intervene` describes them.
 
 The oracle of the tests beside it: lists and loops, and nothing of the library.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much room a packed trace needs at each precision."""
 
 from __future__ import annotations

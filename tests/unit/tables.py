@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables as analyses make them, with random numbers instead: no two columns agree by chance.
 
 In: the kind of chart that draws them. Out: a `Finding`, and its rows by a loop of its own.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An adapter merged at load gives the weights that peft's merge gives, or is refused by name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Agreement of two runs: worked by hand, and against random choices."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the analyses count, against plain loops, scipy and simulations that know nothing of ours."""
 
 from __future__ import annotations

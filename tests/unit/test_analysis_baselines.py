@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What findings are compared with, what is refused, and how a finding is told to others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No p-value is 0, what is planted is found, and the statistics are those of enumeration."""
 
 from __future__ import annotations

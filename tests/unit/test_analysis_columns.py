@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands beside the numbers: who was counted, over which documents, under which title."""
 
 from __future__ import annotations

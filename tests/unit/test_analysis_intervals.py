@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every analysis's interval against scipy's bootstrap, or a jackknife, of the same documents."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every p-value of every analysis against all the ways that chance could have gone.
 
 Signs of documents flipped in every way, labels permuted in every way, tokens shuffled by other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Caches, committees and agreement against simulations and sets; then what all analyses promise."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The house stays as it is drawn: data flows one way, and viewing a trace never imports torch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each chart draws is its table, row by row: oracle loops over tables made up here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a chart draws is what its table holds: bars, intervals, lines, cells, steps of a slider."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts say what their tables say: title, sentence, figure and HTML, for every kind of chart."""
 
 from __future__ import annotations

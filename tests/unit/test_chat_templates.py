@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chat templates are programs from the internet: they render, refuse, or are stopped."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints: whole ones come back whole, and broken ones are refused by the name of the file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: every command runs, and whatever is refused is refused in one message."""
 
 from __future__ import annotations

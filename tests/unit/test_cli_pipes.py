@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a script gets and gives: texts through pipes, files on standard output, JSON."""
 
 from __future__ import annotations

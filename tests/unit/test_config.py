@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configurations: read from every spelling, and impossible ones refused by name."""
 
 from __future__ import annotations

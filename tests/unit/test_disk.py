@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Full disks, and files that are private, linked or damaged: nothing is lost or let through."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The documentation builds without a warning, needs no network, and every public name is on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Effects on the loss against plain re-runs; the untrained twin; what is refused before a run."""
 
 from __future__ import annotations

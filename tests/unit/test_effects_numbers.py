@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `mv.effects` says of its changes: intervals by scipy's bootstrap, p-values by all signs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `doctor` says of a checkpoint: memory to the byte, times by the sums of what overlaps."""
 
 from __future__ import annotations

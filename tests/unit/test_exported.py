@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other people's notebooks as pages: what each output brings is inside, or named as missing."""
 
 from __future__ import annotations

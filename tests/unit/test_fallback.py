@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture without scripts: its PNG, its tokens' grounds and its words are the trace's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files are written whole or not at all, and what a killed writer has left does not stay."""
 
 from __future__ import annotations

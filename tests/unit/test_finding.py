@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A finding leaves as CSV, JSON, HTML and Arrow with the same numbers, and its text stays text."""
 
 from __future__ import annotations

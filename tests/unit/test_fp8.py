@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP8 checkpoints are read as number times scale, to the last bit, or refused with the shapes."""
 
 from __future__ import annotations

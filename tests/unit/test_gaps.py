@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recordings of earlier versions may hold NaN: they open, and nothing computes with them unsaid."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """GGUF: damaged and hostile files are refused by name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile texts stay text from the tokenizer to the page, and hostile trace files are refused."""
 
 from __future__ import annotations

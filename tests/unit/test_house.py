@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files around the package agree with each other, and the repository stays light."""
 
 from __future__ import annotations
@@ -45,6 +46,20 @@ def test_every_public_name_is_there():
     assert len(mv.__all__) == len(set(mv.__all__))
     assert set(mv.__all__) == {*mv._WHERE, *mv._MODULES, "__version__"}
     assert all(getattr(mv, name) is not None for name in mv.__all__)
+
+
+SOURCES = ("*.py", "*.js", "*.ts", "*.css", "*.sh", "*.j2", "Makefile", ".ci/run")
+TEXTS = ("moe_viz/prompts/texts/", "notebooks/")  # recorded as they are; read as a course
+
+
+@pytest.mark.parametrize("pattern", SOURCES)
+def test_every_source_names_its_licence(pattern):
+    paths = [p.relative_to(ROOT).as_posix() for p in tracked(pattern)]
+    ours = [path for path in paths if not path.startswith(TEXTS)]
+    assert ours
+    for path in ours:
+        head = (ROOT / path).read_text(encoding="utf-8").splitlines()[:3]
+        assert any("SPDX-License-Identifier: Apache-2.0" in line for line in head), path
 
 
 def test_what_is_asked_for_has_floors_and_no_pins():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is read from the Hub gives the trace of the same files on disk, or an error that helps.
 
 The Hub is `tests/hub`'s stand-in on loopback. Nothing here reaches a network.

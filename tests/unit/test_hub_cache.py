@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What lies in Hugging Face's cache is read from there, of one commit, online and offline.
 
 The cache is filled by huggingface_hub itself, from `tests/hub`'s stand-in on loopback.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What calls take, and how they refuse the rest: by name, before anything is computed."""
 
 from __future__ import annotations

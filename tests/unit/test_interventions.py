@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interventions: what they change, what they leave, and that every recording says so."""
 
 from __future__ import annotations

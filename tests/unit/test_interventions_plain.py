@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every intervention on random logits: experts, gates and scores against plain loops."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands on every figure, word by word; and what is refused, before a model runs."""
 
 from __future__ import annotations

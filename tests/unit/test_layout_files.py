@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mistral's files and transformers 5's: damaged and hostile ones are refused by name."""
 
 from __future__ import annotations

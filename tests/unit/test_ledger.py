@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ledger: exact to the parameter, against published numbers, torch, and real files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each part of each preset against numbers worked out by hand, and what bytes and FLOPs follow."""
 
 from __future__ import annotations

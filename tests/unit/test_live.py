@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The live prompt box, without a browser: what its buttons do."""
 
 from __future__ import annotations

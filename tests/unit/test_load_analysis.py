@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loads of experts: worked by hand, and against plain counting."""
 
 from __future__ import annotations

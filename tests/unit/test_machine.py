@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this process may take is the least that anything allows it; what is unknown is little."""
 
 from __future__ import annotations

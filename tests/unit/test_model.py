@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model's promises: no result depends on how tokens are packed, chunked or cached."""
 
 from __future__ import annotations

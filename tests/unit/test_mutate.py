@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What breaks the house one line at a time breaks what it says, and tells what survived."""
 
 from __future__ import annotations

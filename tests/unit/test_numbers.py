@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NaN and infinity stop the work where they are made, and the error says where they come from."""
 
 from __future__ import annotations

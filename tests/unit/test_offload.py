@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An offloaded model gives what a resident one gives, within the room that it has."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What travels to the page is the trace, field by field, at every precision."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace as it reaches the JavaScript: the same numbers, under the names that types.d.ts knows."""
 
 from __future__ import annotations

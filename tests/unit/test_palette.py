@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The colours: legible on every gate, and told apart with every kind of colour vision.
 
 The oracles are published ones: WCAG 2.2 for contrast, Ottosson's OKLab for distance, and two

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bars in a notebook leave nothing behind, and short work shows none."""
 
 from __future__ import annotations

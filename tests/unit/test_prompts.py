@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The curated prompts are parallel, each in its own language, and the code runs.
 
 The oracles are not `prompts.py`: counts of common words, Python's and C's own parsers, node, and

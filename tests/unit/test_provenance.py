@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose numbers these are: titles part by part, the way to a file and back, what a load stamps."""
 
 from __future__ import annotations

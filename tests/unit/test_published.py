@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Published numbers stay as they were entered, and agree where two sources give the same figure.
 
 The sums below are of the tables as they stand, not taken from the paper: they notice a digit that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipe's measures: small cases worked by hand. The recipe is no package, hence the path."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What lies in a folder is read in whatever form it came, or called by its name and refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording and generating: nothing is changed, and nothing is missed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every field of a recorded and of a generated trace, against tokenizer, torch hooks and loops."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A file to resume from belongs to one recording: model, dtype, ids, lengths, loss, changes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sampled tokens are pinned: a release that draws otherwise changes everybody's results."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report's page, read as HTML: sections, tables, reasons and titles against its survey."""
 
 from __future__ import annotations

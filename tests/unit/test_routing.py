@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The routing decision: a worked example, hooks in their order, and what they may not return."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which tokens hooks are told they see, in every way of running a model; against plain loops."""
 
 from __future__ import annotations

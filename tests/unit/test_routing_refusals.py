@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a hook may answer: a decision for its own layer and tokens, made of numbers."""
 
 from __future__ import annotations

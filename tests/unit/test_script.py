@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Modules joined into one script: in order, without a circle, or refused by name."""
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
     file.write_text(code, encoding="utf-8")
     checked = node(["--check", str(file)], return_completed_process=True, capture_output=True)
     assert checked.returncode == 0, checked.stderr
-    assert code.startswith(f'function {what[2]}() {{\n"use strict";')
+    assert code.startswith(f'{joining.NOTICE}\nfunction {what[2]}() {{\n"use strict";')
     assert len(code) < 68_000  # of a notebook output's 4 MB, each time
     assert script(*what) is code
     # What the script brings into a document: one function.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loopback server: one page, for whoever has the token, under the names that it may have."""
 
 from __future__ import annotations

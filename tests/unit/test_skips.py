@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Skipped tests: failures on continuous integration, and elsewhere no reason to crash."""
 
 from __future__ import annotations

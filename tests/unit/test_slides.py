@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Notebooks as a deck and as a page: what is kept, what begins a slide."""
 
 from __future__ import annotations

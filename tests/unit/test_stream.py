@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A streamed model gives the trace of a resident one, and reads what it needs, once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One model, several threads and tasks: what is attached belongs to the run called there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens as a person reads them, against SentencePiece itself."""
 
 from __future__ import annotations

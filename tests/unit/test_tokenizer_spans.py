@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Characters of several bytes: which piece stands for which, by hand and by counting bytes."""
 
 from __future__ import annotations

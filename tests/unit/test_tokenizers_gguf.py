@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vocabularies in GGUF files, against the tokenizers that they were made from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real tokenizers of Mixtral 8x7B (v1) and 8x22B (v3), against their own libraries.
 
 Their files travel in mistral-common's wheel.

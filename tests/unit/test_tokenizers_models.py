@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a checkpoint's vocabulary means for its model: ends of text, padded ids, none at all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders as people bring them, against transformers' tokenizer on the same folder."""
 
 from __future__ import annotations

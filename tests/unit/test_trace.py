@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Traces come back from their files as they were, and damaged files are refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace's own numbers: what it refuses to hold, its titles, margins and table, one by one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Format 1 byte by byte, read here with json and struct; and what later versions may add to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Joined traces: every field end to end, prompts moved along, and nothing joined that differs."""
 
 from __future__ import annotations

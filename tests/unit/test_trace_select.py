@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Selecting from a trace: any criteria together, against a loop over its prompts."""
 
 from __future__ import annotations

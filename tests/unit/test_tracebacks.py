@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile and broken things that once ended in a traceback, or took minutes: one message, soon."""
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import moe_viz as mv
 from moe_viz.analysis.finding import Finding
 from moe_viz.checkpoint.pickles import open_pickles
 from moe_viz.config import MixtralConfig
-from moe_viz.errors import CheckpointError, ConfigError, InputError, TraceError
+from moe_viz.embedded import embedded_folder
+from moe_viz.errors import CheckpointError, ConfigError, InputError, TokenizerError, TraceError
+from moe_viz.tokenization import Tokenizer
 from moe_viz.view.pages.slides import save_notebook_page, save_slides
 
 RAW = MixtralConfig.preset("8x7m").to_hf()
@@ -50,6 +53,32 @@ def test_metadata_of_a_notebook_that_is_something_else(tmp_path, save, wrong):
     path = tmp_path / "talk.ipynb"
     path.write_text(json.dumps(book))
     assert "Talk" in save([path], tmp_path / "out.html", False).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("save", [save_slides, save_notebook_page])
+@pytest.mark.parametrize("wrong", [
+    {"cells": 5}, {"cells": [5]}, {"cells": [{}]}, {"metadata": []}, {"nbformat_minor": "x"},
+    {"cells": [{"cell_type": "markdown", "metadata": {}, "source": 7}]},
+    {"cells": [{"cell_type": 3, "metadata": {}, "source": "a"}]},
+    {"cells": [{"cell_type": "code", "metadata": None, "source": "a", "outputs": []}]},
+])  # fmt: skip
+def test_a_notebook_that_is_something_else(tmp_path, save, wrong):
+    pytest.importorskip("sphinx_revealjs")
+    path = tmp_path / "talk.ipynb"
+    path.write_text(
+        json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5} | wrong)
+    )
+    with pytest.raises(InputError, match=r"talk\.ipynb: "):
+        save([path], tmp_path / "out.html", False)
+
+
+def test_a_vocabulary_whose_pieces_are_no_text(tmp_path):
+    data = bytearray((embedded_folder() / "tokenizer.model").read_bytes())
+    place = data.index("▁the".encode())
+    data[place + 3] = 0xFF
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    with pytest.raises(TokenizerError, match=r"tokenizer\.model: one of its pieces is not text"):
+        Tokenizer(tmp_path / "tokenizer.model")
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training recipe: a run that is cut off goes on as if it had not been."""
 
 from __future__ import annotations

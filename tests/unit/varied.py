@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Documents that differ from each other, and what plain loops count in each of them.
 
 For oracles of intervals and p-values: each function of `PER_DOCUMENT` says what one document adds

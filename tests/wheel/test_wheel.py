@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person gets: the wheel, built here and installed into environments outside this house.
 
 Two of them. The bare one has the base dependencies, from the package index, and no torch. The full
@@ -134,6 +135,7 @@ def test_the_wheel_holds_the_package_and_the_embedded_model_and_nothing_else(ins
         if path.is_file() and "__pycache__" not in path.parts
     }
     expected |= {f"moe_viz/weights/8x7m/{path.name}": path for path in weights.iterdir()}
+    expected["moe_viz/weights/8x7m/SOURCES.md"] = weights.parent / "recipe" / "SOURCES.md"
     with zipfile.ZipFile(installed.wheel) as archive:
         metadata = f"moe_viz-{mv.__version__}.dist-info/"
         held = {name for name in archive.namelist() if not name.startswith(metadata)}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Throw-away copies of the tree, in which one file at a time is broken and tests are run.
 
 In: a mutant and tests. Out: whether one of them noticed. The tree itself is never touched.

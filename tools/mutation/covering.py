@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which tests run which lines of moe_viz: measured as a plugin of pytest, read by `mutate.py`.
 
 In: a test run with `-p tools.mutation.covering`, and MUTATE_MAP, the path of the map to write. Out:

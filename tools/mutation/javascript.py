@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small breakages of JavaScript, by regular expression on what is neither comment nor string.
 
 In: the text of a script. Out: replacements as start, stop, new text, and the operator's name.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small breakages of a source file, one replacement each: what the tests should notice.
 
 In: a path and its text, Python or JavaScript. Out: mutants, in the order of the text.

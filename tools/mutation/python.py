@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small breakages of Python, by its syntax tree.
 
 In: the text of a module. Out: replacements as start, stop, new text, and the operator's name.

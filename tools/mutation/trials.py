@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which breakages to try: a seeded sample of mutants, or the named ones of pins.toml.
 
 In: a tree, a seed. Out: trials, the same for the same source and seed.

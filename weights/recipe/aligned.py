@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Held-out passages that say the same in five languages: message catalogues and handbooks.
 
 In: DIR/corpus, DIR/clean and DIR/extract.  Out: passages, each a text per language.  A catalogue is

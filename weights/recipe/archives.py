@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetch packages from their registries and read files out of them.
 
 In: rows of sources.py and a work directory.  Out: package files under DIR/download, and per

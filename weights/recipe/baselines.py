@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model must beat: compressors and an n-gram that read the same training text.
 
 In: one domain of DIR/corpus.  Out: bits per byte of its held-out text by each method, kept in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The figures of evaluation.json as Markdown, and their place in the model card.
 
 In: the dictionary that evaluate.py wrote.  Out: the text between `<!-- evaluation -->` and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turn one file of a package into plain text.
 
 In: the bytes of a file.  Out: text whose paragraphs are separated by one empty line; source code

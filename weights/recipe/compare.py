@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Five-minute comparisons: which settings give the best model in equal time.
 
 In: `WORK/tokens`. Out: `WORK/compare.jsonl`, one line per run, and a table. A run first measures

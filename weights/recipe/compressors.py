@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What general compressors make of the held-out text.
 
 In: the held-out documents of one domain, and training text to prime with.  Out: bits per byte.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the training corpus: download, extract, clean, de-duplicate, split, list the sources.
 
 In: sources.py and the network.  Out, under DIR (--work): corpus/<domain>/train.jsonl and

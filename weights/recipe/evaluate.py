@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is known about the trained model: how well it predicts, and whether routing means anything.
 
 In: DIR/corpus and a folder of weights.  Out: evaluation.json beside the weights, the same as tables

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decide what of the cleaned text is kept: language, boilerplate, duplicates, generated code.
 
 In: text from cleaners.py.  Out: the same text with paragraphs left out, or None where a whole

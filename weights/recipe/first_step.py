@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why an untrained model already seems to route by domain: step 0 under several initialisations.
 
 In: a folder of weights (for the architecture and the tokenizer) and, with `--work`, held-out text.

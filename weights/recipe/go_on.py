@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Go on with finished weights where their checkpoint is gone: a fresh optimiser, warmed up again.
 
 In: `WORK/tokens`, as `train.py` has them, and a folder of weights. Out: another folder of weights.

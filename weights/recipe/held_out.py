@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choose what is held out, by file and before anything is cut into windows.
 
 In: the cleaned documents of one domain.  Out: the names of the files to hold out, and documents cut

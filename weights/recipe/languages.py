@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Do routers tell languages apart where the texts mean the same, and where the tokens are the same?
 
 In: traces. Out: per layer, the language divergence of parallel passages (arXiv 2510.04694), and the

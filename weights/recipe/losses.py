@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is minimised: cross-entropy, and the two losses that keep routers usable.
 
 In: a model and windows of tokens. Out: a loss with gradients.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A byte n-gram: interpolated Kneser-Ney with modified discounts (Chen & Goodman 1999).
 
 In: training documents.  Out: the exact probability of each byte of other documents, given the

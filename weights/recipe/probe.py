@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Can a document's domain be read from its expert counts alone?
 
 In: features (N, F) of N documents and their labels.  Out: the share of documents that a linear

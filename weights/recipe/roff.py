@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text of manual pages: as much of man(7) and roff as pages in Debian use.
 
 In: the source of a page, decoded.  Out: its text, filled lines joined, paragraphs separated by an

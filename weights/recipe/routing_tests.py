@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does routing tell domains apart, and by more than chance and an untrained model would?
 
 In: `Sample`s, the routing of whole documents.  Out: arrays with one value per layer.  Every test

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How soon a router settles: the routing of fixed texts at a few steps of a training run.
 
 In: the model in training. Out: `saturation.npz`: `steps` (S,) and `experts` (S, L, T, k) as uint8,

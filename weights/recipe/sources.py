@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The corpus as data: which packages, which files inside them, how to clean them, which licence.
 
 In: nothing.  Out: ``ROWS``, a tuple of :class:`Row`, one per source and domain.

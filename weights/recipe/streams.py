@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tokens of the nine domains, as windows to train on and to look at.
 
 In: `WORK/tokens`, which `tokens.py` wrote. Out: windows of token ids with BOS in front, drawn from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encode the corpus: one flat file of token ids per domain and split.
 
 In: DIR/corpus and DIR/tokenizer.model.  Out: DIR/tokens/<domain>.<split>.bin, little-endian

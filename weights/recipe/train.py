@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train 8x7m: from the recipe's tokens to a Hugging Face folder, within a budget of minutes.
 
 In: `WORK/tokens` and `WORK/tokenizer.model` (`corpus.py`, `vocabulary.py`, `tokens.py`). Out: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model, float32 masters, optimisers: one training step, and what makes a run resumable.
 
 Weights are bf16 with float32 master copies. Each batch is one domain mix of equal shares. The model

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What use is a mixture of experts? The model, and a dense twin of as many active parameters.
 
 In: `WORK/tokens`. Out: two curves of held-out bits per byte over tokens seen, in the

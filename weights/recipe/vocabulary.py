@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train the tokenizer: a SentencePiece BPE of 8192 pieces with byte fallback.
 
 In: DIR/corpus/<domain>/train.jsonl (never the held-out text).  Out: DIR/tokenizer.model, checked

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Held-out documents as windows of tokens, and how well a model predicts them.
 
 In: documents of `DIR/corpus/<domain>/held_out.jsonl` and a model.  Out: nats and bytes of every

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """GGUF, llama.cpp's format: packed tensors, configuration and vocabulary in one file."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """GGUF files: packed tensors, configuration and vocabulary in one file, or in several parts.
 
 In: a `.gguf` file. Out: a `Store` that maps tensors from the file: plain numbers as tensors, packed

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The header of a GGUF file: its metadata, and where each tensor lies.
 
 In: a file, read as far as its header. Out: a `GGUFHeader`. Everything in it comes from the

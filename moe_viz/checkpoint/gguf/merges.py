@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A byte-level vocabulary in a GGUF file's metadata (Llama 3, Qwen), as the tokenizer.json it is.
 
 In: metadata with pieces and merges. Out: JSON that `JSONVocabulary` reads like any other. How a

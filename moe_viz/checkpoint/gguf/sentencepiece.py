@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The vocabulary in a GGUF file's metadata, as the SentencePiece model it was made from.
 
 In: metadata. Out: a serialized SentencePiece model, which `SentencePieceVocabulary` reads like any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tokenizer in a GGUF file's metadata: SentencePiece's pieces with scores, or merges.
 
 In: metadata. Out: a `Tokenizer`, and the ids that end a text. Control tokens and user-defined ones

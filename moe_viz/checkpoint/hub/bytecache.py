@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bounded folder of byte ranges that have come from the Hub.
 
 In: which file (by its ETag), which range. Out: its bytes, where an earlier sweep kept them. A sweep

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Hugging Face's own cache holds of a repository: its commits, and where their files lie.
 
 In: a repository's name, or a path into the cache. Out: commits, and files on this disk. The form is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong between us and the Hub, in messages that say what to do next."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One file on the Hub as ranges of bytes, each of them checked, or refused.
 
 In: repository, commit, name. Out: `file[start:stop]`, a tensor of bytes. The network is not

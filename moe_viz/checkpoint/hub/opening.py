@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a name on the Hub, or a path into Hugging Face's cache, to one commit of a repository.
 
 Online the Hub says which commit a revision is and what it holds; files of that commit that lie in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints on the Hugging Face Hub, without downloading them.
 
 In: `org/name`, optionally with `@revision`, and for GGUF followed by the file's path in the

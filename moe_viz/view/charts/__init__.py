@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts of what analyses found, one kind for each."""
 
 from .chart import Chart as Chart

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts of bars: the load of every expert, and how margins are spread."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Draws one chart of plotly where its description stands, and follows theme and size.
 /** @import { Palette } from "../js/types.js" */
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A chart: a figure of plotly with its title, one sentence, and its data, as inert HTML.
 
 In: a figure and the table it was made from. Out: HTML that needs no network and no kernel. Plotly's

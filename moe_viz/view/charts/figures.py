@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws what was found: one kind of chart for each analysis.
 
 In: a `Finding` (or a ledger). Out: a `Chart`. Baselines are drawn beside every number, and the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ledger as two icicles: what a model stores, and what one token uses of it."""
 
 from __future__ import annotations

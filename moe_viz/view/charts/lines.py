@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts of lines: a number against the layer, and hits against the size of a cache."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts of matrices: experts by experts, interventions by labels; colour is a difference."""
 
 from __future__ import annotations

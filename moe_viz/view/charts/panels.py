@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What charts have in common: panels, a slider over layers, and how numbers become words.
 
 In: rows of a finding. Out: pieces of a plotly figure, and of a sentence. No plotly here.

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The drawing library, which travels packed in a page or an output (see chart.py).
 
 /** Plotly is there once in a page; what comes first brings it, and the others wait for that. */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Seeing a trace: one self-contained picture for notebooks, slides and pages.
 
 Any notebook draws `explore(trace)`; `save_page(trace, path)` writes the same as one offline file.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What remains of the picture where scripts do not run.
 
 An untrusted notebook, GitHub, or the HTML viewer before "Trust" strip scripts and style sheets but

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace as the explorer's JavaScript wants it: compact, and inert.
 
 In: a `Trace`. Out: JSON that is safe inside a `<script>` element. Logits travel as differences from

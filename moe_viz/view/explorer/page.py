@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture as a page of its own: one offline file."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Dark or light, as the place says that shows the picture: JupyterLab, VS Code, a deck, the system.
 
 const SYSTEM = "(prefers-color-scheme: dark)";

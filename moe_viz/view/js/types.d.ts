@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The colours that Python hands to every picture: moe_viz/view/palette.py.
 
 export interface Theme {

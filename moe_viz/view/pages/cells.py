@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One cell of a notebook made ready for the template: text as HTML, outputs of one kind each.
 
 In: a cell as it was saved. Out: the same cell, changed in place, and a line for all that it lacks.

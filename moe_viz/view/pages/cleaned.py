@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTML of other people's notebooks, made fit for one offline file.
 
 In: the HTML of a cell or an output, and the folder its notebook lies in. Out: the same with its

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Draws a figure of plotly that a notebook holds bare, as it was saved, when it is first seen.
 
 import { plotly } from "../charts/plotly.js";

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Markdown as HTML by nbconvert's parser, with formulas as MathML.
 
 In: the text of a cell or an output. Out: HTML that draws its formulas without MathJax. nbconvert

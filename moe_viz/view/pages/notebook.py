@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A notebook as HTML, by nbconvert: what pages and slides are put together from.
 
 In: notebook files, run here where they have no outputs. Out: the cells as one string, in our
@@ -17,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependencyError, MoeVizError
+from ...errors import InputError, MissingDependencyError, MoeVizError, first_line
 from ...files import package_text
 
 #: Seconds that one cell may take when a notebook is run for export.
@@ -53,8 +54,8 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such notebook.") from None
     except Exception as error:  # nbformat raises many kinds
-        raise InputError(f"{path}: is not a notebook ({str(error).splitlines()[0]}).") from error
-    _tidy(notebook)
+        raise InputError(f"{path}: is not a notebook ({first_line(error)}).") from error
+    _tidy(notebook, path)
     wanted = unrun(notebook) and _of_the_course(path) if execute is None else execute
     if wanted and any(_code(notebook)):
         nbclient = _needed("nbclient")
@@ -94,9 +95,25 @@ def _of_the_course(path: Path) -> bool:
     return path.resolve().parent == course and (clone / "pyproject.toml").is_file()
 
 
-def _tidy(notebook: Any) -> None:
-    """Drop metadata that is not what the format says, where it is read here."""
-    for cell in notebook.cells:
+#: What every cell has, and of what kind.
+_CELL = {"cell_type": str, "source": str, "metadata": dict}
+
+
+def _tidy(notebook: Any, path: Path) -> None:
+    """Drop metadata that is not what the format says, where it is read here.
+
+    Raises `InputError` for a notebook without cells, or a cell without a type, a text or metadata.
+    """
+    cells = notebook.get("cells")
+    if not isinstance(cells, list) or not isinstance(notebook.get("metadata"), dict):
+        raise InputError(f"{path}: is not a notebook: it has no list of cells, or no metadata.")
+    for number, cell in enumerate(cells, start=1):
+        for key, kind in _CELL.items():
+            if not (isinstance(cell, dict) and isinstance(cell.get(key), kind)):
+                raise InputError(
+                    f"{path}: cell {number} has no {key}, or not as the format says. Open the "
+                    "notebook in Jupyter, and save it again."
+                )
         tags, slideshow = cell.metadata.get("tags"), cell.metadata.get("slideshow")
         if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             cell.metadata.pop("tags", None)
@@ -147,7 +164,7 @@ def exported(notebook: Any, folder: Path, arrange: Callable[[list[Any]], list[An
         except Exception as error:  # the format leaves much open, and nbconvert raises many kinds
             raise InputError(
                 f"A notebook in {folder} cannot be made into a page: it is not what its format "
-                f"says ({str(error).splitlines()[0]:.200})."
+                f"says ({first_line(error)})."
             ) from error
     return Exported(html, missing)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a cell has put out, as what a page without a kernel can show.
 
 In: an output as it was saved, which offers itself in several kinds. Out: the one that shows most,

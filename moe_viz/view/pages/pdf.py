@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A deck as PDF, printed by Chromium once all that is in it has been drawn.
 
 In: a deck, which may hold the scripts of anybody's notebook. Out: a page for each slide. While it
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependencyError, OutputError
+from ...errors import InputError, MissingDependencyError, OutputError, first_line
 from ...files import atomic_path
 
 #: What Chromium and Chrome are called where a system has them; Playwright may bring one besides.
@@ -75,7 +76,7 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
                 slides, full = thread.submit(_print, html, temporary).result()
         except Error as error:
             raise OutputError(
-                f"{path}: {deck} could not be printed ({error.message.splitlines()[0]:.200}). Open "
+                f"{path}: {deck} could not be printed ({first_line(error)}). Open "
                 "the deck with ?print-pdf in a browser, and print it there."
             ) from error
         pages, drawn = _pages(temporary.read_bytes())

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page of a report: sections in the order of the paper, published numbers marked as such.
 
 In: a `Survey`. Out: the body of an offline page. What is drawn, and beside what, is decided here;

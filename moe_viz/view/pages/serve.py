@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A page for a browser, from a server on loopback that serves nothing else, and to nobody else.
 
 Other accounts of this machine can reach its ports, and pages from elsewhere can have a browser ask

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Notebooks as slides, or as a page: one offline file whose pictures stay interactive.
 
 In: notebooks. Out: a deck of reveal.js with all it needs inside, taken from installed packages; or

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The speaker's window: notes, clock, this slide and the next one. Opens with the key S.
 //
 // It is a window without an address, filled from here: a deck needs no frame for it, and allows

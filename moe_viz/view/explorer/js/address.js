@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The address of a page says what is shown, so that one decision can be linked to.
 /** @import { OpeningState, State } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // A bar for each expert.
 /** @import { Rgb } from "./types.js" */
 /** @import { Colours } from "./colours.js" */

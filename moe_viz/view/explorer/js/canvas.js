@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Canvases: one of a given size and sharpness, and a small one whose pixels are a map's cells.
 /** @import { Scene } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

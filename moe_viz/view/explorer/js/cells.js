@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The map's colours: one pixel for each column of tokens and each layer.
 /** @import { Rgb } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The elements of a text's tokens. Several byte tokens of one character share one.
 /** @import { Prompt } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Colours: experts, quantities, and the theme that they are mixed into.
 /** @import { Rgb } from "./types.js" */
 /** @import { Palette } from "../../js/types.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Another prompt beside the one that is shown: its text and its map, in the same layer.
 /** @import { Scene, Actions } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

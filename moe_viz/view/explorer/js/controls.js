@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Lists, boxes and a slider to choose with, and what they offer for a prompt.
 /** @import { Scene, Actions, Mode } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Elements. Strings only ever become text nodes and attributes, never markup.
 
 /**

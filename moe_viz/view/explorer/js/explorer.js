@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // A picture in its place in a document: put there once, given other traces, and taken away.
 /** @import { Mounted, OpeningState, PackedTrace, State } from "./types.js" */
 /** @import { Palette } from "../../js/types.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // What keys mean. Whatever is typed into a picture stays there: in JupyterLab `dd` would delete the
 // cell, and a deck would turn its slide.
 

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Where the parts of a picture stand, and the words around them.
 /** @import { Trace } from "./trace.js" */
 /** @import { Controls } from "./controls.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // What colours mean; its swatches show one expert's tokens alone.
 /** @import { Scene, Actions } from "./types.js" */
 /** @import { Quantities } from "./quantities.js" */

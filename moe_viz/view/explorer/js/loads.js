@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Loads: the experts' shares of a layer's assignments, special tokens left out.
 /** @import { Prompt, Scope } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The map: tokens from left to right, layers from top to bottom, and a strip of the whole below.
 /** @import { Prompt, Scene, Actions, Spot } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

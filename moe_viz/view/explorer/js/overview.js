@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // A strip of the whole prompt below its map: which part is in sight, and where hits are.
 /** @import { Prompt, Scene } from "./types.js" */
 /** @import { Cells } from "./canvas.js" */

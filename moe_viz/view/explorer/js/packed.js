@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // From base64 to typed arrays: how pack.py's numbers are read, at each of its precisions.
 /** @import { PackedTrace } from "./types.js" */
 

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Panels: one decision, the token's path through all layers, and the experts' loads.
 /** @import { Scene, Actions } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // The picture of one trace: its parts, its state, and how a change is drawn.
 /** @import { Actions, Scene, State } from "./types.js" */
 /** @import { Palette } from "../../js/types.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // What a map can show instead of the first choice: a number from 0 to 1 for every decision.
 /** @import { Mode, QuantityName } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Where a map's layers lie: how high each is, and a little room after every eight.
 
 export class Rows {

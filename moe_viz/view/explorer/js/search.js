@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Finding words in a prompt: the tokens that overlap with their occurrences in the text.
 /** @import { Prompt } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

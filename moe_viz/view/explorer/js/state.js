@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // What is shown: how it begins, and how it is fitted to a trace.
 /** @import { OpeningState, Spot, State } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // A prompt's text, each token coloured by its first choice in the chosen layer.
 /** @import { Prompt, Scene, Actions } from "./types.js" */
 /** @import { Trace } from "./trace.js" */

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // A trace: its arrays, and what is read from them about one decision.
 /** @import { PackedTrace, Prompt } from "./types.js" */
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What pack.py writes and what is shown. A test holds PackedTrace, PackedArrays and
 // OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
 

@@ -1,4 +1,5 @@
 // @ts-check
+// SPDX-License-Identifier: Apache-2.0
 // Numbers and decisions in words.
 /** @import { Prompt } from "./types.js" */
 /** @import { Trace } from "./trace.js" */
