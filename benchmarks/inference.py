@@ -77,8 +77,9 @@ class Report:
 def their_recording(model, prompts: list[list[int]]) -> Callable[[], object]:
     """All prompts as one padded batch, all router logits, the head for last tokens only."""
     longest = max(map(len, prompts))
-    ids = torch.tensor([p + [0] * (longest - len(p)) for p in prompts])
-    mask = torch.tensor([[1] * len(p) + [0] * (longest - len(p)) for p in prompts])
+    there = model.device
+    ids = torch.tensor([p + [0] * (longest - len(p)) for p in prompts], device=there)
+    mask = torch.tensor([[1] * len(p) + [0] * (longest - len(p)) for p in prompts], device=there)
 
     def run() -> object:
         with torch.inference_mode():
