@@ -17,7 +17,7 @@ from typing import Any
 
 from .configfile import LARGEST, gguf, hugging_face, mistral
 from .errors import ConfigError
-from .files import ReadablePath
+from .files import ReadablePath, small_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def read_json(path: ReadablePath) -> dict[str, Any]:
     Raises `ConfigError` where the file cannot be read, or holds something else.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+        raw = json.loads(small_text(path))
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}). Expected a Hugging Face config.json "

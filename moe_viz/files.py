@@ -29,6 +29,10 @@ TEMPORARY = ".moe-viz-part"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+#: Bytes that a small file may have: settings, vocabularies, notebooks; several times the largest.
+LARGEST = 2**28
+
+
 class ReadablePath(Protocol):
     """A file, on this disk (`pathlib.Path`) or elsewhere."""
 
@@ -42,9 +46,31 @@ class ReadablePath(Protocol):
         """The folder it is in, which has a name."""
         ...
 
-    def read_text(self, encoding: str) -> str:
-        """Its whole text."""
+    def read_bytes(self) -> bytes:
+        """All of it."""
         ...
+
+
+def small_bytes(path: ReadablePath) -> bytes:
+    """All of a small file; `OSError` for one without end, as a device, or larger than any.
+
+    >>> small_bytes(Path("/dev/zero"))
+    Traceback (most recent call last):
+    OSError: [Errno 27] it has more than 268 MB, which no file of its kind needs
+    """
+    if not isinstance(path, Path):  # on the Hub, where sizes are known before
+        return path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        what = f"it has more than {LARGEST / 1e6:.0f} MB, which no file of its kind needs"
+        raise OSError(errno.EFBIG, what)
+    return data
+
+
+def small_text(path: ReadablePath) -> str:
+    """The text of a small file, in UTF-8; a byte order mark, as Windows writes, is none of it."""
+    return small_bytes(path).decode("utf-8-sig")
 
 
 def package_text(name: str) -> str:

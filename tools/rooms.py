@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "moe_viz"
 #: What may import what, from the source of the data to the page; each imports only earlier ones.
 FLOW = (
     ("errors", "embedded", "machine", "progress", "tensorfile"),
-    ("files", "configfile", "tokenization"),
+    ("files", "configfile"),
+    ("tokenization",),
     ("config", "prompts", "routing"),
     ("costs", "trace"),
     ("model", "analysis"),

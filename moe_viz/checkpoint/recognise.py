@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..files import small_text
 from .gguf.file import split_stem
 from .hub.repository import HubPath
 from .refusals import adapter_alone, how_to_get, listed
@@ -113,7 +114,7 @@ def shards(index: Place, files: Mapping[str, Place]) -> Sequence[Place]:
     """
     kind = index.name.lower().removesuffix(".index.json").rpartition(".")[2]
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"]
+        weight_map = json.loads(small_text(index))["weight_map"]
         names = sorted(set(weight_map.values()))
     except _DAMAGED as error:
         raise CheckpointError(

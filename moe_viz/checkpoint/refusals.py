@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..files import small_text
 from .hub.repository import HubPath
 
 #: How a file begins that git-lfs left in the place of the real one, and how long it is at most.
@@ -44,7 +45,7 @@ def how_to_get(folder: Path | HubPath) -> str:
 def adapter_alone(folder: Path | HubPath, config: Path | HubPath) -> CheckpointError:
     """An adapter was named where a model was expected."""
     try:
-        said: Any = json.loads(config.read_text(encoding="utf-8-sig"))
+        said: Any = json.loads(small_text(config))
         base = str(said.get("base_model_name_or_path") or "") or "its base"
     except (OSError, ValueError, AttributeError, RecursionError):
         base = "its base"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import TokenizerError
+from ..files import small_bytes, small_text
 from ..tokenization import (
     Added,
     JSONVocabulary,
@@ -104,9 +105,9 @@ class FolderVocabulary:
     def _vocabulary(self, path: Path | HubPath) -> Vocabulary:
         try:
             if path.name == "tokenizer.json":
-                return JSONVocabulary(path.read_text(encoding="utf-8-sig"), where=str(path))
+                return JSONVocabulary(small_text(path), where=str(path))
             every_part = self._json("tokenizer_config.json").get("legacy") is not False
-            return SentencePieceVocabulary(path.read_bytes(), str(path), every_part)
+            return SentencePieceVocabulary(small_bytes(path), str(path), every_part)
         except (OSError, ValueError) as error:
             raise TokenizerError(f"{path}: cannot be read ({error}). Download it again.") from error
 
@@ -116,7 +117,7 @@ class FolderVocabulary:
         if path is None:
             return {}
         try:
-            said = json.loads(path.read_text(encoding="utf-8-sig"))
+            said = json.loads(small_text(path))
         except (OSError, ValueError, RecursionError) as error:
             raise TokenizerError(
                 f"{path}: is not JSON ({error!s:.120}). Download it again, or remove it."
@@ -144,7 +145,7 @@ class FolderVocabulary:
         if "chat_template.jinja" in self._files:
             path = self._files["chat_template.jinja"]
             try:
-                return {"default": path.read_text(encoding="utf-8-sig")}
+                return {"default": small_text(path)}
             except (OSError, ValueError) as error:
                 raise TokenizerError(f"{path}: cannot be read ({error}).") from error
         if isinstance(said, str):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError, TokenizerError
+from ..files import small_bytes
 from .alignment import Span
 from .vocabulary import Added
 
@@ -45,7 +46,7 @@ class SentencePieceVocabulary:
         self.where: str = where if isinstance(source, bytes) else str(source)
         self.added: tuple[Added, ...] = tuple(added)
         try:
-            given = source if isinstance(source, bytes) else Path(source).read_bytes()
+            given = source if isinstance(source, bytes) else small_bytes(Path(source))
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
             reason = getattr(error, "strerror", None) or error
             raise TokenizerError(

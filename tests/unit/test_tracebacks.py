@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -70,6 +71,21 @@ def test_a_notebook_that_is_something_else(tmp_path, save, wrong):
     )
     with pytest.raises(InputError, match=r"talk\.ipynb: "):
         save([path], tmp_path / "out.html", False)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+@pytest.mark.parametrize("name", ["tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+                                  "config.json", "generation_config.json"])  # fmt: skip
+def test_a_file_without_end_beside_the_weights(tmp_path, name, capsys):
+    folder = Path(shutil.copytree(embedded_folder(), tmp_path / "model"))
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("/dev/zero")
+    if name == "config.json":
+        with pytest.raises(ConfigError, match=r"config\.json: cannot be read .*more than 268 MB"):
+            mv.load(folder)
+        return
+    mv.load(folder)  # the weights are whole: ids can be given
+    assert "more than 268 MB" in capsys.readouterr().err
 
 
 def test_a_vocabulary_whose_pieces_are_no_text(tmp_path):

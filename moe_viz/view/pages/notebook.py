@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, MissingDependencyError, MoeVizError, first_line
-from ...files import package_text
+from ...files import package_text, small_text
 
 #: Seconds that one cell may take when a notebook is run for export.
 TIMEOUT = 600
@@ -50,7 +50,7 @@ def read_notebook(path: str | Path, execute: bool | None = None) -> Any:
     """
     nbformat, path = _needed("nbformat"), Path(path)
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
+        notebook = nbformat.reads(small_text(path), as_version=4)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such notebook.") from None
     except Exception as error:  # nbformat raises many kinds
