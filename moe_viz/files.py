@@ -60,12 +60,15 @@ def small_bytes(path: ReadablePath) -> bytes:
     """
     if not isinstance(path, Path):  # on the Hub, where sizes are known before
         return path.read_bytes()
+    parts, length = [], 0
     with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        what = f"it has more than {LARGEST / 1e6:.0f} MB, which no file of its kind needs"
-        raise OSError(errno.EFBIG, what)
-    return data
+        while part := file.read(2**20):
+            parts.append(part)
+            length += len(part)
+            if length > LARGEST:
+                what = f"it has more than {LARGEST / 1e6:.0f} MB, which no file of its kind needs"
+                raise OSError(errno.EFBIG, what)
+    return b"".join(parts)
 
 
 def small_text(path: ReadablePath) -> str:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
@@ -148,7 +148,7 @@ def measured() -> dict[str, float]:
     }
 
 
-def grown(settled: list[dict[str, float]]) -> list[str]:
+def grown(settled: Sequence[Mapping[str, float]]) -> list[str]:
     """What the last third of the measurements has more of than the first; said, too."""
     third, found = max(1, len(settled) // 3), []
     for what, (share, number) in ALLOWED.items():

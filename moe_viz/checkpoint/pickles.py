@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, first_line
+from ..errors import CheckpointError, first_line, kind_of
 from ..tensorfile import HeldFile
 from .hub.repository import HubPath
+from .opcodes import check_work
 from .stored import PLAIN, Stored, gather, lies_in, refuse_changed
 
 #: The first version of torch whose weights_only has no hole that is known.
@@ -35,8 +36,9 @@ class PickleStore:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self._held = [HeldFile(path) for path in files]
-        loaded = {path: _load(path) for path in files}
+        opened = {path: _load(path) for path in files}
+        self._held = [held for held, _ in opened.values()]
+        loaded = {path: found for path, (_, found) in opened.items()}
         self.headers: dict[str, Stored] = gather(
             {
                 path: {k: _header(path, k, t) for k, t in found.items()}
@@ -90,8 +92,11 @@ def open_pickles(files: Sequence[Path | HubPath]) -> PickleStore:
     return PickleStore(here)
 
 
-def _load(path: Path) -> Mapping[str, Tensor]:
+def _load(path: Path) -> tuple[HeldFile, Mapping[str, Tensor]]:
+    """The file, held, and what is in it."""
     try:
+        held = HeldFile(path)
+        check_work(path)
         # Files of before 2020 are no archives, and cannot be mapped.
         mapped = zipfile.is_zipfile(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -105,20 +110,24 @@ def _load(path: Path) -> Mapping[str, Tensor]:
             f"{path}: expected a dictionary of tensors, found {type(loaded).__name__}. Is this "
             "a file of weights?"
         )
-    return {k: t.detach() if isinstance(t, Tensor) else t for k, t in loaded.items()}
+    return held, {k: t.detach() if isinstance(t, Tensor) else t for k, t in loaded.items()}
 
 
 def _reason(error: Exception) -> str:
     """What is wrong with a pickle; torch's own words go on to say how to run what is in it."""
-    asked = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
-    return f"it asks for {asked[1]:.80}, which is no tensor" if asked else first_line(error)
+    said = str(error)
+    if asked := re.search(r"GLOBAL ([\w.]+) (?:was not|whose module)", said):
+        return f"it asks for {asked[1]:.80}, which is no tensor"
+    if other := re.search(r"WeightsUnpickler error:\s*(.+)", said):
+        return f"it is more than tensors: {other[1].strip():.80}"
+    return first_line(error)
 
 
 def _header(path: Path, key: object, tensor: object) -> Stored:
     if not (isinstance(key, str) and isinstance(tensor, Tensor)):
         raise CheckpointError(
-            f"{path}: {key!r:.80} is a {type(tensor).__name__}; expected names of tensors. Is this "
-            "a file of weights, and not of a training run?"
+            f"{path}: under {kind_of(key)} there is {kind_of(tensor)}; expected a tensor under "
+            "each name. Is this a file of weights, and not of a training run?"
         )
     if (
         tensor.dtype not in _KINDS

@@ -109,7 +109,7 @@ def _value_changed(document: Any, random: Random) -> Any:
         if act == 0:
             del at[key]
         elif act == 1 and isinstance(at, dict):
-            at[random.choice((f"{key}_", "", key.upper(), "__class__"))] = at.pop(key)
+            at[random.choice((f"{key}_", "", str(key).upper(), "__class__"))] = at.pop(key)
         elif act == 2 and isinstance(at, list):
             at.insert(random.randrange(len(at) + 1), at[key])
         elif act == 3:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +89,52 @@ def test_a_file_without_end_beside_the_weights(tmp_path, name, capsys):
         return
     mv.load(folder)  # the weights are whole: ids can be given
     assert "more than 268 MB" in capsys.readouterr().err
+
+
+def zipped(pickled: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A file of torch.save that holds this."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    return made.getvalue()
+
+
+def of_2019(pickled: bytes) -> bytes:
+    """What torch wrote before there were archives."""
+    before = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001}]
+    return b"".join(pickle.dumps(part, 2) for part in before) + pickled + pickle.dumps([], 2)
+
+
+def doubling(times: int) -> bytes:
+    """A tuple that holds one twice, which holds one twice …, as a key: 2^times looks at it."""
+    deeper = b"h\x00h\x00\x86q\x00a" * times
+    return b"\x80\x02])q\x00a" + deeper + b"}h\x00K\x01s."
+
+
+@pytest.mark.parametrize("file", [zipped, of_2019])
+@pytest.mark.parametrize(("pickled", "said"), [
+    (doubling(60), "puts tuples into each other again and again"),
+    (b"\x80\x02" + b"]0" * 2_000_000 + b".", "more than 3,000,000 instructions"),
+    (b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00lsR.", "it asks for os.system, which is no tensor"),
+    (pickle.dumps({(1, 2): 3}, 2), "under a tuple of 2 there is the int 3; expected a tensor"),
+    (pickle.dumps({"a": [1]}, 2), "under the str 'a' there is a list of 1; expected a tensor"),
+])  # fmt: skip
+def test_a_pickle_that_takes_hours_or_is_no_tensors(tmp_path, file, pickled, said):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(file(pickled))
+    began = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: .*" + re.escape(said)):
+        open_pickles([path])
+    assert time.monotonic() - began < 60
+
+
+def test_an_archive_that_grows_as_it_is_read(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(zipped(bytes(10**8), compression=zipfile.ZIP_DEFLATED))
+    with pytest.raises(CheckpointError, match=r"data\.pkl is larger than the file that it is in"):
+        open_pickles([path])
 
 
 def test_a_vocabulary_whose_pieces_are_no_text(tmp_path):

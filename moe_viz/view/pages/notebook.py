@@ -108,8 +108,9 @@ def _tidy(notebook: Any, path: Path) -> None:
     if not isinstance(cells, list) or not isinstance(notebook.get("metadata"), dict):
         raise InputError(f"{path}: is not a notebook: it has no list of cells, or no metadata.")
     for number, cell in enumerate(cells, start=1):
+        said: Any = cell if isinstance(cell, dict) else {}
         for key, kind in _CELL.items():
-            if not (isinstance(cell, dict) and isinstance(cell.get(key), kind)):
+            if not isinstance(said.get(key), kind):
                 raise InputError(
                     f"{path}: cell {number} has no {key}, or not as the format says. Open the "
                     "notebook in Jupyter, and save it again."
