@@ -107,14 +107,15 @@ def _tidy(notebook: Any, path: Path) -> None:
     cells = notebook.get("cells")
     if not isinstance(cells, list) or not isinstance(notebook.get("metadata"), dict):
         raise InputError(f"{path}: is not a notebook: it has no list of cells, or no metadata.")
-    for number, cell in enumerate(cells, start=1):
-        said: Any = cell if isinstance(cell, dict) else {}
+    for number, found in enumerate(cells, start=1):
+        said: Any = found if isinstance(found, dict) else {}
         for key, kind in _CELL.items():
             if not isinstance(said.get(key), kind):
                 raise InputError(
                     f"{path}: cell {number} has no {key}, or not as the format says. Open the "
                     "notebook in Jupyter, and save it again."
                 )
+    for cell in notebook.cells:
         tags, slideshow = cell.metadata.get("tags"), cell.metadata.get("slideshow")
         if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             cell.metadata.pop("tags", None)
