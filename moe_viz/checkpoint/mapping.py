@@ -139,7 +139,8 @@ class Checkpoint(Mapping[str, "Tensor | Packed"]):
 
     def lends(self, tensor: Tensor) -> bool:
         """Whether a tensor is a view of a mapped file, which must then stay what it is."""
-        return any(store.lends(tensor) for store in self._stores)
+        here = tensor.device.type == "cpu"  # what lies elsewhere is a copy
+        return here and any(store.lends(tensor) for store in self._stores)
 
     def check(self) -> None:
         """Raise `CheckpointError` if a mapped file is not what it was when it was opened."""
