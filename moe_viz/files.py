@@ -178,12 +178,20 @@ def _beside(path: Path, size: int) -> tuple[Path, int]:
 def _remove_left(folder: Path) -> None:
     """Remove the temporary folders whose writers are gone: nobody holds their locks."""
     with suppress(OSError), os.scandir(folder) as entries:
-        for left in [Path(entry.path) for entry in entries if entry.name.endswith(TEMPORARY)]:
+        ours = [entry for entry in entries if entry.name.endswith(TEMPORARY) and _is_ours(entry)]
+        for left in [Path(entry.path) for entry in ours]:
             with suppress(OSError):
                 left.rmdir()  # killed before it was locked
             with suppress(OSError):  # at work, or removed in the meantime
                 _take_lock(left / "lock")
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder is this account's, and no link that somebody laid to another place."""
+    here = getattr(os, "geteuid", lambda: entry.stat(follow_symlinks=False).st_uid)()
+    mine = entry.stat(follow_symlinks=False).st_uid == here
+    return mine and entry.is_dir(follow_symlinks=False)
 
 
 def _take_lock(path: Path) -> None:

@@ -32,6 +32,8 @@ WIDTHS = {
 
 #: Bytes of a header, and how many tensors it may name: a hostile one would take minutes to read.
 LONGEST, MOST = 25_000_000, 50_000
+#: Dimensions of a tensor: weights have two or three.
+DEEPEST = 8
 
 
 class HeldFile:
@@ -123,6 +125,10 @@ def _entry(name: str, entry: dict[str, Any], data: int) -> Entry:
     if any(type(n) is not int or n < 0 for n in (*shape, start, stop)) or start > stop:
         raise ValueError(
             f"{name:.80} has shape {shape!s:.80} in bytes {start!s:.20} to {stop!s:.20}"
+        )
+    if len(shape) > DEEPEST or any(n > stop for n in shape):  # before they are multiplied
+        raise ValueError(
+            f"{name:.80} has a shape of {len(shape):,} dimensions, or beyond its bytes"
         )
     if kind in WIDTHS and stop - start != math.prod(shape) * WIDTHS[kind]:
         raise ValueError(f"{name:.80} of shape {shape!s:.80} does not take {stop - start:,} bytes")

@@ -280,3 +280,16 @@ def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(OutputError, match="in a folder you may"), files.writing(tmp_path / "t"):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_that_looks_like_a_writer_s_folder_is_not_followed(tmp_path):
+    """Somebody else could lay it, to a folder of ours with a file named lock."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "lock").write_text("")
+    (tmp_path / "private" / "kept").write_text("")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / f".a{files.TEMPORARY}").symlink_to(tmp_path / "private")
+    with atomic_path(tmp_path / "shared" / "out") as path:
+        path.write_text("written")
+    assert sorted(p.name for p in (tmp_path / "private").iterdir()) == ["kept", "lock"]

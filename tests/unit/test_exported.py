@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 
 from moe_viz.view.pages.cleaned import cleaned
 from moe_viz.view.pages.notebook import read_notebook
+from moe_viz.view.pages.outputs import presented
 from moe_viz.view.pages.slides import save_notebook_page, save_slides
 
 nbformat = pytest.importorskip("nbformat")
@@ -268,3 +269,37 @@ def test_a_chart_of_vega_is_named_beside_its_words(export):
     soup, said = export(code(output))
     assert "application/vnd.vegalite.v5+json" in said
     assert "<VegaLite 5>" in soup.get_text()
+
+
+REFRESH = "<meta http-equiv=refresh content='0;url=http://elsewhere/'>"
+
+
+@pytest.mark.parametrize("html", [
+    f"<!-->{REFRESH}-->", f"<!-- x --!>{REFRESH}-->", f"<![CDATA[>{REFRESH}]]>",
+    f"<?x >{REFRESH}?>",
+    f"<!X [>{REFRESH}]>", f"<svg><style><p>{REFRESH}</style></svg>",
+    f"<svg><script><p>{REFRESH}</script></svg>", f"<math><style><p>{REFRESH}</style></math>",
+])  # fmt: skip
+def test_what_a_browser_reads_as_elements_is_not_hidden_from_the_cleaning(html):
+    kept, _ = cleaned(f"<p>before</p>{html}<p>after</p>", Path())
+    assert "refresh" not in kept
+    assert "before" in kept
+    assert "after" in kept
+
+
+def test_rules_for_fetching_are_taken_out_and_data_stay():
+    rules = '<script type="speculationrules">{"prefetch": []}</script>'
+    kept, missing = cleaned(rules + '<script type="importmap">{}</script>', Path())
+    assert kept == ""
+    assert missing == ["a script of the kind speculationrules", "a script of the kind importmap"]
+    for kind in ("", "module", "text/javascript", "application/json", "application/vnd.a+json"):
+        html = f'<script type="{kind}">1</script>'
+        assert cleaned(html, Path()) == (html, [])
+
+
+def test_formulas_of_outputs_are_cleaned_like_all_else(tmp_path):
+    hostile = r"$\text{<iframe/src='http://elsewhere/'><form/action='http://elsewhere/'>}$"
+    output = nbformat.v4.new_output("display_data", {"text/latex": hostile})
+    found = presented([output], tmp_path, {})
+    assert not re.search("<iframe|<form", found[0].data["text/html"])
+    assert found[0].metadata["missing"]

@@ -91,6 +91,17 @@ def test_a_file_without_end_beside_the_weights(tmp_path, name, capsys):
     assert "more than 268 MB" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("shape", [[2**40] * 8, [10**300] * 3000, [1] * 400_000, [0] + [2**62] * 9])
+def test_a_shape_that_takes_hours_to_multiply(tmp_path, shape):
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    began = time.monotonic()
+    with pytest.raises(TraceError, match=r"dimensions, or beyond its bytes"):
+        mv.Trace.load(path)
+    assert time.monotonic() - began < 10
+
+
 def zipped(pickled: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
     """A file of torch.save that holds this."""
     made = io.BytesIO()

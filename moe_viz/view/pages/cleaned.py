@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
+from bs4.element import PreformattedString
 
 #: What a text runs by: its own direction. What stands within one of these follows it.
 TEXTS = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "table")
@@ -44,6 +45,12 @@ _STYLED = re.compile(
 _ADDRESS = re.compile(r"https?://[\w.-]+[^\s\"'`<>\\]*")
 #: Attributes that fetch, of any element: a picture's sources, a table's ground, parts of SVG.
 _FETCHED = ("src", "srcset", "background", "poster", "href", "xlink:href")
+#: Kinds of scripts that run, or only hold data. Rules for what to fetch before it is asked for
+#: (speculationrules), and maps of modules, are others.
+_SCRIPTS = re.compile(
+    r"|module|(?:text|application)/(?:x-)?(?:java|ecma)script|text/plain|text/template"
+    r"|(?:application|text)/(?:[\w.-]+\+)?json"
+)
 #: Longer scripts are libraries, which speak of loading scripts and do without.
 LOADER = 100_000
 
@@ -62,16 +69,24 @@ def cleaned(
     ('<p>a</p>', ['a script from https://x.org/a.js'])
     """
     soup, missing = BeautifulSoup(html, "html.parser"), []
+    for remark in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
+        remark.extract()  # a browser may see its end earlier, and elements in it
     for element in soup.find_all(True):
         if element.decomposed:  # within another
             continue
         name = element.name
         missing += _unstyled(element)
         if name == "script":
-            where = _fetched(element)
+            where, kind = _fetched(element), str(element.get("type", "")).strip().lower()
             if where:
                 missing.append(f"a script from {where}")
                 element.decompose()
+            elif not _SCRIPTS.fullmatch(kind) or element.find_parent(("svg", "math")):
+                missing.append(f"a script of the kind {kind or 'svg':.40}")
+                element.decompose()
+        elif name == "style" and "<" in element.get_text():  # in a picture, it would be elements
+            missing.append("a style that holds elements")
+            element.decompose()
         elif name in FRAMES and not _source(element).startswith(FILMS):
             missing.append(FRAMES[name] + _from(_source(element)))
             element.decompose()

@@ -78,7 +78,8 @@ def _chosen(output: Any, folder: Path) -> list[Any]:
     if "image/svg+xml" in data:
         return _one(output, {"image/svg+xml": _encoded(data["image/svg+xml"])}, missing)
     if "text/latex" in data and (html := latex(data["text/latex"])):
-        return _one(output, {"text/html": html}, missing)
+        html, absent = cleaned(html, folder)
+        return _one(output, {"text/html": html}, missing + absent)
     for kind in PICTURES[1:]:
         if kind in data:
             return _one(output, {kind: re.sub(r"\s", "", data[kind])}, missing)
