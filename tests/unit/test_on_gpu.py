@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def on_gpu(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The script, with this Python, its results in a folder."""
-    if shutil.which("sh") is None or not (ROOT / "benchmarks").is_dir():
+    if os.name == "nt" or shutil.which("sh") is None or not (ROOT / "benchmarks").is_dir():
         pytest.skip("needs a shell, and a clone")
     return subprocess.run(
         ["sh", str(ROOT / "tools/on_gpu.sh"), str(folder)], capture_output=True, text=True,
