@@ -8,12 +8,13 @@ anything of anybody: every request but that for the deck itself is turned down.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{deck}: there is no deck to print ({reason}).") from error
     try:
-        from playwright.sync_api import Error
+        from playwright.async_api import Error
     except ImportError as error:
         raise MissingDependencyError(
             "A deck is printed through the package playwright: pip install 'moe-viz[pdf]'. Or open "
@@ -71,12 +72,13 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
         ) from error
     with atomic_path(path) as temporary:
         try:
-            # In a thread of its own: Playwright works in none that runs a loop, as notebooks do.
+            # In a thread of its own: notebooks run a loop in theirs already.
             with ThreadPoolExecutor(1) as thread:
-                slides, full = thread.submit(_print, html, temporary).result()
-        except Error as error:
+                slides, full = thread.submit(asyncio.run, _in_time(html, temporary)).result()
+        except (Error, TimeoutError) as error:
+            reason = f"it took more than {SECONDS} s" if _late(error) else first_line(error)
             raise OutputError(
-                f"{path}: {deck} could not be printed ({first_line(error)}). Open "
+                f"{path}: {deck} could not be printed ({reason}). Open "
                 "the deck with ?print-pdf in a browser, and print it there."
             ) from error
         pages, drawn = _pages(temporary.read_bytes())
@@ -89,33 +91,43 @@ def save_pdf(deck: str | Path, path: str | Path) -> Path:
     return Path(path)
 
 
-def _print(html: str, path: Path) -> tuple[int, int]:
+def _late(error: Exception) -> bool:
+    """Whether time ran out: ours, or Playwright's, which has an error of its own."""
+    return type(error).__name__ == "TimeoutError"
+
+
+async def _in_time(html: str, path: Path) -> tuple[int, int]:
+    """Print a deck, or raise `TimeoutError`: a script in it may keep every step from its end."""
+    return await asyncio.wait_for(_print(html, path), SECONDS)
+
+
+async def _print(html: str, path: Path) -> tuple[int, int]:
     """Print a deck; how many slides it has, and how many of them have something on them."""
-    with _browser() as browser:
-        context = browser.new_context(service_workers="block")
+    async with _browser() as browser:
+        context = await browser.new_context(service_workers="block")
         context.set_default_timeout(1000 * SECONDS)
-        page = context.new_page()
+        page = await context.new_page()
         context.on("page", lambda opened: opened.close())  # a window that a script opens
 
-        def answer(route: Any) -> None:
+        async def answer(route: Any) -> None:
             if route.request.url.split("?")[0].split("#")[0] == ADDRESS:
-                route.fulfill(body=html, content_type="text/html; charset=utf-8")
+                await route.fulfill(body=html, content_type="text/html; charset=utf-8")
             else:
-                route.abort("aborted")  # and the deck stays where it is
+                await route.abort("aborted")  # and the deck stays where it is
 
-        context.route("**/*", answer)
-        context.add_init_script(_STAY)
-        page.goto(f"{ADDRESS}?print-pdf", wait_until="commit")
-        page.wait_for_function(_DRAWN)
-        slides, full = page.evaluate(_COUNT)
-        page.pdf(path=path, print_background=True, prefer_css_page_size=True)
+        await context.route("**/*", answer)
+        await context.add_init_script(_STAY)
+        await page.goto(f"{ADDRESS}?print-pdf", wait_until="commit")
+        await page.wait_for_function(_DRAWN)
+        slides, full = await page.evaluate(_COUNT)
+        await page.pdf(path=path, print_background=True, prefer_css_page_size=True)
         return slides, full
 
 
-@contextmanager
-def _browser() -> Iterator[Any]:
+@asynccontextmanager
+async def _browser() -> AsyncIterator[Any]:
     """Chromium without anybody's settings, in its sandbox wherever it can have one."""
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.async_api import Error, async_playwright
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     options = {
@@ -125,7 +137,7 @@ def _browser() -> Iterator[Any]:
         "args": ["--force-webrtc-ip-handling-policy=disable_non_proxied_udp"],
     }
     root = getattr(os, "geteuid", lambda: 1)() == 0  # the administrator's has none
-    with sync_playwright() as playwright:
+    async with async_playwright() as playwright:
         if found is None and not Path(playwright.chromium.executable_path).exists():
             raise MissingDependencyError(
                 f"A PDF is printed by Chromium or Chrome, and none of {', '.join(BROWSERS)} is "
@@ -133,15 +145,15 @@ def _browser() -> Iterator[Any]:
                 "with ?print-pdf and print it."
             )
         try:
-            browser = playwright.chromium.launch(chromium_sandbox=not root, **options)
+            browser = await playwright.chromium.launch(chromium_sandbox=not root, **options)
         except Error:
             if root:
                 raise
-            browser = playwright.chromium.launch(chromium_sandbox=False, **options)
+            browser = await playwright.chromium.launch(chromium_sandbox=False, **options)
         try:
             yield browser
         finally:
-            browser.close()
+            await browser.close()
 
 
 def _pages(printed: bytes) -> tuple[int, int]:
