@@ -46,6 +46,13 @@ def until(holds, seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
+def drawn(page) -> None:
+    """Until what was last done to a page has been drawn: pictures are, with the next frame."""
+    page.evaluate(
+        "() => new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(end)))"
+    )
+
+
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 import moe_viz as mv
 from moe_viz.errors import InputError
 from moe_viz.view.palette import DARK, LIGHT, rgb
-from tests.browser.conftest import listen, until
+from tests.browser.conftest import drawn, listen, until
 from tests.browser.hostile import HOSTILE, HOSTILE_STRINGS
 from tests.conftest import random_model, small_config
 
@@ -63,7 +63,7 @@ def test_the_decision_in_words_is_the_trace_s(opened):
     page, trace, _ = opened
     page.locator(".mv").focus()
     page.keyboard.press("Escape")
-    page.wait_for_timeout(100)
+    drawn(page)
     first = int(trace.experts[0, 1, 0])
     assert f"goes to expert {first} " in page.locator(".sentence").inner_text()
 
@@ -72,7 +72,7 @@ def test_keys_move_the_layer(opened):
     page, trace, _ = opened
     page.locator(".mv").focus()
     page.keyboard.press("ArrowDown")
-    page.wait_for_timeout(100)
+    drawn(page)
     sentence = page.locator(".sentence").inner_text()
     assert sentence.startswith("In layer 1,")
     assert f"expert {int(trace.experts[1, 1, 0])} " in sentence
@@ -81,20 +81,20 @@ def test_keys_move_the_layer(opened):
 def test_the_pointer_previews_and_a_click_pins(opened):
     page, _, _ = opened
     page.locator("select[aria-label=Label]").select_option("passage")
-    page.wait_for_timeout(100)
+    drawn(page)
     sentence, ringed = page.locator(".sentence"), page.locator(".tok.chosen")
     before = sentence.inner_text()
     word = page.locator(".tok").nth(9)
     word.hover()
-    page.wait_for_timeout(100)
+    drawn(page)
     assert ringed.all_inner_texts() == [word.inner_text()]
     assert sentence.inner_text() != before
     page.locator("footer").hover()
-    page.wait_for_timeout(100)
+    drawn(page)
     assert sentence.inner_text() == before
     word.click()
     page.locator("footer").hover()
-    page.wait_for_timeout(100)
+    drawn(page)
     assert sentence.inner_text() != before
     assert ringed.all_inner_texts() == [word.inner_text()]
 
@@ -169,7 +169,7 @@ def test_two_prompts_stand_side_by_side(opened):
     until(lambda: "Good morning." in "".join(beside.locator(".text").all_inner_texts()))
     # The same sentence, of a token over there.
     beside.locator(".tok").nth(1).hover()
-    page.wait_for_timeout(100)
+    drawn(page)
     layer = int(page.locator("header b").inner_text())
     first = trace.experts[layer, trace.prompts[0].start + 1, 0]
     assert f"goes to expert {first} " in page.locator(".sentence").inner_text()
@@ -224,7 +224,7 @@ def test_finding_marks_the_tokens_of_a_word_and_goes_there(opened):
     until(lambda: "".join(hits.all_inner_texts()).replace(" ", "").count("routerp") == 8)
     assert page.locator(".tok.chosen").inner_text() == hits.first.inner_text()
     page.keyboard.press("Enter")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert page.locator(".tok.chosen").count() == 1
     page.keyboard.press("3")  # typed into the box, and not an expert
     assert page.locator(".tok.faded").count() == 0
@@ -242,7 +242,7 @@ def test_the_probability_of_one_expert(opened):
     watched = page.locator("select[aria-label='Expert whose probability is shown']")
     until(watched.is_visible)
     watched.select_option("5")
-    page.wait_for_timeout(100)
+    drawn(page)
     page.locator("select[aria-label='Colour of the map']").select_option("first")
     until(watched.is_hidden)
     assert noise.errors == []
@@ -284,7 +284,7 @@ def test_a_small_output_keeps_what_was_chosen_and_says_what_it_leaves_out(
     page.locator(".sentence").wait_for()
     for token in (1, 7, 30):
         page.locator(".tok").nth(token).hover()
-        page.wait_for_timeout(60)
+        drawn(page)
         first, second = trace.experts[3, token]
         gate = round(100 * float(trace.gates[3, token, 0]))
         said = page.locator(".sentence").inner_text()
@@ -366,10 +366,10 @@ def test_numbers_that_are_none(browser, tmp_path):
     page.locator(".mv").focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft"):
         page.keyboard.press(key)
-        page.wait_for_timeout(50)
+        drawn(page)
     for mode in ("gate", "margin", "entropy", "expert"):
         page.locator("select[aria-label='Colour of the map']").select_option(mode)
-        page.wait_for_timeout(50)
+        drawn(page)
     assert noise.errors == []
     context.close()
 
@@ -407,7 +407,7 @@ def test_a_set_of_hostile_strings_executes_nothing(browser, tmp_path):
             page.locator(".sentence").wait_for()
             for n in range(len(prompts)):
                 page.evaluate(f"location.hash = '#prompt={n}&token=0'")
-                page.wait_for_timeout(30)
+                drawn(page)
             page.wait_for_timeout(200)
             assert page.evaluate("window.hacked") is None
             found = page.evaluate(LIVE_ELEMENTS)
@@ -420,7 +420,7 @@ def test_a_set_of_hostile_strings_executes_nothing(browser, tmp_path):
 def test_a_hostile_prompt_is_text(opened):
     page, _, noise = opened
     page.locator("select[aria-label=Label]").select_option("x<b>")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert "window.hacked=1" in page.locator(".text").inner_text()
     assert page.evaluate("window.hacked") is None
     assert noise.errors == []

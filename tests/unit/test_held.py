@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import pickle
 import shutil
@@ -17,9 +18,11 @@ import torch
 
 import moe_viz as mv
 from moe_viz.errors import CheckpointError, TraceError
+from moe_viz.trace import checksums
 from tests.conftest import random_model
 from tests.writers import gguf_split, hugging_face_4, mistral_stacked
 
+trace_module = importlib.import_module("moe_viz.trace.trace")
 ROOT = Path(__file__).parents[2]
 IDS = list(range(1, 90))
 ARRAYS = ("router_logits", "experts", "gates", "token_ids", "spans", "special", "generated", "loss")
@@ -137,6 +140,36 @@ def test_a_trace_that_was_copied_needs_its_file_no_more(saved):
     for trace in copies:
         for name in ARRAYS:
             assert np.array_equal(getattr(trace, name), expected[name], equal_nan=True), name
+
+
+def test_a_copy_is_held_against_its_checksums_whole(saved, monkeypatch):
+    """Of what is mapped, parts are looked at; what is copied is read anyway."""
+    trace = mv.Trace.load(saved, copy=True)
+    logits = trace.router_logits.tobytes()
+    for name, value in {"SMALL": 0, "PAGE": 4, "PAGES": 2}.items():
+        monkeypatch.setattr(checksums, name, value)
+    trace.save(saved)  # looked at in two places, the first four bytes and the last
+    data = bytearray(saved.read_bytes())
+    data[data.index(logits) + len(logits) // 2] ^= 1
+    saved.write_bytes(data)
+    mv.Trace.load(saved)
+    for whole in ({"copy": True}, {"whole": True}):
+        with pytest.raises(TraceError, match="router_logits are not what was written"):
+            mv.Trace.load(saved, **whole)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_file_that_changes_while_it_is_opened_is_an_error(saved, monkeypatch, copied):
+    real = trace_module.unpack
+
+    def meanwhile(*parts):
+        found = real(*parts)
+        overwritten(saved)
+        return found
+
+    monkeypatch.setattr(trace_module, "unpack", meanwhile)
+    with pytest.raises(TraceError, match="has been written to"):
+        mv.Trace.load(saved, copy=copied)
 
 
 def test_a_trace_whose_file_is_replaced_or_removed_is_what_it_was(saved):
