@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 FEW = 20
 
 #: How a formula begins, for one spreadsheet or another.
-_FORMULA = tuple("=+-@\t\r")
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\n]))(?=[=+\-@])|^(?=[\t\n])")
+_FORMULA_IN_PROSE = re.compile(r"(?<=[,;\t])(?=\s*[=+\-@])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ class Finding:
         """
         out = io.StringIO()
         for line in (f"{self.name}: {self.title}", f"counted: {self.counted}", *self.notes):
-            out.write(f"# {' '.join(line.splitlines())}\n")
+            out.write(f"{_remark(line)}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
         writer.writerows([_guarded(value) for value in row.values()] for row in self.rows())
@@ -158,12 +160,24 @@ def columns_of(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[st
 
 
 def _guarded(value: Any) -> Any:
-    """A cell that no spreadsheet runs: labels and pieces come from anywhere.
+    """A cell that no spreadsheet runs, by whatever it parts cells: labels come from anywhere.
 
-    >>> _guarded("=1+1"), _guarded("-"), _guarded(-1.5), _guarded("a-b")
-    ("'=1+1", "'-", -1.5, 'a-b')
+    >>> _guarded("=1+1"), _guarded("-"), _guarded(-1.5), _guarded("a-b"), _guarded("a;=1")
+    ("'=1+1", "'-", -1.5, 'a-b', "a;'=1")
     """
-    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+    if not isinstance(value, str):
+        return value
+    return _FORMULA.sub("'", re.sub("\r\n?", "\n", value))  # csv.writer leaves a bare CR unquoted
+
+
+def _remark(text: str) -> str:
+    """A line of a comment, which nothing quotes: a comma would begin a cell, a quote a long one.
+
+    >>> _remark('a model, =1+1 "x')
+    "# a model,' =1+1 'x"
+    """
+    plain = " ".join(text.splitlines()).replace('"', "'")
+    return "# " + _FORMULA_IN_PROSE.sub("'", plain)
 
 
 def _said(value: Any) -> str:

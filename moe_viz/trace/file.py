@@ -9,6 +9,7 @@ NumPy views of the file, and the open file.
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from ..tensorfile import Entry, HeldFile, read_header
 from .checksums import checksums, differing
 
 _KEY = "moe_viz_trace"
+#: The checksum of our header, beside it. First editions wrote none; a name that is neither is
+#: damage, or a damaged name would make a file one of theirs.
+_SUM = "moe_viz_crc32"
 #: Where our header keeps the checksums of the arrays; readers that do not know it pass it over.
 CHECKSUMS = "checksums"
 
@@ -39,6 +43,9 @@ _TYPES = {
     "texts": ("U8", "u1"),
     "loss": ("F32", "<f4"),
 }
+_DAMAGED = (
+    "{}: is damaged: {} not what was written. Copy it again from where it came, or record it again."
+)
 #: What reading a damaged header can raise.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -48,7 +55,7 @@ def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({**header, CHECKSUMS: checksums(arrays)})
     with atomic_path(path, sum(a.nbytes for a in arrays.values()) + len(text)) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, {_KEY: text})
+        safetensors.numpy.save_file(arrays, temporary, {_KEY: text, _SUM: _sum(text)})
 
 
 def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray], HeldFile]:
@@ -64,14 +71,21 @@ def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.
             f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
+    summed = _SUM in metadata
+    if not metadata.keys() <= {_KEY, _SUM} or (summed and metadata[_SUM] != _sum(metadata[_KEY])):
+        raise TraceError(_DAMAGED.format(path, "its header is"))
     header, arrays = json.loads(metadata[_KEY]), _map_arrays(held, entries)
-    damaged = differing(arrays, header.get(CHECKSUMS, {}), whole)
+    noted = header.get(CHECKSUMS, {})
+    damaged = set(differing(arrays, noted, whole))
+    if summed:
+        damaged |= (arrays.keys() - noted.keys()) | (noted.keys() - entries.keys())
     if damaged:
-        raise TraceError(
-            f"{path}: is damaged: {', '.join(damaged)} are not what was written. Copy it again "
-            "from where it came, or record it again."
-        )
+        raise TraceError(_DAMAGED.format(path, f"{', '.join(sorted(damaged))} are"))
     return header, arrays, held
+
+
+def _sum(text: str) -> str:
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def _opened(path: Path) -> tuple[HeldFile, dict[str, str], dict[str, Entry]]:

@@ -82,6 +82,8 @@ class Trace:
                 f"Expected {T} tokens and {L} layers, found {len(self.tokens)} and "
                 f"{len(self.layers)}."
             )
+        if len(set(self.layers)) < L or min(self.layers, default=0) < 0:
+            raise TraceError(f"A layer's number stands for one layer, found {self.layers}.")
         ends = [0, *(prompt.stop for prompt in self.prompts)]
         starts = [*(prompt.start for prompt in self.prompts), T]
         if ends != starts or any(p.start >= p.stop for p in self.prompts):

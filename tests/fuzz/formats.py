@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from unittest import mock
+from urllib.parse import urlsplit
 
 import sentencepiece
 import torch
@@ -199,8 +200,8 @@ def routes(folder: Path) -> list[Path]:
     host = b"Host: 127.0.0.1:PORT\r\n"
     asked = {
         "token": b"GET /?token=TOKEN HTTP/1.1\r\n" + host + b"\r\n",
-        "cookie": b"GET / HTTP/1.1\r\n" + host + b"Cookie: moe-viz-PORT=TOKEN\r\n\r\n",
-        "none": b"GET /index.html HTTP/1.1\r\n" + host + b"Accept: */*\r\n\r\n",
+        "cookie": b"GET ROOM HTTP/1.1\r\n" + host + b"Cookie: moe-viz=COOKIE\r\n\r\n",
+        "none": b"GET ROOM HTTP/1.1\r\n" + host + b"Accept: */*\r\n\r\n",
         "long": b"GET /?" + b"a=%ff&" * 900 + b" HTTP/1.0\r\n" + host * 60 + b"\r\n",
     }
     for name, request in asked.items():
@@ -209,8 +210,8 @@ def routes(folder: Path) -> list[Path]:
 
 
 @cache
-def server() -> tuple[int, str]:
-    """Port and token of a server that lives as long as this process."""
+def server() -> dict[bytes, bytes]:
+    """Port, token, path and cookie of a server that lives as long as this process."""
     told: list[str] = []
     there = threading.Event()
 
@@ -221,15 +222,28 @@ def server() -> tuple[int, str]:
     page = "<!doctype html><p>the secret page"
     threading.Thread(target=partial(serve, page, said, browser=False), daemon=True).start()
     there.wait(30)
-    match = re.search(r":(\d+)/\?token=(.+)", told[0])
+    address = urlsplit(told[0])
+    asked = http.client.HTTPConnection("127.0.0.1", int(str(address.port)), timeout=10)
+    asked.request("GET", f"/?{address.query}")
+    answer = asked.getresponse()
+    answer.read()
+    match = re.match("moe-viz=(.+); Path=(.+); H", str(answer.headers["Set-Cookie"]))
+    asked.close()
     assert match is not None
-    return int(match[1]), match[2]
+    return {
+        b"PORT": str(address.port).encode(),
+        b"TOKEN": address.query.removeprefix("token=").encode(),
+        b"COOKIE": match[1].encode(),
+        b"ROOM": match[2].encode(),
+    }
 
 
 def use_route(path: Path) -> None:
-    port, token = server()
-    sent = path.read_bytes().replace(b"PORT", str(port).encode())
-    sent = sent.replace(b"TOKEN", token.encode())
+    known = server()
+    sent = path.read_bytes()
+    for name, value in known.items():
+        sent = sent.replace(name, value)
+    port = int(known[b"PORT"])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         answer = b""
         with suppress(OSError):  # it may hang up on what it does not understand
@@ -237,12 +251,15 @@ def use_route(path: Path) -> None:
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 answer += part
-    shows = b"the secret page" in answer
-    if shows and token.encode() not in sent:
-        raise AssertionError(f"the page without its token: {sent!r}")
+    if b"the secret page" in answer and known[b"COOKIE"] not in sent:
+        raise AssertionError(f"the page without its cookie: {sent!r}")
+    told = known[b"COOKIE"] in answer and known[b"COOKIE"] not in sent  # an error repeats what it got
+    if told and known[b"TOKEN"] not in sent:
+        raise AssertionError(f"the cookie without the token: {sent!r}")
     if os.urandom(1)[0] < 8:  # and it still answers
         asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        asked.request("GET", "/", headers={"Cookie": f"moe-viz-{port}={token}"})
+        cookie = f"moe-viz={known[b'COOKIE'].decode()}"
+        asked.request("GET", known[b"ROOM"].decode(), headers={"Cookie": cookie})
         if b"the secret page" not in asked.getresponse().read():
             raise AssertionError("the server does not answer any more")
         asked.close()

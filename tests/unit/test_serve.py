@@ -72,19 +72,29 @@ def visited(visit: Callable[[Visitor], None], **options) -> None:
         raise wrong[0]
 
 
+def entered(visitor: Visitor, base: str = "/", path: str = "/", host: str = "") -> tuple[str, str]:
+    """The page's path and the cookie that somebody with the token is given."""
+    answer, body = visitor.get(f"{path}?token={visitor.token}", host=host)
+    assert answer.status == 200
+    assert PAGE not in body
+    assert visitor.token not in body
+    room = re.findall('content="0; url=([^"]*)"', body)[0]
+    assert re.fullmatch(re.escape(base) + r"[\w-]{20,}/", room)
+    name, rest = str(answer.headers["Set-Cookie"]).split("=", 1)
+    value, rest = rest.split("; ", 1)
+    assert rest == f"Path={room}; HttpOnly; SameSite=Strict"
+    # Another account's server on another port may be sent a cookie: this must open nothing else.
+    assert len(value) >= 40
+    assert value not in visitor.token + room
+    return room, f"{name}={value}"
+
+
 def test_the_token_becomes_a_cookie_and_leaves_the_address():
     def visit(visitor: Visitor) -> None:
         assert len(visitor.token) >= 40
-        answer, body = visitor.get(f"/?token={visitor.token}")
-        assert answer.status == 200
-        assert 'content="0; url=/"' in body
-        assert PAGE not in body
-        assert visitor.token not in body
-        said = str(answer.headers["Set-Cookie"])
-        name, rest = said.split("=", 1)
-        assert name == f"moe-viz-{visitor.port}"
-        assert rest == f"{visitor.token}; Path=/; HttpOnly; SameSite=Strict"
-        answer, body = visitor.get("/", cookie=f"other=1; {name}={visitor.token}")
+        room, cookie = entered(visitor)
+        assert entered(visitor) == (room, cookie)  # the address may be opened again
+        answer, body = visitor.get(room, cookie=f"other=1; {cookie}")
         assert (answer.status, body) == (200, PAGE)
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -94,36 +104,48 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address():
 
 def test_nobody_else_is_shown_the_page():
     def visit(visitor: Visitor) -> None:
-        name, wrong = f"moe-viz-{visitor.port}", visitor.token[:-1] + "!"
-        for path, cookie in (("/", ""), ("/?token=", ""), (f"/?token={wrong}", ""),
-                             ("/", f"{name}={wrong}"), ("/", f"{name}="), ("/", "=;;\x80"),
-                             ("/", f"moe-viz-1={visitor.token}"),
-                             ("/?token=%FF%00", "")):  # fmt: skip
-            answer, body = visitor.get(path, cookie)
+        wrong = visitor.token[:-1] + "!"
+        room, cookie = entered(visitor)
+        name, value = cookie.split("=", 1)
+        for path, given in (("/", ""), ("/?token=", ""), (f"/?token={wrong}", ""),
+                            ("/", cookie), (f"/?token={value}", cookie),
+                            (room, ""), (room, f"{cookie[:-1]}!"), (room, f"{name}="),
+                            (room, "=;;\x80"), (room, f"{name}x={value}"),
+                            (room, f"{name}={visitor.token}"),
+                            (f"{room}?token={visitor.token}", ""),
+                            ("/?token=%FF%00", "")):  # fmt: skip
+            answer, body = visitor.get(path, given)
             assert answer.status == 403
             assert "whole address that was printed" in body
-        for path, host in ((f"/other?token={visitor.token}", ""), ("/../", ""),
+        for path, host in ((f"/other?token={visitor.token}", ""), ("/../", ""), ("/index.html", ""),
+                           (f"{room}x", ""), (room[:-1], ""), ("http://[", ""), ("*", ""),
                            (f"/?token={visitor.token}", "evil.example"),
                            (f"/?token={visitor.token}", "127.0.0.1")):  # fmt: skip
-            answer, body = visitor.get(path, host=host)
+            answer, body = visitor.get(path, cookie, host=host)
             assert (answer.status, body) == (404, "Not here.")
 
     visited(visit)
+
+
+def test_two_servers_have_different_rooms_and_cookies():
+    given: list[tuple[str, str]] = []
+    for _ in range(2):
+        visited(lambda visitor: given.append(entered(visitor)))
+    assert given[0][0] != given[1][0]
+    assert given[0][1] != given[1][1]
 
 
 @pytest.mark.parametrize("base", ["/user/me/proxy/8899/", "user/me/proxy/8899"])
 def test_behind_a_proxy_it_has_another_address(base):
     def visit(visitor: Visitor) -> None:
         assert visitor.address.hostname == "hub.example.org"
-        assert visitor.address.path == "/user/me/proxy/8899/"
-        for path in ("/", "/user/me/proxy/8899/"):  # the proxy cuts the base off, or does not
-            answer, body = visitor.get(f"{path}?token={visitor.token}", host="hub.example.org")
-            assert answer.status == 200
-            assert 'content="0; url=/user/me/proxy/8899/"' in body
-            assert "Path=/user/me/proxy/8899/;" in str(answer.headers["Set-Cookie"])
-        cookie = f"moe-viz-{visitor.port}={visitor.token}"
-        assert visitor.get("/", cookie, host="HUB.example.org")[1] == PAGE
-        assert visitor.get("/", cookie, host="another.example.org")[0].status == 404
+        base = "/user/me/proxy/8899/"
+        assert visitor.address.path == base
+        for path in ("/", base):  # the proxy cuts the base off, or does not
+            room, cookie = entered(visitor, base, path, host="hub.example.org")
+        for path in (room, room.removeprefix(base[:-1])):
+            assert visitor.get(path, cookie, host="HUB.example.org")[1] == PAGE
+            assert visitor.get(path, cookie, host="another.example.org")[0].status == 404
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -209,16 +209,27 @@ def test_a_pickle_is_not_opened_by_a_torch_that_runs_its_code(tmp_path, monkeypa
 
 
 def test_a_table_s_cells_are_no_formulas_and_its_notes_no_rows():
-    labels = ['=HYPERLINK("http://x.org")', "+1", "-", "@a", "\tb", "a-b", "plain"]
-    columns = {"label": np.array(labels), "share": -np.arange(7.0)}
-    found = Finding("load", "a\nb,c\r\n=1", "tokens", columns, ("note\nsecond",))
-    lines = found.csv().splitlines()
-    comments = [line for line in lines if line.startswith("# ")]
-    assert len(comments) == 3
-    rows = list(csv.DictReader(io.StringIO("\n".join(lines[3:]))))
-    assert [r["label"] for r in rows] == [f"'{x}" for x in labels[:5]] + labels[5:]
-    assert [float(r["share"]) for r in rows] == (-np.arange(7.0)).tolist()
+    labels = ['=HYPERLINK("http://x.org")', "+1", "-", "@a", "\tb", "a-b", "plain", "a, b",
+              "a\r=9", "a\r\n+9", "a;=9", "a;b", "a\t@x"]  # fmt: skip
+    columns = {"label": np.array(labels), "share": -np.arange(13.0)}
+    title = 'a\nb,=c\r\n=1; -2 "quoted'
+    found = Finding("load", title, "tokens", columns, ("note,\nsecond", 'x,"y'))
+    text = found.csv()
+    lines = text.split("\n", 4)
+    assert lines[:4] == [
+        "# load: a b,'=c =1;' -2 'quoted", "# counted: tokens", "# note, second", "# x,'y",
+    ]  # fmt: skip
+    assert "\r" not in text
+    rows = list(csv.DictReader(io.StringIO(lines[4], newline="")))
+    safe = ["a, b", "a\n'=9", "a\n'+9", "a;'=9", "a;b", "a\t'@x"]
+    assert [r["label"] for r in rows] == [f"'{x}" for x in labels[:5]] + labels[5:7] + safe
+    assert [float(r["share"]) for r in rows] == (-np.arange(13.0)).tolist()
     assert found.to_json()["columns"]["label"] == labels
+    # Whatever parts cells, none of a text begins like a formula.
+    for delimiter in ",;\t":
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            for cell in row:
+                assert not cell.lstrip().startswith(("=", "+", "@")), (delimiter, row)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

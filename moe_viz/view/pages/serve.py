@@ -3,7 +3,9 @@
 
 Other accounts of this machine can reach its ports, and pages from elsewhere can have a browser ask
 them: whoever looks needs a token, which is made anew each time. It comes in the address that is
-told, becomes a cookie, and leaves the address again.
+told, becomes a cookie, and leaves the address again. A browser sends a host's cookies to all of
+its ports, other accounts' among them: this one is no token, and belongs to a path that nobody
+can guess.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from html import escape
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from ...errors import InputError
 
@@ -31,6 +33,7 @@ _GO_ON = (
     '<!doctype html><meta name="referrer" content="no-referrer">'
     '<meta http-equiv="refresh" content="0; url={}">'
 )
+_COOKIE = "moe-viz"
 _LOCKED = "This page needs the whole address that was printed, with its token."
 
 
@@ -53,40 +56,41 @@ class _Page(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds that a connection may say nothing
     page = b""
-    token = ""
+    token = ""  # of the address that is told
+    kept = ""  # of the cookie
     base = "/"
+    room = ""  # the page's path below the base
     hosts: tuple[str, ...] = ()
 
     def do_GET(self) -> None:
         # The host too: a page elsewhere must not read this one through a host name of its own.
-        address = urlsplit(self.path)
         if self.headers.get("Host", "").lower() not in self.hosts:
             return self._answer(404, b"Not here.")
-        if address.path not in ("/", "/index.html", self.base):  # a proxy may have cut the base off
+        path, _, query = self.path.partition("?")
+        path = path.removeprefix(self.base.rstrip("/"))  # unless a proxy has cut the base off
+        if path == "/":
+            return self._door(parse_qs(query).get("token", [""])[0])
+        if not _same(path, f"/{self.room}/"):
             return self._answer(404, b"Not here.")
-        given = parse_qs(address.query).get("token", [""])[0]
-        if given and self._right(given):
-            # Not a redirection: on one that begins elsewhere a strict cookie would not be sent.
-            cookie = f"{self._cookie}={self.token}; Path={self.base}; HttpOnly; SameSite=Strict"
-            return self._answer(200, _GO_ON.format(escape(self.base)).encode(), cookie)
-        if self._right(self._kept()):
+        if _same(self._cookie(), self.kept):
             return self._answer(200, self.page)
         return self._answer(403, _LOCKED.encode())
 
-    @property
-    def _cookie(self) -> str:
-        """Its name: cookies of one host are shared by all of its ports."""
-        return f"moe-viz-{self.connection.getsockname()[1]}"
+    def _door(self, given: str) -> None:
+        """To the page, for who has the token."""
+        if not _same(given, self.token):
+            return self._answer(403, _LOCKED.encode())
+        # Not a redirection: on one that begins elsewhere a strict cookie would not be sent.
+        path = f"{self.base}{self.room}/"
+        cookie = f"{_COOKIE}={self.kept}; Path={path}; HttpOnly; SameSite=Strict"
+        return self._answer(200, _GO_ON.format(escape(path)).encode(), cookie)
 
-    def _kept(self) -> str:
+    def _cookie(self) -> str:
         try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(self._cookie)
+            found = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
         except CookieError:
             found = None
         return found.value if found else ""
-
-    def _right(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
     def _answer(self, status: int, body: bytes, cookie: str = "") -> None:
         self.send_response(status)
@@ -123,7 +127,8 @@ def serve(
     """
     base = "/" + base.strip("/") + "/" if base.strip("/") else "/"
     handler = type("Handler", (_Page,), {
-        "page": page.encode("utf-8", "replace"), "base": base, "token": secrets.token_urlsafe(32),
+        "page": page.encode("utf-8", "replace"), "base": base, "room": secrets.token_urlsafe(16),
+        "token": secrets.token_urlsafe(32), "kept": secrets.token_urlsafe(32),
     })  # fmt: skip
     try:
         server = _Server(("127.0.0.1", port), handler)
@@ -152,6 +157,11 @@ def serve(
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+def _same(given: str, secret: str) -> bool:
+    """Whether somebody knows a secret, in a time that does not tell how much of it."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 @contextmanager
