@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from safetensors import SafetensorError
 
@@ -51,12 +51,27 @@ class ReadablePath(Protocol):
         ...
 
 
+def open_file(path: Path) -> BinaryIO:
+    """A file for reading; `OSError` for a pipe or a device, which may keep a reader for ever."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a device or a pipe, no file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def small_bytes(path: ReadablePath) -> bytes:
-    """All of a small file; `OSError` for one without end, as a device, or larger than any."""
+    """All of a small file; `OSError` for a pipe or a device, and for one larger than any."""
     if not isinstance(path, Path):  # on the Hub, where sizes are known before
         return path.read_bytes()
     parts, length = [], 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while part := file.read(2**20):
             parts.append(part)
             length += len(part)
@@ -91,7 +106,7 @@ def atomic_path(path: str | Path, size: int = 0, lasting: bool = True) -> Iterat
 
     Raises `OutputError` where the folder cannot be written, or has no room.
     """
-    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+    path = target(path)
     folder, lock = _beside(path, size)
     try:
         with writing(path, size):
@@ -126,10 +141,30 @@ def check_writable(path: str | Path, size: int = 0) -> None:
 
     `size` is about how many bytes it will take, where that is known.
     """
-    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
-    folder, lock = _beside(path, size)
+    folder, lock = _beside(target(path), size)
     os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def target(path: str | Path) -> Path:
+    """Where a file is written: the end of a link, unless somebody else may have laid it.
+
+    In a folder where every account may write, as /tmp, a link of another one is `OutputError`: it
+    could lead to any file of ours. (Linux has the same rule, `protected_symlinks`, for opening.)
+    """
+    path = Path(path)
+    for _ in range(40):  # as many as Linux follows
+        if not os.path.islink(path):
+            break
+        folder = os.stat(path.parent)
+        for_all = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+        if for_all and os.lstat(path).st_uid not in (os.geteuid(), folder.st_uid):
+            raise OutputError(
+                f"{path}: is a link that another account has laid in a folder for all, and is not "
+                "followed. Choose another path."
+            )
+        path = path.parent / os.readlink(path)
+    return path
 
 
 def _sync(path: Path) -> None:

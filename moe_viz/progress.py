@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A progress bar for long work, the same in terminals and notebooks."""
+"""What work says while it goes on: a progress bar, in terminals and notebooks, and notes."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,7 @@ class _Hidden(AbstractContextManager):
 
 
 NO_BAR: Any = _Hidden()
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
@@ -36,6 +38,20 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _quiet.reset(before)
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are shown, so that no terminal obeys what a file contains.
+
+    >>> visible("a\\x1b[31mb")
+    'a␛[31mb'
+    """
+    return _CONTROLS.sub(lambda c: chr(0x2400 + ord(c[0])) if c[0] < " " else "�", text)
+
+
+def tell(text: str) -> None:
+    """A note to whoever runs this, on stderr: what was decided, or read instead."""
+    print(f"moe_viz: {visible(text)}", file=sys.stderr)
 
 
 def progress_bar(what: str, total: int, done: int = 0, unit: str = "", hidden: bool = False) -> Any:

@@ -24,6 +24,8 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from .files import open_file
+
 #: Bytes of one number of each type.
 WIDTHS = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -41,7 +43,7 @@ class HeldFile:
 
     def __init__(self, path: Path) -> None:
         self.path: Path = path
-        self.file: BinaryIO = open(path, "rb")  # noqa: SIM115, it lives as long as this
+        self.file: BinaryIO = open_file(path)
         weakref.finalize(self, self.file.close)
         self._was = self._state()
 

@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).parents[1] / "moe_viz"
 
 #: What may import what, from the source of the data to the page; each imports only earlier ones.
 FLOW = (
-    ("errors", "embedded", "machine", "progress", "tensorfile"),
+    ("errors", "embedded", "machine", "progress"),
     ("files", "configfile"),
+    ("tensorfile",),
     ("tokenization",),
     ("config", "prompts", "routing"),
     ("costs", "trace"),

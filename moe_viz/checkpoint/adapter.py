@@ -24,6 +24,7 @@ from ..config import MixtralConfig, read_json
 from ..errors import CheckpointError
 from .hub.repository import HubPath
 from .layout import hugging_face, shapes
+from .patterns import Patterns
 from .pickles import open_pickles
 from .safetensors import open_safetensors
 from .stored import Store
@@ -40,6 +41,8 @@ _OTHER_KINDS = {
 #: Ways to begin that change the base's own weights, which the folder of the adapter does not hold.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
+#: Above any rank and lora_alpha.
+_MOST = 1_000_000
 _FACTOR = re.compile(r"(.+?)((?:\.base_layer)*)\.lora_(?:embedding_)?([AB])(?:\.weight)?")
 
 
@@ -74,7 +77,9 @@ class Adapter:
         self.store: Store = self._opened()
         self._shapes = dict(shapes(config))
         self._config = config
-        self._changes: dict[str, list[Change]] = {}
+        self._ranks = Patterns(self._said.get("rank_pattern"), self._file)
+        self._alphas = Patterns(self._said.get("alpha_pattern"), self._file)
+        self._changes: dict[str, Change] = {}
         self._replaced: dict[str, str] = {}
         self._assign()
 
@@ -92,9 +97,8 @@ class Adapter:
         """A tensor of the base with the change added, in float32; others as they are."""
         if name in self._replaced:
             base = self._read(self._replaced[name])
-        for change in self._changes.get(name, ()):
-            base = base.float() + self._delta(change)
-        return base
+        change = self._changes.get(name)
+        return base if change is None else base.float() + self._delta(change)
 
     def digest(self) -> bytes:
         """A hash of everything that it changes: two adapters on one base are two models."""
@@ -159,14 +163,17 @@ class Adapter:
             plain = key.removeprefix("base_model.model.").replace(".default", "")
             factor = _FACTOR.fullmatch(plain)
             if factor is not None:
-                pairs.setdefault((factor[1], factor[2]), {})[factor[3]] = key
+                pair = pairs.setdefault((factor[1], factor[2]), {})
+                if pair.setdefault(factor[3], key) != key:
+                    raise self._twice(key, pair[factor[3]])
                 continue
             module = re.sub(r"\.(modules_to_save|base_layer|weight)(?=\.|$)", "", plain)
             name = modules.get(module)
             if name is None or not plain.endswith(".weight"):
                 raise self._strange(key)
             self._fits(key, self._shapes[name])
-            self._replaced[name] = key
+            if self._replaced.setdefault(name, key) != key:
+                raise self._twice(key, self._replaced[name])
         for (module, _), pair in pairs.items():
             if pair.keys() != {"A", "B"}:
                 raise self._strange(next(iter(pair.values())))
@@ -215,22 +222,25 @@ class Adapter:
     def _add(self, name: str, change: Change) -> None:
         if name not in self._shapes:
             raise self._strange(change.a)
-        self._changes.setdefault(name, []).append(change)
+        if self._changes.setdefault(name, change) != change:
+            raise self._twice(change.a, self._changes[name].a)
 
     def _rank(self, module: str) -> tuple[int, float]:
         """Rank and scaling of a module: its own where a pattern names it, else everybody's."""
-        rank = self._number(_matching(self._said.get("rank_pattern"), module), "r")
-        alpha = self._number(_matching(self._said.get("alpha_pattern"), module), "lora_alpha")
+        rank = self._number(self._ranks.of(module), "r")
+        alpha = self._number(self._alphas.of(module), "lora_alpha")
         root = math.sqrt(rank) if self._said.get("use_rslora") else rank
         return int(rank), alpha / root
 
     def _number(self, own: Any, key: str) -> float:
         value: Any = self._said.get(key) if own is None else own
-        is_number = isinstance(value, int | float) and value is not True
-        if is_number and math.isfinite(value) and (key != "r" or value >= 1):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = is_number and value == value // 1 >= 1 if key == "r" else is_number
+        if whole and abs(value) < _MOST:
             return value
         raise CheckpointError(
-            f"{self._file}: {key} is {value!r:.40}; expected a number above 0. Download it again."
+            f"{self._file}: {key} is {value!r:.40}; expected {'a whole' if key == 'r' else 'a'} "
+            f"number below {_MOST:,}. Download it again."
         )
 
     # ---- What does not fit -----------------------------------------------------------------
@@ -247,24 +257,15 @@ class Adapter:
                 "vocabulary extended? Merge it with peft (merge_and_unload), and load the result."
             )
 
+    def _twice(self, key: str, other: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.store.headers[key].file}: {key} and {other} change the same weights. Expected "
+            "one adapter in one folder: download it again."
+        )
+
     def _strange(self, key: str) -> CheckpointError:
         return CheckpointError(
             f"{self.store.headers[key].file}: {key} changes nothing that a Mixtral of this shape "
             "has, or not by LoRA alone. Expected pairs lora_A and lora_B of its matrices; merge "
             "the adapter with peft (merge_and_unload), and load the result."
         )
-
-
-def _matching(patterns: Any, module: str) -> Any:
-    """What the first pattern says that fits the end of a module's name, as peft reads them.
-
-    >>> _matching({"q_proj": 4, r"layers\\.0\\..*": 8}, "model.layers.0.self_attn.q_proj")
-    4
-    """
-    for pattern, value in patterns.items() if isinstance(patterns, Mapping) else ():
-        try:
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return value
-        except re.error:
-            continue
-    return None

@@ -33,11 +33,12 @@ def check_work(path: Path) -> None:
             for _ in range(_OLD):
                 _check(file)
         return
-    size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         for part in archive.infolist():
-            if part.file_size > size:
-                raise ValueError(f"{part.filename:.80} is larger than the file that it is in")
+            if part.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{part.filename:.80} is compressed, which torch does to none")
+        if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its parts are larger than the file that they are in")
         for part in archive.infolist():
             if part.filename.endswith("data.pkl"):
                 with archive.open(part) as file:

@@ -45,6 +45,8 @@ class PickleStore:
                 for path, found in loaded.items()
             }
         )
+        for path in files:
+            _refuse_repeated(path, sum(h.size for h in self.headers.values() if h.file == path))
         self._tensors = {k: t for found in loaded.values() for k, t in found.items()}
         self._places = {lies_in(tensor) for tensor in self._tensors.values()}
 
@@ -123,6 +125,16 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
+def _refuse_repeated(path: Path, size: int) -> None:
+    """Embeddings may be the head too, which is one storage twice; no file has all of it twice."""
+    held = path.stat().st_size
+    if size > 2 * held:
+        raise CheckpointError(
+            f"{path}: its tensors have {size:,} bytes, and the file {held:,}: they are the same "
+            "few again and again. Expected a tensor under each name; download it again."
+        )
+
+
 def _header(path: Path, key: object, tensor: object) -> Stored:
     if not (isinstance(key, str) and isinstance(tensor, Tensor)):
         raise CheckpointError(
@@ -138,5 +150,11 @@ def _header(path: Path, key: object, tensor: object) -> Stored:
             f"{path}: {key} is stored as {tensor.dtype} ({tensor.layout}, {tensor.device}); "
             f"expected one of {', '.join(_KINDS.values())}. Download the weights in bf16, or "
             "convert them."
+        )
+    if tensor.nbytes > tensor.untyped_storage().nbytes():  # one number may stand for millions
+        raise CheckpointError(
+            f"{path}: {key} has {tensor.nbytes:,} bytes, of which the file holds "
+            f"{tensor.untyped_storage().nbytes():,}. Expected whole tensors: save it again with "
+            "tensor.contiguous(), or download another one."
         )
     return Stored(tuple(tensor.shape), _KINDS[tensor.dtype], path, 0, tensor.nbytes)

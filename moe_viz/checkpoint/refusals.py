@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from ..files import small_text
+from ..files import small_bytes, small_text
 from .hub.repository import HubPath
 
 #: How a file begins that git-lfs left in the place of the real one, and how long it is at most.
@@ -61,7 +61,7 @@ def refuse_pointer(path: Path | HubPath) -> None:
     """Refuse a file that git-lfs left in the place of the real one."""
     if isinstance(path, HubPath) or not path.is_file() or path.stat().st_size > _POINTER_LENGTH:
         return
-    if path.read_bytes().startswith(_POINTER):
+    if small_bytes(path).startswith(_POINTER):
         raise CheckpointError(
             f"{path}: is a git-lfs pointer, {path.stat().st_size} bytes that stand for the real "
             "file. Fetch it with `git lfs pull` in this folder, or download it again."

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..files import open_file
 from ..model.gguf_blocks import BLOCK_TYPES
 from ..model.quantized import Packed
 from ..tensorfile import HeldFile
@@ -199,7 +200,7 @@ def read_from(
 ) -> Header:
     """What a format's reader finds in the header of this file; nothing more is read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) if isinstance(path, Path) else path.open() as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             return read_header(file, size, path)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 from ..errors import TokenizerError
 from ..files import small_bytes, small_text
+from ..progress import tell
 from ..tokenization import (
     Added,
     JSONVocabulary,
@@ -72,7 +72,7 @@ class FolderVocabulary:
                 wrong.append(str(error))
                 continue
             if wrong:
-                print(f"moe_viz: {wrong[0]} {path.name} is read instead.", file=sys.stderr)
+                tell(f"{wrong[0]} {path.name} is read instead.")
             return tokenizer
         raise TokenizerError(
             " ".join(dict.fromkeys(wrong))
@@ -87,7 +87,7 @@ class FolderVocabulary:
             try:
                 found.update(whole_numbers(self._json(name).get("eos_token_id")))
             except TokenizerError as error:
-                print(f"moe_viz: {error} Texts end where other files say.", file=sys.stderr)
+                tell(f"{error} Texts end where other files say.")
         return frozenset(found)
 
     @cached_property

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from rich.console import Console, RenderableType
 
 from ..errors import InputError
 from ..files import check_writable
+from ..progress import visible
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +34,6 @@ app: typer.Typer = typer.Typer(
 )
 #: As a file name: standard output, and as @-, standard input.
 STANDARD = Path("-")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 ModelOption = Annotated[
     str,
@@ -82,15 +81,6 @@ def show(*tables: RenderableType) -> None:
 def answer(content: dict[str, Any]) -> None:
     """Write a result for scripts: numbers that JSON does not have are null."""
     print(json.dumps(_finite(content), indent=2, allow_nan=False))
-
-
-def visible(text: str) -> str:
-    """Text whose control characters are shown, so that no terminal obeys what a file contains.
-
-    >>> visible("a\\x1b[31mb")
-    'a␛[31mb'
-    """
-    return _CONTROLS.sub(lambda c: chr(0x2400 + ord(c[0])) if c[0] < " " else "�", text)
 
 
 def cell(text: object) -> str:

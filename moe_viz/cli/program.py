@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import MissingDependencyError, MoeVizError, OutputError
+from ..progress import visible
 from . import look, run, share
-from .app import app, visible
+from .app import app
 
 #: What writing to a disk that is full, or to a program that has ended, gives.
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EBADF, errno.EIO)

@@ -8,7 +8,6 @@ needed. Stream: one pass over weights that need not fit anywhere.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ import torch
 from ..checkpoint import Checkpoint, open_checkpoint
 from ..errors import PlacementError, TokenizerError, first_line
 from ..model import Mixtral
+from ..progress import tell
 from ..trace.provenance import Provenance
 from .memory import available_memory, free_memory, what_binds
 from .offload import RESERVE, OffloadedMixtral
@@ -87,7 +87,7 @@ def load(
         tokenizer, unread = checkpoint.vocabulary.tokenizer(), ""
     except TokenizerError as error:
         tokenizer, unread = None, str(error)
-        print(f"moe_viz: {error} This model takes token ids only.", file=sys.stderr)
+        tell(f"{error} This model takes token ids only.")
     fingerprint = checkpoint.fingerprint()
     if placed == "stream":
         model = StreamedMixtral(checkpoint, chosen_device, chosen_dtype)
@@ -202,7 +202,7 @@ def _choose(
         if waits
         else ("stream", "each recording reads the weights once, and generation is not offered")
     )
-    print(f"moe_viz: {sizes}; so placement={chosen!r}: {consequence}.", file=sys.stderr)
+    tell(f"{sizes}; so placement={chosen!r}: {consequence}.")
     return chosen
 
 

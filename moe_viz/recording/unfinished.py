@@ -14,6 +14,7 @@ checksum, and the recording goes on from the one before it.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import check_writable, writing
+from ..files import check_writable, open_file, target, writing
 from ..model import Mixtral
 from ..trace.provenance import Provenance
 
@@ -73,7 +74,7 @@ class Unfinished:
         rows: int,
         size: int,
     ) -> None:
-        self.path: Path = Path(path)
+        self.path: Path = target(path)
         p, (D, dtype) = stamp, (model.config.hidden_size, model.dtype)
         what = (p.fingerprint, p.weights, p.dtype, p.quantisation, p.interventions)
         identity = hashlib.sha256(repr((what, list(ids), list(lengths))).encode()).hexdigest()
@@ -90,7 +91,7 @@ class Unfinished:
     def _check(self) -> None:
         """Raise `InputError` unless this file was begun by the same call."""
         try:
-            with open(self.path, "rb") as file:
+            with open_file(self.path) as file:
                 found = file.read(_HEADER)
         except OSError as error:
             raise InputError(
@@ -117,7 +118,7 @@ class Unfinished:
         """
         if not self.path.exists():
             return [], None
-        with open(self.path, "rb") as file:
+        with open_file(self.path) as file:
             entries = list(self._entries(file))
             while entries and not entries[-1].step.ended:
                 step = entries[-1].step
@@ -167,9 +168,9 @@ class Unfinished:
         )[:-4]  # fmt: skip
         head += zlib.crc32(head).to_bytes(4, "little")
         with writing(self.path):
-            if not self.path.exists():
-                self.path.touch()
-            with open(self.path, "r+b") as file:
+            # Nobody else's to read: texts could be told from hidden states.
+            kind = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            with open(os.open(self.path, kind, 0o600), "r+b") as file:
                 if self._turn == 0:
                     file.write(self._header)
                 if hidden is not None:

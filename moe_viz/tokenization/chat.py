@@ -62,7 +62,13 @@ def from_template(
     """
     control = {t.content: t for t in known if t.special or t.content in template}
     beyond = "".join(_texts(messages))
-    left, right = [mark for mark in _MARKS if mark not in beyond][:2] or _MARKS[:2]
+    free = [mark for mark in _MARKS if mark not in beyond]
+    if len(free) < 2:
+        raise InputError(
+            "The messages hold nearly all of Unicode's noncharacters, U+FDD0 to U+FDEF, of which "
+            "two must be free. Leave them out: no text for interchange has any."
+        )
+    left, right = free[:2]
     longest_first = sorted(control, key=len, reverse=True)
     names = "|".join(map(re.escape, longest_first)) or "(?!)"  # which matches nothing
 

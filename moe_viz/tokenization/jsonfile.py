@@ -9,8 +9,10 @@ and those with ▁ for a space (Llama 2, Mixtral).
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError, TokenizerError
@@ -20,6 +22,10 @@ from .vocabulary import MOST_IDS, Added
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+#: Characters that may be made of one before the model sees them, and what steps make at most: the
+#: letters that stand for bytes have two bytes themselves.
+_MOST_GROWTH = 1000
+_GROWTH = {"ByteLevel": 4.0, "Precompiled": 18.0}
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -51,19 +57,17 @@ class JSONVocabulary:
                 "Reading a tokenizer.json needs the package tokenizers: "
                 "pip install 'moe-viz[model]'."
             ) from error
-        try:
+        with _explained(where):
             spec = json.loads(text)
+            if _growth(spec.get("normalizer")) * _growth(spec.get("pre_tokenizer")) > _MOST_GROWTH:
+                raise ValueError("what comes before its model makes texts many times longer")
             self._whole = Tokenizer.from_str(text)
             self._whole.no_truncation()
             self._whole.no_padding()
+            if getattr(self._whole.model, "dropout", None):  # for training: ids by chance
+                model: Any = self._whole.model
+                model.dropout = None
             self.around: tuple[list[int], list[int]] = self._around()
-        except (KeyboardInterrupt, SystemExit, MemoryError):
-            raise
-        except BaseException as error:  # tokenizers raises Exception, and Rust's panics, which
-            raise TokenizerError(  # are no Exception
-                f"{where}: its vocabulary cannot be read by the installed tokenizers "
-                f"({str(error).strip()[:160]}). Download it again, or update tokenizers."
-            ) from error
         pipeline = {k: v for k, v in spec.items() if k not in ("model", "added_tokens")}
         self._byte_level = '"ByteLevel"' in json.dumps(pipeline)
         self.space: str = " " if self._byte_level else "▁"
@@ -88,13 +92,17 @@ class JSONVocabulary:
     eos: int | None = None
 
     def _around(self) -> tuple[list[int], list[int]]:
-        """What the file's post-processor puts before and behind a text."""
-        bare = self._whole.encode("a", add_special_tokens=False).ids
-        whole = self._whole.encode("a").ids
-        for n in range(len(whole) - len(bare) + 1):
-            if whole[n : n + len(bare)] == bare:
-                return whole[:n], whole[n + len(bare) :]
-        return [], []
+        """What the file's post-processor puts before and behind a text, here of one token."""
+        from tokenizers import Tokenizer, models
+
+        bare = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+        if self._whole.post_processor is not None:
+            bare.post_processor = self._whole.post_processor
+        whole = bare.encode("a")
+        added = [bool(n) for n in whole.special_tokens_mask]
+        at = added.index(False) if False in added else 0
+        put = [(n, id) for n, id in enumerate(whole.ids) if added[n]]
+        return [id for n, id in put if n < at], [id for n, id in put if n > at]
 
     def _named(self) -> list[Added]:
         found = self._whole.get_added_tokens_decoder().items()
@@ -137,12 +145,14 @@ class JSONVocabulary:
     def encode(self, text: str, names: Sequence[Added]) -> list[int]:
         """As `tokenizers` does it, with these names instead of the file's."""
         tokenizer, real = self._variant(tuple(names))
-        return [real.get(n, n) for n in tokenizer.encode(text, add_special_tokens=False).ids]
+        with _explained(self.where):
+            return [real.get(n, n) for n in tokenizer.encode(text, add_special_tokens=False).ids]
 
     def offsets(self, text: str, names: Sequence[Added]) -> list[Span]:
         """The characters that `tokenizers` says."""
         tokenizer, _ = self._variant(tuple(names))
-        return tokenizer.encode(text, add_special_tokens=False).offsets
+        with _explained(self.where):
+            return tokenizer.encode(text, add_special_tokens=False).offsets
 
     def _variant(self, names: tuple[Added, ...]) -> tuple[Tokenizer, dict[int, int]]:
         """The same model with other names: `tokenizers` looks for them in its own way.
@@ -174,3 +184,36 @@ class JSONVocabulary:
                 self._variants.clear()
             self._variants[names] = found = tokenizer, real
         return found
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Whatever `tokenizers` raises as ours: also the panics of Rust, which are no `Exception`."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise TokenizerError(
+            f"{where}: its vocabulary cannot be used by the installed tokenizers "
+            f"({str(error).strip()[:160]}). Download it again, or update tokenizers."
+        ) from error
+
+
+def _growth(step: Any) -> float:
+    """How many characters a normaliser or pre-tokeniser can make of one.
+
+    >>> double = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+    >>> _growth({"type": "Sequence", "normalizers": [double] * 40}) == 2.0**40
+    True
+    """
+    if not isinstance(step, dict):
+        return 1.0
+    if isinstance(parts := step.get("normalizers", step.get("pretokenizers")), list):
+        return math.prod(map(_growth, parts))  # infinite, at worst
+    if step.get("type") != "Replace":
+        return _GROWTH.get(str(step.get("type")), 1.0)
+    pattern, content = step.get("pattern"), step.get("content")
+    literal = pattern.get("String") if isinstance(pattern, dict) else None
+    length = len(content) if isinstance(content, str) else 0
+    return max(1.0, length / len(literal) if literal else 1.0 + length)

@@ -49,7 +49,11 @@ class Renderer:
             reply = self._reply(question.encode() + b"\n")
         said = json.loads(reply) if reply else {"error": f"it runs for more than {SECONDS:g} s"}
         if "text" in said:
-            return said["text"]
+            try:
+                said["text"].encode("utf-8")
+                return said["text"]
+            except UnicodeEncodeError:
+                said = {"error": "it writes half of a surrogate pair, which is no text"}
         raise InputError(
             f"The chat template of {where or 'this model'} does not take this conversation: "
             f"{said['error']}. Change the messages, or give the text or token ids instead."

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 #: Bytes of memory for this process, where the system can limit it; characters of a text.
 MEMORY, LONGEST = 2**30, 5_000_000
+#: Seconds of work for one template: the parent ends it sooner, unless it was killed itself.
+SECONDS = 20
 
 
 def environment() -> Any:
@@ -92,18 +95,25 @@ def answer(made: Any, line: str) -> dict[str, str]:
         return {"error": str(error)[:500] or type(error).__name__}
 
 
+def limit(what: str, value: int) -> None:
+    """Have the system end this process beyond a limit, where it can."""
+    try:
+        import resource
+
+        which = getattr(resource, what)
+        resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
+    except (ImportError, AttributeError, ValueError, OSError):
+        pass  # not on this system: the parent limits the time in any case
+
+
 def main(ask: Callable[[], str] = sys.stdin.readline) -> None:
     """Answer until stdin ends, which it does with the parent."""
     sys.path[:0] = sys.argv[1:]
     made = environment()
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ImportError, ValueError, OSError):
-        pass  # not on this system: time is limited in any case
+    limit("RLIMIT_AS", MEMORY)
     print("{}", flush=True)  # ready
     while line := ask():
+        limit("RLIMIT_CPU", int(time.process_time()) + SECONDS)
         print(json.dumps(answer(made, line)), flush=True)  # ASCII: no encoding to agree on
 
 

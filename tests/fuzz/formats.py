@@ -253,7 +253,7 @@ def use_route(path: Path) -> None:
                 answer += part
     if b"the secret page" in answer and known[b"COOKIE"] not in sent:
         raise AssertionError(f"the page without its cookie: {sent!r}")
-    told = known[b"COOKIE"] in answer and known[b"COOKIE"] not in sent  # an error repeats what it got
+    told = known[b"COOKIE"] in answer and known[b"COOKIE"] not in sent  # an error repeats that
     if told and known[b"TOKEN"] not in sent:
         raise AssertionError(f"the cookie without the token: {sent!r}")
     if os.urandom(1)[0] < 8:  # and it still answers

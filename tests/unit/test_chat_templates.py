@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import transformers
@@ -13,7 +17,7 @@ import transformers
 from moe_viz.checkpoint.vocabulary import FolderVocabulary
 from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
-from moe_viz.tokenization import rendering
+from moe_viz.tokenization import rendering, sandbox
 from moe_viz.tokenization.rendering import Renderer, render
 from moe_viz.tokenization.sandbox import LONGEST
 
@@ -136,3 +140,75 @@ def test_a_template_that_looks_into_messages_sees_what_they_say(tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     plain = [{"role": "user", "content": "a </s> b d c"}]
     assert tokenizer.chat(plain) == theirs.apply_chat_template(plain)["input_ids"]
+
+
+MARKS = [chr(n) for n in range(0xFDD0, 0xFDF0)]
+
+
+@pytest.mark.parametrize("free", [0, 1, 2, 32])
+def test_two_noncharacters_are_needed_to_mark_names(tmp_path, free):
+    tokenizer = folder_with(tmp_path, {"chat_template": SAY % "a"})
+    messages = [{"role": "user", "content": "".join(MARKS[free:]) + "<s>"}]
+    if free < 2:
+        with pytest.raises(InputError, match=r"nearly all of Unicode's noncharacters"):
+            tokenizer.chat(messages)
+    else:
+        assert tokenizer.describe(tokenizer.chat(messages))[0].endswith("<s> a")
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\udfff"])
+def test_half_a_surrogate_pair_is_no_text(tmp_path, half):
+    tokenizer = folder_with(tmp_path, {"chat_template": "{{ '" + half + "' }}"})
+    with pytest.raises(InputError, match="half of a surrogate pair"):
+        tokenizer.chat(HI)
+    with pytest.raises(InputError):
+        tokenizer.chat([{"role": "user", "content": half.encode().decode("unicode_escape")}])
+
+
+ORPHAN = """
+import threading, time
+from moe_viz.tokenization import rendering, sandbox
+rendering.SECONDS = 1000.0
+work = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+threading.Thread(target=rendering.render, args=(work, {}), daemon=True).start()
+while rendering._shared._process is None:
+    time.sleep(0.05)
+time.sleep(1)
+print(rendering._shared._process.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's list of processes")
+def test_a_template_ends_without_its_parent_too(monkeypatch):
+    """Nobody ends it when the parent was killed: it has a limit of its own, of processor time."""
+    resource = pytest.importorskip("resource")
+    program = [sys.executable, "-c", ORPHAN]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    limits = Path(f"/proc/{child}/limits").read_text()
+    (soft,) = re.findall(r"Max cpu time +(\d+)", limits)
+    assert int(soft) <= sandbox.SECONDS + 5
+    resource.prlimit(child, resource.RLIMIT_CPU, (1, int(soft)))  # the same limit, sooner
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{child}/stat").exists()
+
+
+def test_many_templates_may_take_more_than_one_may(monkeypatch):
+    """The limit counts from the beginning of each."""
+    resource = pytest.importorskip("resource")
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda which, value: seen.append((which, value[0])))
+    monkeypatch.setattr(sandbox.time, "process_time", lambda: 1000.0)
+    asked = iter(['{"template": "a", "variables": {}}', ""])
+    sandbox.main(lambda: next(asked))
+    assert seen == [
+        (resource.RLIMIT_AS, sandbox.MEMORY), (resource.RLIMIT_CPU, 1000 + sandbox.SECONDS),
+    ]  # fmt: skip

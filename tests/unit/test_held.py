@@ -83,6 +83,20 @@ def test_weights_that_change_while_they_are_in_use_are_an_error(write, tmp_path)
         assert said in line
 
 
+def test_weights_that_change_between_two_layers_end_the_pass(tmp_path):
+    folder = hugging_face_4(random_model(), tmp_path)
+    model, seen = mv.load(folder), list[int]()
+
+    def change(routing) -> None:
+        seen.append(routing.layer)
+        if routing.layer == 1:
+            overwritten(folder / "model.safetensors")
+
+    with model.router_hooks(change), pytest.raises(CheckpointError, match="it has been written to"):
+        mv.record(model, [IDS])
+    assert seen == [0, 1]  # no layer ran on other weights
+
+
 def test_weights_that_were_copied_need_their_file_no_more(tmp_path):
     folder = hugging_face_4(random_model(), tmp_path)
     model = mv.load(folder, dtype="bfloat16")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import zlib
 from pathlib import Path
 from threading import Lock
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from ...errors import OutputError
 from ...files import atomic_path
+from ...progress import tell
 
 _CHECKSUM = 4  # bytes behind each range
 
@@ -98,7 +98,7 @@ class ByteCache:
             with self._lock:
                 self._full = True
                 del self._sizes[name]
-            print(f"moe_viz: the cache keeps nothing more: {error}", file=sys.stderr)
+            tell(f"the cache keeps nothing more: {error}")
 
     def _make_room(self, size: int) -> bool:
         """Remove ranges of other checkpoints until `size` bytes fit; whether they do."""

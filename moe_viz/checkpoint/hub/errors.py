@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, first_line
 
 
 @contextmanager
@@ -52,6 +52,11 @@ def explained(name: str) -> Iterator[None]:
             f"({str(error) or type(error).__name__:.200}). Expected '8x7m', the embedded model; a "
             "folder of weights; a .gguf file; or org/name on the Hub, which needs a network (and, "
             "if it is set, the right HF_ENDPOINT)."
+        ) from error
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{name}: what answered is not the Hub, or not well ({first_line(error)}). Does this "
+            "network show a login page first? Is HF_ENDPOINT, if it is set, the address of a Hub?"
         ) from error
 
 

@@ -38,7 +38,7 @@ TIMEOUT = 30.0
 #: A server that ignores ranges sends the whole file: up to this many bytes of it are skipped.
 SKIP = 2**26
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)")
 
 
 #: Room for bytes, and where they begin in the file.

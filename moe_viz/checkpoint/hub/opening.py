@@ -7,12 +7,13 @@ the cache are taken from there. Offline the cache says both. Files of two commit
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError, MissingDependencyError
+from ...progress import tell
 from .bytecache import ByteCache
 from .cache import CachedRepo, within_cache
 from .errors import explained
@@ -47,11 +48,10 @@ def open_hub(source: HubName, cache_gb: float = 0.0) -> HubPath:
         repo = _kept(kept, commit, source.revision, why)
         if not offline:
             reason = str(error.__cause__).strip() or type(error.__cause__).__name__
-            print(
-                f"moe_viz: {source}: the Hub does not hand it out "
+            tell(
+                f"{source}: the Hub does not hand it out "
                 f"({reason.splitlines()[-1]:.120}); commit "
-                f"{commit[:12]} from Hugging Face's cache is taken.",
-                file=sys.stderr,
+                f"{commit[:12]} from Hugging Face's cache is taken."
             )
     path = HubPath(repo, source.file)
     if source.file and not path.is_file():
@@ -95,10 +95,14 @@ def _asked(source: HubName, kept: CachedRepo, cache: ByteCache | None) -> HubRep
         info = api.model_info(
             source.repository, revision=source.revision, files_metadata=True, timeout=30
         )
-    if not info.sha:
-        raise CheckpointError(f"{source}: the Hub does not say which commit that is.")
-    files = info.siblings or ()
-    sizes = {file.rfilename: file.size or 0 for file in files}
+        # A commit's name becomes a folder's: one like ../.. must not.
+        if not (isinstance(info.sha, str) and re.fullmatch("[0-9a-f]{40}", info.sha)):
+            raise ValueError(f"its commit is {info.sha!r:.60}")
+        files = info.siblings or ()
+        sizes = {file.rfilename: file.size or 0 for file in files}
+        for name, size in sizes.items():
+            if not (isinstance(name, str) and isinstance(size, int) and size >= 0):
+                raise ValueError(f"it has a file {name!r:.60} of {size!r:.20} bytes")
     local = _whole(files, kept, info.sha)
     title = kept.title(source.revision)
     return HubRepo(source.repository, info.sha, title, sizes, local, cache=cache)

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from ...errors import CheckpointError
+from ...files import open_file
 from .bytecache import ByteCache
 from .errors import explained
 from .file import HubFile
@@ -164,7 +165,7 @@ class HubPath:
     def open(self, mode: str = "rb") -> BinaryIO:
         """Its bytes as a file."""
         if self.local is not None:
-            return self.local.open("rb")
+            return open_file(self.local)
         return _Reading(self.bytes())  # type: ignore[return-value]
 
     def read_bytes(self) -> bytes:
