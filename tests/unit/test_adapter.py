@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import moe_viz as mv
-from moe_viz.checkpoint import open_checkpoint, patterns, save_checkpoint
+from moe_viz.checkpoint import open_checkpoint, save_checkpoint
 from moe_viz.checkpoint.layout import hugging_face, shapes
-from moe_viz.checkpoint.patterns import Patterns
 from moe_viz.errors import CheckpointError
 from tests import writers
 from tests.conftest import random_model, small_config
@@ -241,34 +239,6 @@ def test_what_is_not_plain_lora_is_refused_by_name(change, said, base, copy):
     with pytest.raises(CheckpointError, match=said) as caught:
         mv.load(base, adapter=copy)
     assert str(copy) in str(caught.value)
-
-
-def test_patterns_that_real_adapters_have_are_read():
-    layers = "|".join(map(str, range(32)))
-    said = {
-        "(": 1, "q_proj": 2,
-        rf"layers\.({layers})\.block_sparse_moe\.experts\.[0-7]\.w1": 3,
-        r"model\.layers\.\d+\.mlp\..*": 4, r"^layers\.(?:0|1)\.w2": 5, "k_proj|v_proj": 6,
-    }  # fmt: skip
-    made = Patterns(said, Path("adapter_config.json"))
-    for module, value in (("model.layers.3.self_attn.q_proj", 2), ("layers.0.w2", 5),
-                          ("model.layers.31.block_sparse_moe.experts.7.w1", 3),
-                          ("model.layers.31.block_sparse_moe.experts.8.w1", None),
-                          ("model.layers.9.mlp.gate", 4), ("a.v_proj", 6),
-                          ("my_q_proj", None)):  # fmt: skip
-        assert made.of(module) == value, module
-        for pattern in list(said)[1:]:  # as peft looks for them
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                assert said[pattern] == value
-                break
-    assert Patterns(None, Path("a")).of("q_proj") is None
-
-
-def test_many_patterns_take_a_while_and_no_longer(monkeypatch):
-    monkeypatch.setattr(patterns, "_PATIENCE", 0.05)
-    many = Patterns({f".*.*{n}x": 1 for n in range(1000)}, Path("adapter_config.json"))
-    with pytest.raises(CheckpointError, match="1,000 expressions could take very long"):
-        [many.of("a" * 60 + str(n)) for n in range(1000)]
 
 
 def test_two_tensors_for_one_module_are_refused(base, copy):
