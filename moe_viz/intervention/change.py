@@ -7,7 +7,7 @@ attaches these hooks, and stamps what is recorded meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -126,8 +126,11 @@ class Intervention:
             return routing
         there = torch.tensor([*place, -1], device=routing.logits.device)  # and −1 stays −1
         gone = routing.scores == -torch.inf
-        scores = routing.scores[:, there[:-1].argsort()].masked_fill(gone, -torch.inf)
-        moved = replace(routing, experts=there[routing.experts], altered=scores)
+        moved = replace(
+            routing,
+            experts=there[routing.experts],
+            **_reordered(routing, lambda x: x[:, there[:-1].argsort()], gone),
+        )
         return without(moved, gone)
 
     def _ablated(self, routing: Routing) -> Routing:
@@ -151,7 +154,7 @@ class Intervention:
         """Another k, experts that must be among the chosen, another temperature."""
         forced = _mask(experts_at(routing.layer, self.force), routing)
         if self.temperature not in (None, 1):
-            routing = replace(routing, altered=routing.scores / self.temperature)
+            routing = _tempered(routing, self.temperature)
             if self.top_k is None and forced is None:  # the same experts, by other gates
                 return same_share(routing.with_experts(routing.experts), routing)
         if forced is None:
@@ -169,10 +172,13 @@ class Intervention:
         lots = drawn_lots(self.random, routing.layer, routing.tokens, E)
         gone = routing.scores == -torch.inf
         order = lots.masked_fill(gone, -1).argsort(dim=1, descending=True)  # (T, E)
-        ranked = routing.scores.sort(dim=1, descending=True).values
+        ranked = routing.scores.argsort(dim=1, descending=True, stable=True)
         experts = order[:, :k].masked_fill(routing.experts < 0, -1)
-        altered = torch.empty_like(ranked).scatter(1, order, ranked)
-        return without(replace(routing, experts=experts, altered=altered), gone)
+
+        def dealt(x: Tensor) -> Tensor:
+            return torch.empty_like(x).scatter(1, order, x.gather(1, ranked))
+
+        return without(replace(routing, experts=experts, **_reordered(routing, dealt)), gone)
 
     def _gated(self, routing: Routing) -> Routing:
         if not self.uniform_gates:
@@ -202,8 +208,29 @@ class Intervention:
         experts, gates = (
             torch.where(rows[:, None], new, old) for new, old in zip(*wide, strict=True)
         )
-        altered = torch.where(rows[:, None], changed.scores, before.scores)
-        return replace(changed, experts=experts, gates=gates, altered=altered)
+        both = {"altered": (changed.scores, before.scores)}
+        if not before.scoring.alike:
+            both["strengths"] = (changed.strength, before.strength)
+        mixed = {name: torch.where(rows[:, None], *pair) for name, pair in both.items()}
+        return replace(changed, experts=experts, gates=gates, **mixed)
+
+
+def _reordered(
+    routing: Routing, order: Callable[[Tensor], Tensor], gone: Tensor | None = None
+) -> dict[str, Tensor]:
+    """What choice and gates go by, the columns in another order; −∞ for experts that are gone."""
+    scores = order(routing.scores)
+    made = {"altered": scores if gone is None else scores.masked_fill(gone, -torch.inf)}
+    if not routing.scoring.alike:
+        made["strengths"] = order(routing.strength)
+    return made
+
+
+def _tempered(routing: Routing, temperature: float) -> Routing:
+    """Gates of scores to the power of 1 / temperature: of a softmax, those of logits / it."""
+    if routing.scoring.alike:
+        return replace(routing, altered=routing.scores / temperature)
+    return replace(routing, strengths=routing.strength / temperature)
 
 
 def _mask(experts: Sequence[int], routing: Routing) -> Tensor | None:

@@ -18,7 +18,7 @@ from ..routing import Routing
 def best_of(routing: Routing, k: int) -> Routing:
     """The k best experts by score, strongest first, without ablated ones (score −∞)."""
     ranked, experts = routing.scores.topk(k)
-    return routing.with_experts(experts.masked_fill(ranked == -torch.inf, -1))
+    return _strongest_first(routing, experts.masked_fill(ranked == -torch.inf, -1))
 
 
 def best_with(routing: Routing, k: int, kept: Tensor) -> Routing:
@@ -45,8 +45,12 @@ def _kept_first(scores: Tensor, kept: Tensor) -> Tensor:
 
 
 def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
-    """A decision for these experts (T, k), in the order of their own scores; −1 goes last."""
-    strength = routing.scores.gather(1, experts.clamp(min=0)).masked_fill(experts < 0, -torch.inf)
+    """A decision for these experts (T, k), in the order of their own gates; −1 goes last."""
+    there = experts.clamp(min=0)
+    strength = routing.strength.gather(1, there)
+    if (own := routing.scoring.per_expert) is not None:
+        strength = strength + own[there].log()
+    strength = strength.masked_fill(experts < 0, -torch.inf)
     order = strength.sort(dim=1, descending=True, stable=True).indices
     return routing.with_experts(experts.gather(1, order))
 

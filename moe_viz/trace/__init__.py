@@ -8,5 +8,6 @@ from .numbers import gap_sentence as gap_sentence
 from .numbers import margins_of as margins_of
 from .pairing import mismatch as mismatch
 from .provenance import Provenance as Provenance
+from .rule import Rule as Rule
 from .trace import Trace as Trace
 from .trace import TracePrompt as TracePrompt

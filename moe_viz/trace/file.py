@@ -20,10 +20,11 @@ from ..errors import TraceError
 from ..files import atomic_path
 from ..tensorfile import Entry, HeldFile, read_header
 from .checksums import checksums, differing
+from .format import OPTIONAL
 
 _KEY = "moe_viz_trace"
-#: The checksum of our header, beside it. First editions wrote none; a name that is neither is
-#: damage, or a damaged name would make a file one of theirs.
+#: The checksum of our header, beside it. Format 1 may have none; a name that is neither is damage,
+#: or a damaged name would make a file one of those.
 _SUM = "moe_viz_crc32"
 #: Where our header keeps the checksums of the arrays; readers that do not know it pass it over.
 CHECKSUMS = "checksums"
@@ -42,6 +43,8 @@ _TYPES = {
     "text_stops": ("I64", "<i8"),
     "texts": ("U8", "u1"),
     "loss": ("F32", "<f4"),
+    "bias": ("F32", "<f4"),
+    "choice_scores": ("F32", "<f4"),
 }
 _DAMAGED = (
     "{}: is damaged: {} not what was written. Copy it again from where it came, or record it again."
@@ -75,6 +78,8 @@ def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.
     if not metadata.keys() <= {_KEY, _SUM} or (summed and metadata[_SUM] != _sum(metadata[_KEY])):
         raise TraceError(_DAMAGED.format(path, "its header is"))
     header, arrays = json.loads(metadata[_KEY]), _map_arrays(held, entries)
+    if header["format"] > 1 and not summed:
+        raise TraceError(_DAMAGED.format(path, "the checksum of its header is"))
     noted = header.get(CHECKSUMS, {})
     damaged = set(differing(arrays, noted, whole))
     if summed:
@@ -113,7 +118,7 @@ def _map_arrays(held: HeldFile, entries: dict[str, Entry]) -> dict[str, np.ndarr
     for name, (kind, dtype) in _TYPES.items():
         entry = entries.get(name)
         if entry is None:
-            if name == "loss":
+            if name in OPTIONAL:
                 continue
             raise TraceError(f"{path}: the array {name} is missing. Copy the file again.")
         if entry.kind != kind:

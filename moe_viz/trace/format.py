@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Format 1 of a trace file: which arrays it holds, and what its header says.
+"""Format 2 of a trace file: which arrays it holds, and what its header says; format 1 is read.
 
-Pieces are indices into a list in the header; texts are joined end to end as UTF-8.
+Format 1 knew one rule, Mixtral's, and every trace had logits. Pieces are indices into a list in the
+header; texts are joined end to end as UTF-8.
 In and out: a trace's fields on one side, a header and plain arrays on the other; `file` knows the
 bytes.
 """
@@ -15,8 +16,11 @@ import numpy as np
 
 from ..errors import TraceError
 from .provenance import Provenance
+from .rule import MIXTRAL, Rule
 
-FORMAT = 1
+FORMAT = 2
+#: Arrays that a trace may lack, all float32.
+OPTIONAL = ("router_logits", "choice_scores", "bias", "loss")
 
 
 def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -26,7 +30,6 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
     texts, labels, _, stops = zip(*fields["prompts"], strict=True)
     encoded = [text.encode("utf-8") for text in texts]
     arrays = {
-        "router_logits": fields["router_logits"].astype(np.float32, copy=False),
         "experts": fields["experts"].astype(np.int16, copy=False),
         "gates": fields["gates"].astype(np.float32, copy=False),
         "token_ids": fields["token_ids"].astype(np.int32, copy=False),
@@ -38,13 +41,18 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
         "text_stops": np.cumsum([len(text) for text in encoded], dtype=np.int64),
         "texts": np.frombuffer(b"".join(encoded), np.uint8),
     }
-    if fields["loss"] is not None:
-        arrays["loss"] = fields["loss"].astype(np.float32, copy=False)
+    for name in OPTIONAL:
+        if fields[name] is not None:
+            arrays[name] = fields[name].astype(np.float32, copy=False)
     header = {
         "format": FORMAT,
         "pieces": vocabulary,
         "labels": list(labels),
         "layers": list(fields["layers"]),
+        "rule": fields["rule"].to_json(),
+        "scored": list(fields["scored"]),
+        "expert_count": fields["expert_count"],
+        "model_layers": fields["model_layers"],
         "provenance": fields["provenance"].to_json(),
     }
     return header, arrays
@@ -64,7 +72,12 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
     texts = arrays["texts"].tobytes()
     stops, ends = arrays["prompt_stops"].tolist(), arrays["text_stops"].tolist()
     labels = header["labels"]
-    E = arrays["router_logits"].shape[-1]
+    logits, first = arrays.get("router_logits"), header["format"] == 1
+    if first and logits is None:
+        raise TraceError("The array router_logits is missing. Copy the file again.")
+    E = int(header["expert_count"]) if logits is None else logits.shape[-1]
+    if not 0 < E < 2**15:
+        raise ValueError(f"{E} experts")
     if not len(stops) == len(ends) == len(labels):
         raise ValueError(f"{len(stops)} prompts, {len(ends)} texts, {len(labels)} labels")
     if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] != len(texts))):
@@ -77,7 +90,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
     if experts.size and not (experts.min() >= -1 and experts.max() < E):
         raise ValueError(f"an expert lies outside −1 … {E - 1}")
     return {
-        "router_logits": arrays["router_logits"],
+        "router_logits": logits,
         "experts": experts,
         "gates": arrays["gates"],
         "token_ids": arrays["token_ids"],
@@ -94,6 +107,12 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
         "provenance": Provenance.from_json(header["provenance"]),
         "layers": tuple(int(n) for n in header["layers"]),
         "loss": arrays.get("loss"),
+        "rule": MIXTRAL if first else Rule.from_json(header["rule"]),
+        "bias": arrays.get("bias"),
+        "choice_scores": arrays.get("choice_scores"),
+        "scored": tuple(bool(n) for n in header.get("scored", ())),
+        "expert_count": E,
+        "model_layers": int(header.get("model_layers", 0)),
     }
 
 

@@ -20,14 +20,16 @@ def margins_of(logits: np.ndarray, k: int) -> np.ndarray:
     return np.where(np.isnan(ranked[..., -1]), np.nan, margins).astype(margins.dtype, copy=False)
 
 
-def not_finite(logits: np.ndarray, gates: np.ndarray) -> np.ndarray:
+def not_finite(logits: np.ndarray | None, gates: np.ndarray) -> np.ndarray:
     """Decisions whose logits (L, T, E) or gates (L, T, k) are NaN or infinite, (L, T) bool.
 
     A logit of −∞ is right for an expert that a layer does not have.
     """
-    found = np.zeros(logits.shape[:2], bool)
-    for layer, (scores, chosen) in enumerate(zip(logits, gates, strict=True)):
-        found[layer] = ~np.isfinite(scores.max(axis=1)) | ~np.isfinite(chosen.sum(axis=1))
+    found = np.zeros(gates.shape[:2], bool)
+    for layer, chosen in enumerate(gates):
+        found[layer] = ~np.isfinite(chosen.sum(axis=1))
+        if logits is not None:
+            found[layer] |= ~np.isfinite(logits[layer].max(axis=1))
     return found
 
 

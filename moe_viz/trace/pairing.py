@@ -16,10 +16,10 @@ def mismatch(a: Trace, b: Trace) -> str:
             f"These two traces are not of the same tokens ({len(a):,} and {len(b):,}). Record the "
             "same prompts both times."
         )
-    if a.layers != b.layers or a.router_logits.shape != b.router_logits.shape:
+    if a.layers != b.layers or a.expert_count != b.expert_count:
         return (
             f"These two traces have other layers or experts: {len(a.layers)} layers of "
-            f"{a.router_logits.shape[2]} and {len(b.layers)} of {b.router_logits.shape[2]}. "
+            f"{a.expert_count} and {len(b.layers)} of {b.expert_count}. "
             "Compare runs of one architecture, with the same layers selected."
         )
     return ""

@@ -36,10 +36,10 @@ def arrow_table(
 
 
 def table_of(
-    fields: Mapping[str, Any], margins: np.ndarray, about: Mapping[str, str] | None = None
+    fields: Mapping[str, Any], margins: np.ndarray | None, about: Mapping[str, str] | None = None
 ) -> pyarrow.Table:
     """The table of a trace, from its fields and its margins (L, T); see `Trace.table`."""
-    L, T, E = fields["router_logits"].shape
+    L, T, _ = fields["experts"].shape
     lengths = [stop - start for _, _, start, stop in fields["prompts"]]
     per_token = {
         "prompt": np.repeat(np.arange(len(lengths)), lengths),
@@ -54,10 +54,12 @@ def table_of(
         per_token["loss"] = fields["loss"]
     columns = {name: np.tile(values, L) for name, values in per_token.items()}
     columns["layer"] = np.repeat(fields["layers"], T)
-    columns["margin"] = margins.reshape(-1)
+    if margins is not None:
+        columns["margin"] = margins.reshape(-1)
     for slot in range(fields["experts"].shape[2]):
         columns[f"expert_{slot}"] = fields["experts"][:, :, slot].reshape(-1)
         columns[f"gate_{slot}"] = fields["gates"][:, :, slot].reshape(-1)
-    for e in range(E):
-        columns[f"logit_{e}"] = fields["router_logits"][:, :, e].reshape(-1)
+    if (logits := fields["router_logits"]) is not None:
+        for e in range(logits.shape[2]):
+            columns[f"logit_{e}"] = logits[:, :, e].reshape(-1)
     return arrow_table(columns, about)

@@ -9,18 +9,21 @@ model, tokenizer or torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import TraceError
+from .choice import margins, probabilities, ranking
 from .file import DAMAGED, read, write
 from .format import pack, refuse_surrogates, unpack
 from .held import HeldArray, hold, refuse_changed, without_file
-from .numbers import gap_sentence, margins_of, not_finite
+from .numbers import gap_sentence, not_finite
+from .parts import DECISIONS, PER_TOKEN, joined, selected
 from .provenance import Provenance
+from .rule import MIXTRAL, Rule
 from .table import table_of
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ class Trace:
     must be what was opened: `TraceError` if it was overwritten or cut short since.
     """
 
-    router_logits: np.ndarray  # (L, T, E) float32, before any softmax
+    # (L, T, E) float32, before any softmax; −∞ for an expert that a layer does not have; None in a
+    # record of another program that has none
+    router_logits: np.ndarray | None
     experts: np.ndarray  # (L, T, k) int16, strongest first; −1 where a slot was unused
     gates: np.ndarray  # (L, T, k) float32
     token_ids: np.ndarray  # (T,) int32
@@ -57,26 +62,37 @@ class Trace:
     provenance: Provenance
     layers: tuple[int, ...]  # the model's layer number of each of the L
     loss: np.ndarray | None = None  # (T,) float32, nats; NaN where nothing predicts the token
+    rule: Rule = MIXTRAL  # how choice and gates follow from the logits; Mixtral's by default
+    bias: np.ndarray | None = None  # (L, E) float32, for the choice alone, where the rule has one
+    choice_scores: np.ndarray | None = None  # (L, T, E) float32, where the choice went by these
+    scored: tuple[bool, ...] = ()  # of each layer: whether its choice goes by scores; () is all
+    expert_count: int = 0  # E; of a trace with logits, as many as they have
+    model_layers: int = 0  # layers of the model, those without experts too; 0 where not known
 
     _until_saved: ClassVar[Path | None] = None  # what record() keeps until this is on the disk
 
     def __post_init__(self) -> None:
-        L, T, E = _shape(self.router_logits, "router_logits", 3)
-        k = _shape(self.experts, "experts", 3)[2]
-        expected = {
+        L, T, k = _shape(self.experts, "experts", 3)
+        if self.router_logits is not None:
+            L, T, E = _shape(self.router_logits, "router_logits", 3)
+            object.__setattr__(self, "expert_count", E)
+        E = self.expert_count
+        expected: dict[str, tuple[int, ...]] = {
             "experts": (L, T, k),
             "gates": (L, T, k),
             "token_ids": (T,),
             "spans": (T, 2),
             "special": (T,),
             "generated": (T,),
+            "loss": (T,),
+            "bias": (L, E),
+            "choice_scores": (L, T, E),
         }
-        if self.loss is not None:
-            expected["loss"] = (T,)
         for name, shape in expected.items():
-            found = getattr(self, name).shape
-            if found != shape:
-                raise TraceError(f"{name} must be of shape {shape}, found {found}.")
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise TraceError(f"{name} must be of shape {shape}, found {array.shape}.")
+        self._check_rule(L)
         if len(self.tokens) != T or len(self.layers) != L:
             raise TraceError(
                 f"Expected {T} tokens and {L} layers, found {len(self.tokens)} and "
@@ -98,12 +114,32 @@ class Trace:
         refuse_surrogates("texts", (prompt.text for prompt in self.prompts))
         refuse_surrogates("labels", (prompt.label for prompt in self.prompts))
 
+    def _check_rule(self, L: int) -> None:
+        """Raise `TraceError` where the rule needs what is not there."""
+        if self.scored and len(self.scored) != L:
+            raise TraceError(f"scored must tell of {L} layers, found {len(self.scored)}.")
+        if self.model_layers and max(self.layers, default=0) >= self.model_layers:
+            raise TraceError(
+                f"Layer {max(self.layers)} is not one of the model's {self.model_layers}."
+            )
+        needed = {
+            "bias": bool(self.rule.bias) and self.router_logits is not None,
+            "choice_scores": self.rule.choice == "stored",
+        }
+        for name, needs in needed.items():
+            if needs and getattr(self, name) is None:
+                raise TraceError(f"The trace's rule needs {name}, and they are missing.")
+        if self.expert_count % self.rule.groups:
+            raise TraceError(
+                f"{self.expert_count} experts do not make {self.rule.groups} equal groups."
+            )
+
     def __len__(self) -> int:
         """Number of tokens, T."""
         return len(self.token_ids)
 
     def __repr__(self) -> str:
-        L, T, E = self.router_logits.shape
+        (L, T), E = self.experts.shape[:2], self.expert_count
         return (
             f"<Trace of {self.provenance.title}: {len(self.prompts)} prompts, {T:,} tokens, "
             f"{L} layers, {E} experts>"
@@ -114,13 +150,33 @@ class Trace:
         """The labels that occur, in the order of their first prompt."""
         return tuple(dict.fromkeys(prompt.label for prompt in self.prompts))
 
+    def ranking(self, row: int, tokens: slice = slice(None)) -> np.ndarray:
+        """What the choice of a layer went by, (T, E): its k largest were chosen.
+
+        These are the router's logits where the largest win, as in Mixtral; else scores, with a bias
+        or in groups, as `rule` says. `row` counts the trace's layers from 0.
+
+        Raises `TraceError` where the trace does not hold it.
+        """
+        return ranking(self, row, tokens)
+
+    def probabilities(self, row: int, tokens: slice = slice(None)) -> np.ndarray:
+        """The softmax over all experts of a layer, (T, E), for a router that takes one.
+
+        Raises `TraceError` where the router scores each expert by itself: its scores are no
+        probabilities, and an entropy of them says nothing.
+        """
+        return probabilities(self, row, tokens)
+
     @property
     def margins(self) -> np.ndarray:
-        """How close each choice was: k-th logit minus the next, (L, T). Infinite where k = E.
+        """How close each choice was, (L, T): the k-th of what it went by, minus the next.
 
-        NaN where the logits of an earlier version's recording hold NaN.
+        In logits where the largest win (`rule.plain`), else in scores. Infinite where k = E. NaN
+        in layers whose choice goes by no scores, and where the logits of an earlier version's
+        recording hold NaN. Raises `TraceError` where the trace does not hold what choices went by.
         """
-        return margins_of(self.router_logits, self.experts.shape[2])
+        return margins(self)
 
     def select(
         self,
@@ -132,43 +188,7 @@ class Trace:
 
         Raises `TraceError` where nothing is left, or something asked for is not there.
         """
-        chosen = list(range(len(self.prompts)))
-        if label is not None:
-            wanted = _asked(label, self.labels, "labels")
-            chosen = [n for n in chosen if self.prompts[n].label in wanted]
-        if prompt is not None:
-            wanted = _asked(prompt, range(len(self.prompts)), "prompts")
-            chosen = [n for n in chosen if n in wanted]
-        if not chosen:
-            raise TraceError("No prompt has both this label and this number.")
-        rows = list(range(len(self.layers)))
-        if layers is not None:
-            wanted = _asked(layers, self.layers, "layers")
-            rows = [n for n in rows if self.layers[n] in wanted]
-        kept = [self.prompts[n] for n in chosen]
-        columns = np.concatenate([np.arange(p.start, p.stop) for p in kept])
-        lengths = np.cumsum([0, *(p.stop - p.start for p in kept)])
-
-        def pick(array: np.ndarray) -> np.ndarray:
-            return array[rows][:, columns] if array.ndim == 3 else array[columns]
-
-        return replace(
-            self,
-            router_logits=pick(self.router_logits),
-            experts=pick(self.experts),
-            gates=pick(self.gates),
-            token_ids=pick(self.token_ids),
-            tokens=[self.tokens[n] for n in columns],
-            spans=pick(self.spans),
-            special=pick(self.special),
-            generated=pick(self.generated),
-            prompts=tuple(
-                replace(p, start=int(start), stop=int(stop))
-                for p, start, stop in zip(kept, lengths, lengths[1:], strict=False)
-            ),
-            layers=tuple(self.layers[n] for n in rows),
-            loss=None if self.loss is None else pick(self.loss),
-        )
+        return selected(self, label, prompt, layers)
 
     @staticmethod
     def join(traces: Trace | Iterable[Trace]) -> Trace:
@@ -176,47 +196,23 @@ class Trace:
 
         Raises `TraceError` where they are not of the same model, layers and experts.
         """
-        parts = [traces] if isinstance(traces, Trace) else list(traces)
-        if not parts:
-            raise TraceError("There is no trace to join: give at least one.")
-        if len(parts) == 1:
-            return parts[0]
-        first = parts[0]
-        for other in parts[1:]:
-            if _run(other) != _run(first):
-                raise TraceError(
-                    f"Only recordings of one model, run the same way, can be joined: found "
-                    f"{first!r} and {other!r}."
-                )
-        starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-        arrays = {
-            name: np.concatenate([getattr(p, name) for p in parts], axis=axis)
-            for axis, names in ((1, _DECISIONS), (0, _PER_TOKEN))
-            for name in names
-        }
-        losses = [part.loss for part in parts if part.loss is not None]
-        return replace(
-            first,
-            **arrays,
-            tokens=[token for part in parts for token in part.tokens],
-            prompts=tuple(
-                replace(p, start=p.start + start, stop=p.stop + start)
-                for part, start in zip(parts, starts, strict=False)
-                for p in part.prompts
-            ),
-            loss=np.concatenate(losses) if len(losses) == len(parts) else None,
-        )
+        return joined([traces] if isinstance(traces, Trace) else list(traces))
 
     def table(self) -> pyarrow.Table:
         """One row for each layer and token, as an Arrow table; needs pyarrow.
 
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
-        expert_0 … and gate_0 … (strongest first), logit_0 … (by expert number), and loss. If an
+        expert_0 … and gate_0 … (largest gate first), logit_0 … (by expert number), and loss; margin
+        and logits where the trace has them. If an
         earlier version recorded NaN or infinity, the schema's metadata says so under "gaps".
         """
         where = not_finite(self.router_logits, self.gates)
         said = {"gaps": gap_sentence(int(where.sum()), where.size)} if where.any() else None
-        return table_of(self._content(), self.margins, said)
+        try:
+            margins = self.margins
+        except TraceError:
+            margins = None
+        return table_of(self._content(), margins, said)
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one file, whole or not at all; an existing one is replaced last.
@@ -273,28 +269,11 @@ class Trace:
         return content | {"prompts": [astuple(prompt) for prompt in self.prompts]}
 
 
-_DECISIONS = ("router_logits", "experts", "gates")
-_PER_TOKEN = ("token_ids", "spans", "special", "generated")
-
-for _name in (*_DECISIONS, *_PER_TOKEN, "loss"):
+for _name in (*DECISIONS, *PER_TOKEN):
     setattr(Trace, _name, HeldArray(_name))
-
-
-def _run(trace: Trace) -> tuple[Any, ...]:
-    """What recordings must share to be one trace: the model, how it was run, and E and k."""
-    p, E, k = trace.provenance, trace.router_logits.shape[2], trace.experts.shape[2]
-    return p.title, p.fingerprint, trace.layers, E, k
 
 
 def _shape(array: np.ndarray, name: str, ndim: int) -> tuple[int, ...]:
     if array.ndim != ndim:
         raise TraceError(f"{name} must have {ndim} dimensions, found {array.ndim}.")
     return array.shape
-
-
-def _asked(wanted: Any, there: Iterable[Any], what: str) -> set[Any]:
-    asked = {wanted} if isinstance(wanted, str | int | np.integer) else set(wanted)
-    missing = asked - set(there)
-    if missing:
-        raise TraceError(f"The trace has no {what} {sorted(missing)}; it has {sorted(there)[:20]}.")
-    return asked

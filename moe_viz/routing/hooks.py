@@ -1,127 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routing decision, and the hook through which it is recorded and changed.
+"""Hooks of a router: what they may return, and what is refused.
 
-A router scores every expert for every token; the k best are chosen, and a softmax over their
-scores alone says how much each counts. `Routing` is that decision for some tokens of one layer.
-Hooks see it before any expert runs. Recording and intervening are both just hooks: what a hook
-returns replaces the decision, and `None` lets it stand.
+Recording and intervening are both just hooks. They see a decision before any expert runs: what a
+hook returns replaces the decision, and `None` lets it stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
 
-from .errors import HookError, NumberError
-
-
-@dataclass(frozen=True)
-class TokenIndex:
-    """Which tokens a block of hidden states belongs to: four vectors of shape (T,)."""
-
-    tokens: Tensor  # row of the recording, counted over all prompts
-    prompt: Tensor  # number of the prompt
-    position: Tensor  # position within its prompt
-    generated: Tensor  # bool: sampled from the model rather than given to it
-
-    def __getitem__(self, rows: slice) -> TokenIndex:
-        return TokenIndex(
-            self.tokens[rows], self.prompt[rows], self.position[rows], self.generated[rows]
-        )
-
-    def to(self, device: torch.device) -> TokenIndex:
-        """The same on another device."""
-        return TokenIndex(
-            self.tokens.to(device),
-            self.prompt.to(device),
-            self.position.to(device),
-            self.generated.to(device),
-        )
-
-    @staticmethod
-    def of_prompts(
-        lengths: Sequence[int],
-        past: Sequence[int] | None = None,
-        first_token: int = 0,
-        first_prompt: int = 0,
-        generated: bool = False,
-    ) -> TokenIndex:
-        """The tokens of prompts that lie end to end, each after `past` tokens seen before."""
-        past = past or [0] * len(lengths)
-        T = sum(lengths)
-        numbers = torch.arange(first_prompt, first_prompt + len(lengths))
-        return TokenIndex(
-            tokens=torch.arange(first_token, first_token + T),
-            prompt=numbers.repeat_interleave(torch.tensor(lengths)),
-            position=torch.cat(
-                [torch.arange(p, p + n) for p, n in zip(past, lengths, strict=True)]
-            ),
-            generated=torch.full((T,), generated),
-        )
-
-
-@dataclass(frozen=True)
-class Routing:
-    """What one layer's router decided for T tokens, before the experts run.
-
-    Experts are listed strongest first. Expert −1 with gate 0 means that a slot is left unused.
-    Change a decision with `with_experts`, or with `dataclasses.replace`.
-    """
-
-    layer: int
-    logits: Tensor  # (T, E) float32: the router's raw scores, before any softmax
-    experts: Tensor  # (T, k) int64
-    gates: Tensor  # (T, k) float32, adding up to 1
-    index: TokenIndex
-    altered: Tensor | None = None  # (T, E) float32: what the choice is made by, if not the logits
-
-    @property
-    def scores(self) -> Tensor:
-        """What experts are chosen by, (T, E): the logits, unless an intervention altered them."""
-        return self.logits if self.altered is None else self.altered
-
-    @property
-    def unsound(self) -> Tensor:
-        """Whether any of the logits is NaN or infinite: a single truth value, on their device."""
-        return (self.logits * 0).sum().isnan()  # 0 · ∞ is NaN; fewer steps than isfinite takes
-
-    @property
-    def tokens(self) -> Tensor:
-        """Rows of the recording, (T,)."""
-        return self.index.tokens
-
-    @property
-    def prompt(self) -> Tensor:
-        """Number of each token's prompt, (T,)."""
-        return self.index.prompt
-
-    @property
-    def position(self) -> Tensor:
-        """Position of each token within its prompt, (T,)."""
-        return self.index.position
-
-    @property
-    def generated(self) -> Tensor:
-        """True where a token was sampled from the model, (T,)."""
-        return self.index.generated
-
-    def with_experts(self, experts: Tensor) -> Routing:
-        """The same scores with other experts: gates are the softmax over their scores."""
-        chosen = self.scores.gather(1, experts.clamp(0, self.logits.shape[1] - 1))
-        gates = chosen.masked_fill(experts < 0, -torch.inf).softmax(-1)
-        return replace(self, experts=experts, gates=gates.nan_to_num(0))  # NaN: no slot is used
-
-
-class NotFiniteError(NumberError):
-    """A router's logits that are NaN or infinite, with the decision that holds them."""
-
-    def __init__(self, routing: Routing) -> None:
-        super().__init__(f"Layer {routing.layer}: the router's logits are NaN or infinite.")
-        self.routing: Routing = routing
-
+from ..errors import HookError
+from .decision import NotFiniteError, Routing
 
 #: Sees a decision; returns the one to execute instead, or None to let it stand.
 RouterHook = Callable[[Routing], Routing | None]
@@ -140,6 +31,7 @@ def apply_hooks(hooks: Iterable[RouterHook], routing: Routing) -> Routing:
     return routing
 
 
+_OVERRIDES = ("altered", "strengths")
 _INDEX = ("tokens", "prompt", "position", "generated")
 _KEEP = "Change the Routing it was given, with routing.with_experts(…) or dataclasses.replace."
 
@@ -166,8 +58,9 @@ def _check_form(changed: Routing, before: Routing, where: str) -> None:
     """Check shapes, types and devices: all that can be checked without reading values."""
     T, E = before.logits.shape
     tensors = {"logits": changed.logits}
-    if changed.altered is not None:
-        tensors["altered"] = changed.altered
+    for name in _OVERRIDES:
+        if (found := getattr(changed, name)) is not None:
+            tensors[name] = found
     for name, tensor in tensors.items():
         if tensor.shape != (T, E) or tensor.dtype != torch.float32:
             raise HookError(
@@ -214,8 +107,9 @@ def _check_values(changed: Routing, before: Routing, where: str) -> None:
         "logits": ~changed.logits.isfinite().all(),
         "gates": ~changed.gates.isfinite().all(),
     }
-    if changed.altered is not None:  # −∞ is the score of an expert that must not be chosen
-        wrong["altered"] = ~(changed.altered < torch.inf).all()
+    for name in _OVERRIDES:  # −∞ is the score of an expert that must not be chosen
+        if (found := getattr(changed, name)) is not None:
+            wrong[name] = ~(found < torch.inf).all()
     for name in _INDEX if changed.index is not before.index else ():
         wrong[name] = (getattr(changed.index, name) != getattr(before.index, name)).any()
     looked = torch.stack([*changed.experts.aminmax(), *(flag.long() for flag in wrong.values())])
@@ -237,6 +131,6 @@ def _check_values(changed: Routing, before: Routing, where: str) -> None:
             raise NotFiniteError(before)  # not the hook's doing
         if flag:
             raise HookError(
-                f"{where}: {name} must be finite{' or −∞' if name == 'altered' else ''}, found NaN "
-                "or infinity. Fix the hook; expert −1 with gate 0 leaves a slot unused."
+                f"{where}: {name} must be finite{' or −∞' if name in _OVERRIDES else ''}, found "
+                "NaN or infinity. Fix the hook; expert −1 with gate 0 leaves a slot unused."
             )
