@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import TraceError
-from ..trace import Trace, margins_of, mismatch
+from ..trace import Rule, Trace, margins_of, mismatch
 from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
@@ -28,9 +28,10 @@ def compare(a: Trace, b: Trace, seed: int = 0) -> Finding:
     `chance` is what independent choices with these runs' frequencies would share: Σ_e p_e p′_e / k,
     where p_e is the share of tokens that expert e gets, and Σ p p′ over sets and first choices.
     `logit_error` is |difference| / |first run| of the router logits, each token's centred on their
-    mean; `margin` is the median margin in the first run, `margin_changed` the median over tokens
-    whose set changed (NaN if none did). Columns: layer, what, share, low, high, chance,
-    logit_error, margin, margin_changed, tokens, documents.
+    mean where the router takes a softmax; `margin` is the median margin in the first run,
+    `margin_changed` the median over tokens whose set changed (NaN if none did, or where a trace
+    holds no logits or its choice goes by no scores). Columns: layer, what, share, low, high,
+    chance, logit_error, margin, margin_changed, tokens, documents.
 
     Raises `TraceError` if tokens, layers or experts differ.
 
@@ -75,6 +76,7 @@ def _layer(docs: Documents, b: Trace, layer: int) -> tuple[np.ndarray, np.ndarra
     logits' error, the median margin, and the median margin of changed tokens (3,).
     """
     a, (_, E, choices) = docs.trace, docs.shape
+    has_logits = a.router_logits is not None and b.router_logits is not None
     sums, loads, firsts = np.zeros((3, len(docs))), np.zeros((2, E)), np.zeros((2, E))
     difference = norm = slots = 0.0
     sets: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
@@ -98,12 +100,15 @@ def _layer(docs: Documents, b: Trace, layer: int) -> tuple[np.ndarray, np.ndarra
             firsts[run] += np.bincount(first[first >= 0], minlength=E)
             sets[run].append(_keys(members))
         slots += k.sum()
-        logits = [trace.router_logits[layer, rows][kept] for trace in (a, b)]
-        # A constant added to all of a token's logits changes no decision.
-        x, y = (v - v.mean(1, keepdims=True) for v in (w.astype(np.float64) for w in logits))
-        difference += ((y - x) ** 2).sum()
-        norm += (x**2).sum()
-        margins.append(margins_of(logits[0], choices))
+        logits = [np.asarray(t.router_logits[layer, rows])[kept] for t in (a, b) if has_logits]
+        if has_logits:
+            x, y = (_centred(v, a.rule) for v in logits)
+            difference += ((y - x) ** 2).sum()
+            norm += (x**2).sum()
+        try:
+            margins.append(margins_of(a.ranking(layer, rows)[kept], choices))
+        except TraceError:  # the rule or the record has none
+            margins.append(np.full(kept.sum(), np.nan))
         changed.append(~same)
     T, margin, parted = docs.tokens.sum(), np.concatenate(margins), np.concatenate(changed)
     chance = (
@@ -117,6 +122,12 @@ def _layer(docs: Documents, b: Trace, layer: int) -> tuple[np.ndarray, np.ndarra
         np.median(margin[parted]) if parted.any() else np.nan,
     )
     return sums, np.array(chance), np.array(others)
+
+
+def _centred(logits: np.ndarray, rule: Rule) -> np.ndarray:
+    """Logits (T, E) to compare: a constant added to all of a token's changes no softmax."""
+    x = np.where(np.isfinite(logits), logits, 0).astype(np.float64)  # −∞: an absent expert
+    return x - x.mean(1, keepdims=True) if rule.score == "softmax" else x
 
 
 def _membership(experts: np.ndarray, E: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..trace import Trace, margins_of
+from ..trace.choice import has_probabilities, ranked_by, recorded
 from .documents import Documents
 from .finding import Finding, columns_of
 from .repetition import shuffled_within
@@ -27,11 +28,15 @@ WHAT = ("margin", "entropy")
 def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Mean margin and entropy of each layer's decisions, by label.
 
-    The margin is the k-th logit minus the next, in logits; the entropy is H(p_t)/log E of the
-    softmax over all experts: 0 is certain, 1 is undecided. The baseline `shuffled` permutes each
-    expert's logits among a document's tokens, so that every expert stays as popular but no token
-    has a preference of its own; `p` compares with it (sign flips over documents, Holm-corrected
-    over layers). Columns: label, layer, what, mean, low, high, shuffled, p, tokens, documents.
+    The margin is the k-th of what the choice goes by, minus the next: in logits in Mixtral, in
+    scores where the router's rule adds a bias or chooses in groups. The entropy is H(p_t)/log E of
+    the softmax over all experts: 0 is certain, 1 is undecided; a router that scores each expert by
+    itself has none. The baseline `shuffled` permutes each expert's logits among a document's
+    tokens, so that every expert stays as popular but no token has a preference of its own; `p`
+    compares with it (sign flips over documents, Holm-corrected over layers). Columns: label, layer,
+    what, mean, low, high, shuffled, p, tokens, documents.
+
+    Raises `TraceError` where the trace does not hold what choices went by.
 
     >>> import numpy as np
     >>> from moe_viz.analysis.examples import example
@@ -44,15 +49,18 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
     L, E, k = docs.shape
     orders = [shuffled_within(docs.document, rng).astype(np.int32) for _ in range(E)]
     observed, expected = np.zeros((2, len(docs), L)), np.zeros((2, len(docs), L))
-    for layer in range(L):
-        logits = docs.trace.router_logits[layer]
+    layers = measured_layers(docs.trace)
+    for layer in layers:
+        numbers = recorded(docs.trace, layer)
         for rows, kept in docs.blocks():
             document = docs.document[rows][kept]
-            own = np.asarray(logits[rows])[kept]
-            mixed = np.stack([logits[order[rows], e] for e, order in enumerate(orders)], 1)[kept]
+            own = np.asarray(numbers[rows])[kept]
+            mixed = np.stack([numbers[order[rows], e] for e, order in enumerate(orders)], 1)[kept]
             for sums, x in ((observed, own), (expected, mixed)):
-                for what, values in enumerate(_measured(x, k)):
+                for what, values in enumerate(_measured(docs.trace, layer, x)):
                     sums[what, :, layer] += np.bincount(document, values, len(docs))
+    observed, expected = observed[..., layers], expected[..., layers]
+    kinds = 2 if has_probabilities(docs.trace) else 1
     rows_ = []
     for label, name in enumerate(docs.names):
         members = docs.members(label)
@@ -60,15 +68,15 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
             continue
         drawn, rests = resamples(docs.units[members], rng), docs.independent_of(members)
         n = docs.tokens[members].astype(np.float64)
-        for what in range(k == E, 2):  # without a next logit there is no margin
+        for what in range(k == E, kinds):  # without a next logit there is no margin
             o, x = observed[what][members], expected[what][members]
             low, high = interval(ratio(drawn @ o, (drawn @ n)[:, None]), rests)
             p = holm(sign_flips(by_unit(o - x, docs.units[members]), rng))
             mean, shuffled = o.sum(0) / n.sum(), x.sum(0) / n.sum()
             rows_ += [
-                (name, number, WHAT[what], mean[i], low[i], high[i], shuffled[i], p[i],
-                 int(n.sum()), len(members))
-                for i, number in enumerate(docs.trace.layers)
+                (name, docs.trace.layers[layer], WHAT[what], mean[i], low[i], high[i],
+                 shuffled[i], p[i], int(n.sum()), len(members))
+                for i, layer in enumerate(layers)
             ]  # fmt: skip
     names = (
         "label",
@@ -82,6 +90,11 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
         "tokens",
         "documents",
     )
+    if not rows_:
+        raise InputError(
+            "All experts are chosen here, and the router scores each by itself: there is no margin "
+            "and no entropy."
+        )
     columns = columns_of(names, rows_)
     few = docs.few(min(columns["documents"]))
     return Finding("certainty", docs.trace.provenance.title, "tokens of the label", columns, few)
@@ -100,15 +113,15 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
     array([0.5, 0.5])
     """
     docs, rng = Documents.of(trace), np.random.default_rng(seed)
-    L, E, k = docs.shape
+    _, E, k = docs.shape
     if k == E:
         raise InputError("All experts are chosen here: there is no next one, and no margin.")
     drawn = resamples(docs.units, rng, strata=docs.strata)
     n = docs.tokens.astype(np.float64)
-    parts = []
-    for layer in range(L):
+    parts, layers = [], measured_layers(docs.trace)
+    for layer in layers:
         margins = np.concatenate(
-            [_measured(np.asarray(docs.trace.router_logits[layer, r])[kept], k)[0]
+            [_measured(docs.trace, layer, np.asarray(recorded(docs.trace, layer, r))[kept])[0]
              for r, kept in docs.blocks()]
         )  # fmt: skip
         document = docs.document[docs.document >= 0]
@@ -119,18 +132,26 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
         low, high = interval(ratio(drawn @ counts, (drawn @ n)[:, None]), docs.independent)
         stops = np.append(edges[1:], np.inf)
         parts.append((edges, stops, counts.sum(0) / n.sum(), low, high))
-    columns = {"layer": np.repeat(docs.trace.layers, bins)}
+    columns = {"layer": np.repeat([docs.trace.layers[layer] for layer in layers], bins)}
     for name, values in zip(
         ("start", "stop", "share", "low", "high"), zip(*parts, strict=True), strict=True
     ):
         columns[name] = np.concatenate(values)
-    columns["documents"] = np.full(L * bins, docs.counted)
+    columns["documents"] = np.full(len(layers) * bins, docs.counted)
     few = docs.few(docs.independent)
     return Finding("margins", docs.trace.provenance.title, "tokens", columns, few)
 
 
-def _measured(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Margin and normalised entropy of each token: logits (T, E) → two of (T,)."""
-    x = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30).astype(np.float32)
-    E = x.shape[1]
-    return margins_of(x, k), entropy(softmax(x)) / np.log(max(E, 2))
+def measured_layers(trace: Trace) -> list[int]:
+    """Rows of the layers whose choice goes by scores; all, if none does: asking them says why."""
+    scored = [row for row, goes in enumerate(trace.scored) if goes]
+    return scored or list(range(len(trace.layers)))
+
+
+def _measured(trace: Trace, row: int, numbers: np.ndarray) -> list[np.ndarray]:
+    """Margin, and normalised entropy where there is one, of each token: (T, E) → (T,) each."""
+    x = np.nan_to_num(numbers, nan=-1e30, posinf=1e30, neginf=-1e30).astype(np.float32)
+    found = [margins_of(ranked_by(trace, row, x), trace.experts.shape[2])]
+    if has_probabilities(trace):
+        found.append(entropy(softmax(x)) / np.log(max(x.shape[1], 2)))
+    return found

@@ -88,6 +88,8 @@ def language_divergence(trace: Trace | Documents, reference: str = "en", seed: i
     English goes to expert 0 and French to 1, for certain: JSD = log 2, both entropies are 0, so
     D = log 2 / log 8 = 1/3; another English passage goes to 0 as well:
 
+    Raises `TraceError` for a router that takes no softmax.
+
     >>> import numpy as np
     >>> from moe_viz.analysis.examples import example
     >>> trace = example([[0], [1], [0], [1]], lengths=[1] * 4, labels=["en", "fr"] * 2,

@@ -18,7 +18,6 @@ from ..errors import InputError
 from ..prompts import topics_of
 from ..trace import Trace, gaps
 from .finding import FEW
-from .statistics import softmax
 
 #: Tokens processed at a time, which bounds memory.
 BLOCK = 262_144
@@ -91,7 +90,7 @@ class Documents:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Layers, experts, choices: (L, E, k)."""
-        return (*self.trace.router_logits.shape[::2], self.trace.experts.shape[2])  # type: ignore[return-value]
+        return len(self.trace.layers), self.trace.expert_count, self.trace.experts.shape[2]
 
     @property
     def paired(self) -> bool:
@@ -157,7 +156,11 @@ class Documents:
 
     @cached_property
     def mass(self) -> np.ndarray:
-        """Sum of the gates with which each document used each expert: (N, L, E) float64."""
+        """Sum of the gates with which each document used each expert: (N, L, E) float64.
+
+        Where gates do not add up to 1, they are a token's shares of its gates, so that each counts
+        once.
+        """
         return self._counts(self.shape[2], gates=True)
 
     @cached_property
@@ -167,8 +170,7 @@ class Documents:
         total = np.zeros((len(self), L, E))
         for layer in range(L):
             for rows, kept in self.blocks():
-                x = np.asarray(self.trace.router_logits[layer, rows])[kept].astype(np.float64)
-                p = softmax(x)
+                p = self.trace.probabilities(layer, rows)[kept]
                 for e in range(E):
                     found = np.bincount(self.document[rows][kept], p[:, e], len(self))
                     total[:, layer, e] += found
@@ -182,10 +184,17 @@ class Documents:
                 experts = self.trace.experts[layer, rows, :choices][kept]
                 key = self.document[rows][kept][:, None].astype(np.int64) * E + experts
                 used = experts >= 0  # an unused slot counts for no expert
-                weights = self.trace.gates[layer, rows, :choices][kept][used] if gates else None
+                weights = self._shares(layer, rows)[kept][used] if gates else None
                 found = np.bincount(key[used], weights, minlength=N * E)
                 counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
         return counts
+
+    def _shares(self, layer: int, rows: slice) -> np.ndarray:
+        """Gates of these tokens, (T, k), or their shares of a token's gates; see `mass`."""
+        gates = np.asarray(self.trace.gates[layer, rows])
+        if self.trace.rule.sums_to_one:  # what an empty slot lacks is missing
+            return gates
+        return gates / np.maximum(gates.sum(axis=1, keepdims=True), np.float32(1e-20))
 
     @property
     def left_out_note(self) -> tuple[str, ...]:

@@ -75,6 +75,6 @@ def load_shares(trace: Trace) -> tuple[np.ndarray, int]:
     counted, special tokens and unused slots (−1) left out; even routing gives 1/E.
     """
     if trace.special.all() or not (trace.experts >= 0).any():
-        return np.zeros(trace.router_logits.shape[::2]), int((~trace.special).sum())
+        return np.zeros((len(trace.layers), trace.expert_count)), int((~trace.special).sum())
     docs = Documents(trace)
     return shares(docs.chosen.sum(axis=0)), int(docs.tokens.sum())

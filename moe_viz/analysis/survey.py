@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InputError
+from ..errors import InputError, TraceError
 from ..progress import progress_bar
 from ..trace import Trace
 from .cache import expert_cache
@@ -80,7 +80,7 @@ def _all(trace: Trace, name: str) -> tuple[dict[str, Finding], dict[str, str]]:
         for key, analyse in ANALYSES.items():
             try:
                 findings[key] = analyse(docs)
-            except InputError as error:
+            except (InputError, TraceError) as error:
                 left_out[key] = str(error)
             bar.update()
     return findings, left_out

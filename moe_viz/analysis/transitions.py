@@ -22,7 +22,7 @@ from .statistics import (
 
 
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
-    """P(first choice at layer l+1 | first choice at layer l), for every pair of experts.
+    """P(first choice at the next layer with experts | first choice at layer l), for every pair.
 
     Baselines: `matched`, the overall share of the next layer's expert, and `shuffled`, each
     document's tokens paired at random (the exact expectation); `p` compares with `shuffled` (sign
@@ -42,7 +42,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         raise InputError("A transition is between two layers, and this trace has one.")
     drawn = resamples(docs.units, rng, strata=docs.strata)
     numbers = docs.trace.layers
-    follows = [n for n in range(L - 1) if numbers[n + 1] == numbers[n] + 1]
+    follows = [n for n in range(L - 1) if _neighbours(docs.trace, n)]
     if not follows:
         raise InputError(f"No two layers of this trace follow each other: {numbers}.")
     signs = rng.choice((-1.0, 1.0), (REPEATS, len(np.unique(docs.units))))
@@ -116,6 +116,18 @@ def paths(trace: Trace | Documents, top: int = 20) -> Finding:
     }
     few = docs.few(docs.independent)
     return Finding("paths", docs.trace.provenance.title, "tokens", columns, few)
+
+
+def _neighbours(trace: Trace, n: int) -> bool:
+    """Whether the trace's rows n and n + 1 are a layer with experts and the next that has some.
+
+    Some mixtures have experts in every other layer. A selection of layers does not tell: those are
+    neighbours only if nothing lies between.
+    """
+    here, there = trace.layers[n : n + 2]
+    if not trace.mixtures:
+        return there == here + 1
+    return trace.mixtures.index(there) == trace.mixtures.index(here) + 1
 
 
 def _moves(docs: Documents, n: int) -> np.ndarray:

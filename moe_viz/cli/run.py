@@ -159,7 +159,7 @@ def demo(
     saved = trace.save(folder / "routing.safetensors")
     page = save_page(trace, folder / "routing.html")
     show(_summary(trace))
-    uniform = 1 / trace.router_logits.shape[2]
+    uniform = 1 / trace.expert_count
     say(
         f"{len(trace):,} tokens through {len(trace.layers)} layers in {seconds:.1f} s "
         f"({len(trace) / seconds:,.0f} tokens/s). Even routing would give every expert "
@@ -183,7 +183,7 @@ def _said(trace: Trace) -> dict[str, Any]:
         "tokens": len(trace),
         "prompts": len(trace.prompts),
         "layers": list(trace.layers),
-        "experts": trace.router_logits.shape[2],
+        "experts": trace.expert_count,
         "experts_per_token": trace.experts.shape[2],
     }
 
@@ -191,7 +191,7 @@ def _said(trace: Trace) -> dict[str, Any]:
 def _summary(trace: Trace) -> Table:
     from ..analysis.load import load_shares
 
-    k, E = trace.experts.shape[2], trace.router_logits.shape[2]
+    k, E = trace.experts.shape[2], trace.expert_count
     table = Table(title=f"{trace.provenance.title}: the busiest expert of each label")
     table.add_column("label")
     for name in ("tokens", "layer", "expert", "its share of the layer", "beside"):

@@ -18,6 +18,11 @@ from .rule import ranking_of, scores_of
 
 def ranking(trace: Any, row: int, tokens: slice = slice(None)) -> np.ndarray:
     """See `Trace.ranking`."""
+    return ranked_by(trace, row, recorded(trace, row, tokens))
+
+
+def recorded(trace: Any, row: int, tokens: slice = slice(None)) -> np.ndarray:
+    """The recorded numbers that `ranking` is made from, (T, E): logits, or choice scores."""
     if trace.rule.choice == "unknown" or not _scored(trace, row):
         raise TraceError(
             f"The choice of layer {trace.layers[row]} does not go by scores that were recorded, so "
@@ -25,8 +30,23 @@ def ranking(trace: Any, row: int, tokens: slice = slice(None)) -> np.ndarray:
         )
     if trace.choice_scores is not None:
         return np.asarray(trace.choice_scores[row, tokens])
-    bias = None if trace.bias is None else trace.bias[row]
-    return ranking_of(trace.rule, np.asarray(_logits(trace, "margin")[row, tokens]), bias)
+    return np.asarray(_logits(trace, "margin")[row, tokens])
+
+
+def ranked_by(trace: Any, row: int, numbers: np.ndarray) -> np.ndarray:
+    """What a choice with these numbers in the place of the recorded ones would go by."""
+    if trace.choice_scores is not None:
+        return numbers
+    return ranking_of(trace.rule, numbers, None if trace.bias is None else trace.bias[row])
+
+
+def has_probabilities(trace: Any) -> bool:
+    """Whether the recorded numbers are logits of which the router takes a softmax."""
+    return (
+        trace.rule.score == "softmax"
+        and trace.choice_scores is None
+        and trace.router_logits is not None
+    )
 
 
 def probabilities(trace: Any, row: int, tokens: slice = slice(None)) -> np.ndarray:
@@ -36,7 +56,8 @@ def probabilities(trace: Any, row: int, tokens: slice = slice(None)) -> np.ndarr
             f"This router scores each expert by itself ({trace.rule.score}): its scores do not add "
             "up to 1, so there is no probability and no entropy. Look at gates and choices."
         )
-    return scores_of(trace.rule, np.asarray(_logits(trace, "probability")[row, tokens]))
+    logits = np.asarray(_logits(trace, "probability")[row, tokens])
+    return scores_of(trace.rule, logits.astype(np.float64))
 
 
 def margins(trace: Any) -> np.ndarray:

@@ -53,6 +53,7 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
         "scored": list(fields["scored"]),
         "expert_count": fields["expert_count"],
         "model_layers": fields["model_layers"],
+        "mixtures": list(fields["mixtures"]),
         "provenance": fields["provenance"].to_json(),
     }
     return header, arrays
@@ -113,6 +114,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
         "scored": tuple(bool(n) for n in header.get("scored", ())),
         "expert_count": E,
         "model_layers": int(header.get("model_layers", 0)),
+        "mixtures": tuple(int(n) for n in header.get("mixtures", ())),
     }
 
 

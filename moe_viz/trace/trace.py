@@ -68,6 +68,7 @@ class Trace:
     scored: tuple[bool, ...] = ()  # of each layer: whether its choice goes by scores; () is all
     expert_count: int = 0  # E; of a trace with logits, as many as they have
     model_layers: int = 0  # layers of the model, those without experts too; 0 where not known
+    mixtures: tuple[int, ...] = ()  # those that have experts; () is all, as in Mixtral
 
     _until_saved: ClassVar[Path | None] = None  # what record() keeps until this is on the disk
 
@@ -118,9 +119,14 @@ class Trace:
         """Raise `TraceError` where the rule needs what is not there."""
         if self.scored and len(self.scored) != L:
             raise TraceError(f"scored must tell of {L} layers, found {len(self.scored)}.")
-        if self.model_layers and max(self.layers, default=0) >= self.model_layers:
+        if self.model_layers and max(*self.layers, *self.mixtures, 0) >= self.model_layers:
             raise TraceError(
-                f"Layer {max(self.layers)} is not one of the model's {self.model_layers}."
+                f"Layer {max(*self.layers, *self.mixtures)} is not one of the model's "
+                f"{self.model_layers}."
+            )
+        if self.mixtures and not set(self.layers) <= set(self.mixtures):
+            raise TraceError(
+                f"Layers {self.layers} were recorded, and {self.mixtures} have experts."
             )
         needed = {
             "bias": bool(self.rule.bias) and self.router_logits is not None,

@@ -169,9 +169,10 @@ def test_stored_choice_scores_are_what_the_choice_went_by(tmp_path):
 
 def test_everything_of_a_rule_is_saved_selected_and_joined(tmp_path):
     rule = Rule("sigmoid", bias="scores", shared=1, shared_gated=True, note="It hums.")
-    trace = ruled(rule, scored=(True, False, True), model_layers=9)
+    trace = ruled(rule, scored=(True, False, True), model_layers=9, mixtures=(0, 1, 2, 5))
     back = Trace.load(trace.save(tmp_path / "t"))
     assert (back.rule, back.scored, back.model_layers) == (rule, (True, False, True), 9)
+    assert back.mixtures == (0, 1, 2, 5)
     assert np.array_equal(back.bias, trace.bias)
     part = back.select(layers=[2, 5])
     assert (part.scored, part.layers) == ((False, True), (2, 5))
@@ -224,6 +225,10 @@ def test_what_a_rule_does_not_allow_is_declined_in_words():
         ({"rule": Rule("sigmoid", bias="scores")}, "rule needs bias"),
         ({"scored": (True,)}, "scored must tell of 3 layers"),
         ({"model_layers": 5}, "Layer 5 is not one of the model's 5"),
+        (
+            {"mixtures": (0, 1, 2)},
+            r"were recorded, and \(0, 1, 2\) have experts",
+        ),
         ({"bias": np.zeros((2, 6), np.float32)}, r"bias must be of shape \(3, 6\)"),
     ):
         with pytest.raises(TraceError, match=said):

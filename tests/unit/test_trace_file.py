@@ -147,7 +147,7 @@ def rewritten(path, change=lambda header: None, more=None, without=(), form=2):
     header.pop("types")
     arrays = {k: v for k, v in {**load_file(path), **(more or {})}.items() if k not in without}
     if form == 1:
-        for name in ("rule", "scored", "expert_count", "model_layers", "checksums"):
+        for name in ("rule", "scored", "expert_count", "model_layers", "mixtures", "checksums"):
             header.pop(name)
         header["format"] = 1
     else:

@@ -35,7 +35,7 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
     legend = " ".join(
         f'<span style="background:{mix(expert_colour(e), LIGHT.ground, 0.5)};color:{LIGHT.ink};'
         f'padding:1px 6px">{e}</span>'
-        for e in range(trace.router_logits.shape[2])
+        for e in range(trace.expert_count)
     )
     height = 24 if len(trace.layers) <= 8 else 7
     return (

@@ -71,7 +71,7 @@ def _head(survey: Survey) -> str:
         f"<h1>How {escape(trace.provenance.model)} routes</h1>\n"
         f'<p class="muted">{escape(trace.provenance.title)}</p>{synthetic}{left_out}\n'
         f"<p>{len(trace.prompts)} documents, {docs.tokens.sum():,} tokens (special tokens left "
-        f"out), {len(trace.layers)} layers of {trace.router_logits.shape[2]} experts, "
+        f"out), {len(trace.layers)} layers of {trace.expert_count} experts, "
         f"{trace.experts.shape[2]} for each token. {control}</p>\n"
         "<p>The same expert number in another layer is another network: nothing here is summed "
         "over layers by number.</p>\n"
