@@ -45,7 +45,8 @@ class Scoring:
         best = grouped.topk(counted, dim=-1).values.sum(-1)
         kept = best.topk(rule.groups_kept, dim=-1).indices
         outside = torch.ones_like(best, dtype=torch.bool).scatter(-1, kept, False)
-        return grouped.masked_fill(outside[..., None], -torch.inf).flatten(-2)
+        worst = 0 if rule.outside_zero else -torch.inf
+        return grouped.masked_fill(outside[..., None], worst).flatten(-2)
 
     def strength(self, logits: Tensor, whole: bool = False) -> Tensor:
         """Logs of the scores that gates are made from, (T, E).

@@ -35,6 +35,7 @@ class Rule:
     groups: int = 1  # groups of neighbouring experts, of which the best are kept
     groups_kept: int = 1
     group_score: str = "two best"  # added up; or "best": a group's largest score
+    outside_zero: bool = False  # whether other groups' experts count as 0, and not as the last
     normalised: bool = True  # gates are divided by their sum
     scale: float = 1.0  # and multiplied by this
     choice: str = "scores"  # what it went by: "scores" as above, "stored" ones, or "unknown"
@@ -133,7 +134,8 @@ def ranking_of(rule: Rule, logits: np.ndarray, bias: np.ndarray | None = None) -
     kept = np.argsort(-best, axis=-1, kind="stable")[..., : rule.groups_kept]
     inside = np.zeros(best.shape, bool)
     np.put_along_axis(inside, kept, True, axis=-1)
-    return np.where(inside[..., None], grouped, -np.inf).reshape(ranking.shape)
+    outside = 0 if rule.outside_zero else -np.inf
+    return np.where(inside[..., None], grouped, outside).reshape(ranking.shape)
 
 
 def gates_of(rule: Rule, logits: np.ndarray, experts: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ RULES = {
     "deepseek_v4": Rule("sqrtsoftplus", bias="scores", scale=1.5),
     "kolibri": Rule("sigmoid", bias="logits", normalised=False),
     "ernie": Rule(bias="scores"),
+    "axk2": Rule("sigmoid", bias="scores", groups=4, groups_kept=2, outside_zero=True),
     "one expert a group": Rule("sigmoid", groups=8, groups_kept=3),
 }
 T, E, K = 50, 8, 3
