@@ -81,6 +81,11 @@ class MixtralConfig:
             "Correct this value in the configuration."
         )
 
+    @property
+    def mixtures(self) -> tuple[int, ...]:
+        """The layers that have experts: all."""
+        return tuple(range(self.layers))
+
     @staticmethod
     def preset(name: str) -> MixtralConfig:
         """A configuration known by name: `mixtral-8x7b`, `mixtral-8x22b`, `8x7m`."""

@@ -25,7 +25,7 @@ FLOW = (
     ("routing",),
     ("model", "analysis"),
     ("checkpoint",),
-    ("placement", "view"),
+    ("placement", "view", "guests"),
     ("recording",),
     ("intervention",),
     ("exploring", "reporting", "doctor"),

@@ -40,6 +40,15 @@ class Mixture:
     scored: bool = True  # whether the choice goes by scores
     form: RouterForm | None = None  # of a router that is heard and changed itself
 
+    @property
+    def place_dtype(self) -> torch.dtype:
+        """What its weights are stored in: scores are rounded to it in some families."""
+        return next((w.dtype for w in self.place.parameters()), torch.float32)
+
+
+#: Tokens of a pass whose choices are compared with the rule.
+_LOOKED_AT = 64
+
 
 @dataclass
 class Rows:
@@ -98,15 +107,19 @@ class Ear:
         self, mixture: Mixture, index: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor] | None:
         """What is to be executed instead of a decision, (N, k) each; None if it stands."""
-        routing = self._routing(mixture, index, weights)
+        routing, order = self._routing(mixture, index, weights)
         self.heard.add(mixture.layer)
+        if bool(routing.unsound):
+            self.unsound.append(routing)
+        if not _explained(routing, mixture):
+            self.astray.add(mixture.layer)
         found = apply_hooks(self.hooks, routing)
         if found is routing:
             return None
-        return self._executed(found, index, weights)
+        return self._executed(found, order, index, weights)
 
-    def _routing(self, mixture: Mixture, index: Tensor, weights: Tensor) -> Routing:
-        """The decision about the tokens that are no padding, strongest first."""
+    def _routing(self, mixture: Mixture, index: Tensor, weights: Tensor) -> tuple[Routing, Tensor]:
+        """The decision about the tokens that are no padding, strongest first; its slots' order."""
         layer, places = mixture.layer, self.rows.places
         logits = self.logits.get(layer)
         if logits is None:
@@ -126,25 +139,48 @@ class Ear:
         if mixture.skips:
             experts = experts.masked_fill(gates == 0, -1)
         gates, order = gates.sort(dim=1, descending=True, stable=True)
-        return Routing(
+        routing = Routing(
             layer, logits[places.to(logits.device)].float(), experts.gather(1, order), gates,
             self.rows.index, scoring=mixture.scoring,
         )  # fmt: skip
+        return routing, order
 
-    def _executed(self, routing: Routing, index: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Index and weights of the whole batch, with padding, for another decision."""
-        missing = routing.experts.shape[1] - index.shape[1]
-        if missing > 0:  # an expert with gate 0 adds nothing
-            index, weights = (functional.pad(x, (0, missing)) for x in (index, weights))
-        index, weights = index.clone(), weights.clone()
+    def _executed(
+        self, routing: Routing, order: Tensor, index: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Index and weights of the whole batch, with padding, for another decision.
+
+        Slots go back into the order in which they came, so that what stands is executed bit for
+        bit as before; an expert with gate 0 adds nothing.
+        """
         places, k = self.rows.places.to(index.device), routing.experts.shape[1]
-        used = routing.experts >= 0
-        index[places, :k] = routing.experts.masked_fill(~used, 0).to(index)
-        weights[places, :k] = routing.gates.masked_fill(~used, 0).to(weights)
-        if missing < 0:
-            index[places, k:] = 0
-            weights[places, k:] = 0
+        more = max(0, k - index.shape[1])
+        index, weights = (functional.pad(x, (0, more)).clone() for x in (index, weights))
+        fewer = index.shape[1] - k
+        slots = torch.arange(index.shape[1], device=order.device).expand(len(order), -1).clone()
+        slots[:, : order.shape[1]] = order
+        used = functional.pad(routing.experts >= 0, (0, fewer))
+        for all_rows, given in ((index, routing.experts), (weights, routing.gates)):
+            new = functional.pad(given, (0, fewer)).masked_fill(~used, 0).to(all_rows)
+            all_rows[places] = torch.empty_like(new).scatter(1, slots, new)
         return index, weights
+
+
+def _explained(routing: Routing, mixture: Mixture) -> bool:
+    """Whether the rule of these routers leads to the choice that was made, in the first tokens."""
+    if mixture.scoring.rule.choice != "scores" or not mixture.scored:
+        return True
+    experts = routing.experts[:_LOOKED_AT]
+    ranking = mixture.scoring.ranking(routing.logits[:_LOOKED_AT])
+    used = experts >= 0
+    chosen = ranking.gather(1, experts.clamp(min=0))
+    others = ranking.scatter(1, experts.clamp(min=0), -torch.inf)
+    if mixture.skips:  # the last one scored stands for no expert
+        chosen = torch.where(used, chosen, ranking[:, -1:])
+        others = others.masked_fill(~used, -torch.inf)
+    least = chosen.amin(1)
+    tolerance = 1e-5 + 2e-2 * chosen.abs().amax(1) * (mixture.place_dtype != torch.float32)
+    return bool((least >= others.amax(1) - tolerance).all())
 
 
 @contextmanager

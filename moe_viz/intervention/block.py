@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from ..config import MixtralConfig
 from ..errors import InputError
-from ..model import Mixtral
+from ..guests.guest import Guest, GuestConfig, Recordable
 from ..model.attached import Attached, attach
 from .change import FORMS, Expert, Intervention, experts_at
 
 
 def intervene(
-    model: Mixtral,
+    model: Recordable,
     *,
     ablate: Iterable[Expert] = (),
     instead: Literal["next best", "nothing"] = "next best",
@@ -32,7 +32,7 @@ def intervene(
     layers: Sequence[int] | None = None,
     tokens: Sequence[int] | None = None,
     prompts: Sequence[int] | None = None,
-) -> AbstractContextManager[Mixtral]:
+) -> AbstractContextManager[Any]:
     """Route differently within a `with` block.
 
     - `ablate=[(layer, expert), …]`: these experts are never used. Their tokens go to the next best
@@ -74,37 +74,40 @@ def intervene(
 
 
 @contextmanager
-def intervened(model: Mixtral, *changes: Intervention) -> Iterator[Mixtral]:
+def intervened(model: Recordable, *changes: Intervention) -> Iterator[Any]:
     """The same for `Intervention`s, in order."""
     for change in changes:
         check(change, model.config)
+        if isinstance(model, Guest):
+            refuse_unfit(change, model)
     with attach(model, Attached(changes, tuple(map(str, changes)))):
         yield model
 
 
-def check(change: Intervention, config: MixtralConfig) -> None:
+def check(change: Intervention, config: MixtralConfig | GuestConfig) -> None:
     """Raise `InputError` for what a model of this config does not have."""
-    L, E = config.layers, config.experts
+    L, E, mixtures = config.layers, config.experts, config.mixtures
     if change.instead not in ("next best", "nothing"):
         raise InputError(f"instead must be 'next best' or 'nothing', found {change.instead!r}.")
     if change.top_k is not None and not 1 <= change.top_k <= E:
         raise InputError(f"top_k must lie in 1 … {E}, found {change.top_k}.")
     if change.temperature is not None and not 1e-3 <= change.temperature <= 1e6:
         raise InputError(f"temperature must lie in 0.001 … 1000000, found {change.temperature}.")
-    if change.layers is not None and not set(change.layers) <= set(range(L)):
-        raise InputError(f"layers must lie in 0 … {L - 1}, found {list(change.layers)}.")
+    if change.layers is not None and not set(change.layers) <= set(mixtures):
+        where = f"0 … {L - 1}" if len(mixtures) == L else f"{list(mixtures)}, which have experts"
+        raise InputError(f"layers must lie in {where}, found {list(change.layers)}.")
     for name, form in FORMS.items():
         bounds = [L, *[E] * form.count("expert")]
         for item in getattr(change, name):
-            if len(item) != len(bounds) or any(
-                not 0 <= n < bound for n, bound in zip(item, bounds, strict=True)
-            ):
+            inside = all(0 <= n < bound for n, bound in zip(item, bounds, strict=False))
+            if len(item) != len(bounds) or not inside or item[0] not in mixtures:
+                where = f"0 … {L - 1}" if len(mixtures) == L else f"{list(mixtures)}"
                 raise InputError(
-                    f"{name} takes {form} with layers 0 … {L - 1} and experts 0 … {E - 1}, "
-                    f"found {item}."
+                    f"{name} takes {form} with layers {where} and experts 0 … {E - 1}, found "
+                    f"{item}."
                 )
     k = config.experts_per_token if change.top_k is None else change.top_k
-    for layer in range(L):
+    for layer in mixtures:
         gone, forced = set(experts_at(layer, change.ablate)), set(experts_at(layer, change.force))
         if change.instead == "next best" and E - len(gone) < k:
             raise InputError(
@@ -116,3 +119,30 @@ def check(change: Intervention, config: MixtralConfig) -> None:
                 f"Layer {layer} chooses {k} experts; found forced {sorted(forced)} and ablated "
                 f"{sorted(gone)}. Force at most {k}, and none that is ablated."
             )
+
+
+def refuse_unfit(change: Intervention, guest: Guest) -> None:
+    """Raise `InputError` for what this guest's routers do not allow to be done rightly."""
+    routers = guest.routers()
+    rule, scored = routers["rule"], routers["scored"]
+    by_score = {
+        "an ablation with the next best instead": change.ablate and change.instead == "next best",
+        "force": change.force,
+        "top_k": change.top_k is not None,
+        "random": change.random is not None,
+    }
+    by_gate = {**by_score, "temperature": change.temperature is not None}
+    asked = [name for name, wanted in by_gate.items() if wanted and not rule.gates]
+    asked += [name for name, wanted in by_score.items() if wanted and rule.choice != "scores"]
+    layers = guest.config.mixtures if change.layers is None else change.layers
+    named = {layer for layer, *_ in (*change.ablate, *change.force)} or set(layers)
+    blind = [layer for layer, goes in zip(guest.config.mixtures, scored, strict=False) if not goes]
+    if any(by_score.values()) and named & set(blind):
+        asked += [name for name, wanted in by_score.items() if wanted]
+    if asked:
+        raise InputError(
+            f"{guest.config.name}: {asked[0]} cannot be done rightly with this family's routers "
+            f"({guest.config.model_type}): what another choice or its gates would be does not "
+            f"follow from the scores. {rule.note} Expected an ablation with instead='nothing', "
+            "swap or uniform_gates, or layers= without those."
+        )

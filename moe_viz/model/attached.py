@@ -8,11 +8,13 @@ second thread, or another task takes nothing from it and adds nothing to it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
+from ..errors import HookError, kind_of
 from ..routing import RouterHook
 
 
@@ -69,6 +71,19 @@ def attach(model: object, attached: Attached) -> Iterator[None]:
     finally:
         block.close()
         _blocks.set(_open())
+
+
+@contextmanager
+def hooked(model: Any, hooks: Sequence[RouterHook]) -> Iterator[Any]:
+    """Attach router hooks for the length of a block. `HookError` for what cannot be called."""
+    for hook in hooks:
+        if not callable(hook):
+            raise HookError(
+                "router_hooks takes functions hook(routing) -> Routing | None; found "
+                f"{kind_of(hook)}."
+            )
+    with attach(model, Attached(tuple(hooks))):
+        yield model
 
 
 def _open() -> tuple[_Block, ...]:

@@ -12,21 +12,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..config import MixtralConfig
-from ..errors import HookError, InputError, NumberError, kind_of
+from ..errors import InputError, NumberError
 from ..progress import progress_bar
 from ..routing import NotFiniteError, RouterHook, TokenIndex
 from ..tokenization import Tokenizer
 from ..trace.provenance import Provenance
-from .attached import Attached, attach, attached_to
+from .attached import Attached, attached_to, hooked
 from .diagnosis import bad_output, bad_routing
 from .layers import Attention, KVCache, Pass, RMSNorm, joined, rotation
 from .moe import MoELayer
@@ -121,22 +121,18 @@ class Mixtral(nn.Module):
             interventions=(*self.origin.interventions, *attached.interventions),
         )
 
-    @contextmanager
-    def router_hooks(self, *hooks: RouterHook) -> Iterator[Mixtral]:
+    def router_hooks(self, *hooks: RouterHook) -> AbstractContextManager[Mixtral]:
         """Attach hooks to every router for the length of a `with` block, and no longer.
 
         They run after those already attached, in the order given, in every run that is called
         within the block, to its end. A thread started inside the block does not inherit it. Raises
         `HookError` for what cannot be called.
         """
-        for hook in hooks:
-            if not callable(hook):
-                raise HookError(
-                    "router_hooks takes functions hook(routing) -> Routing | None; found "
-                    f"{kind_of(hook)}."
-                )
-        with attach(self, Attached(hooks)):
-            yield self
+        return hooked(self, hooks)
+
+    def routers(self) -> dict[str, Any]:
+        """What a trace says of its routers, beside the rule, which is Mixtral's."""
+        return {"model_layers": self.config.layers}
 
     def forward(
         self,

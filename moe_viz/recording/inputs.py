@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..model import Mixtral
+from ..guests.guest import Recordable
 from ..tokenization import Encoding, Tokenizer, visible
 from ..trace import TracePrompt
 from .given import Given, Texts, prompts_in
 
 
 def encode(
-    model: Mixtral, texts: Texts, labels: Sequence[str] | None
+    model: Recordable, texts: Texts, labels: Sequence[str] | None
 ) -> tuple[Encoding, list[TracePrompt]]:
     """All texts as one encoding, end to end, and where each prompt lies in it.
 
@@ -57,7 +57,7 @@ def _labelled(given: list[Given], labels: Sequence[str] | None) -> list[Given]:
 
 
 def encode_prompt(
-    model: Mixtral, given: Given, generation_prompt: bool = False
+    model: Recordable, given: Given, generation_prompt: bool = False
 ) -> tuple[str, Encoding]:
     """The text of a prompt and its tokens, checked against the model's vocabulary and context.
 
@@ -79,7 +79,7 @@ def encode_prompt(
     return text, encoding
 
 
-def _described(model: Mixtral, ids: list[int]) -> tuple[str, Encoding]:
+def _described(model: Recordable, ids: list[int]) -> tuple[str, Encoding]:
     """Ids as the model's tokenizer spells them; for a model without one, as numbers."""
     if min(ids) < 0 or max(ids) >= model.config.vocab_size:
         raise InputError(
@@ -94,7 +94,7 @@ def _described(model: Mixtral, ids: list[int]) -> tuple[str, Encoding]:
     return "".join(words), Encoding(ids, [visible(w) for w in words], spans, [False] * len(ids))
 
 
-def _tokenizer(model: Mixtral) -> Tokenizer:
+def _tokenizer(model: Recordable) -> Tokenizer:
     if model.tokenizer is None:
         raise InputError(
             "This model has no tokenizer, so it cannot read texts: give lists of token ids. "

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..model import Mixtral
+from ..guests.guest import Recordable
 from ..routing import Routing
 
 
 class Recorder:
     """A router hook that keeps logits, experts and gates of up to `tokens` tokens."""
 
-    def __init__(self, model: Mixtral, tokens: int) -> None:
+    def __init__(self, model: Recordable, tokens: int) -> None:
         config = model.config
-        shape = (config.layers, tokens)
+        self._row: dict[int, int] = {layer: n for n, layer in enumerate(config.mixtures)}
+        shape = (len(config.mixtures), tokens)
         self.logits: Tensor = torch.full((*shape, config.experts), torch.nan, device=model.device)
         self.experts: Tensor = torch.full(
             (*shape, config.experts_per_token), -1, dtype=torch.int64, device=model.device
@@ -29,13 +30,15 @@ class Recorder:
 
     def __call__(self, routing: Routing) -> None:
         """Keep a decision as it will be executed."""
-        layer, k = routing.layer, routing.experts.shape[1]
+        row, k = self._row[routing.layer], routing.experts.shape[1]
         self._widen(k)
         home = self.logits.device  # a layer may lie on another
-        rows = routing.tokens.to(home)
-        self.logits[layer].index_copy_(0, rows, routing.logits.to(home))
-        self.experts[layer, :, :k].index_copy_(0, rows, routing.experts.to(home))
-        self.gates[layer, :, :k].index_copy_(0, rows, routing.gates.to(home))
+        rows, logits = routing.tokens.to(home), routing.logits.to(home)
+        if (missing := self.logits.shape[2] - logits.shape[1]) > 0:  # experts that others have
+            logits = functional.pad(logits, (0, missing), value=-torch.inf)
+        self.logits[row].index_copy_(0, rows, logits)
+        self.experts[row, :, :k].index_copy_(0, rows, routing.experts.to(home))
+        self.gates[row, :, :k].index_copy_(0, rows, routing.gates.to(home))
 
     def kept(self, layer: int, rows: slice) -> dict[str, Tensor]:
         """What was kept of one layer and these tokens."""

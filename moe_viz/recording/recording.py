@@ -21,6 +21,7 @@ from torch.nn import functional
 from ..config import MixtralConfig
 from ..errors import InputError, NumberError
 from ..files import check_writable
+from ..guests.guest import Guest, GuestConfig, Recordable
 from ..model import Mixtral
 from ..model.attached import Attached
 from ..model.diagnosis import bad_output
@@ -37,7 +38,7 @@ BATCH_TOKENS, LOSS_TOKENS = 65_536, 1_024
 
 
 def record(
-    model: Mixtral,
+    model: Recordable,
     texts: Texts,
     labels: Sequence[str] | None = None,
     loss: bool = False,
@@ -66,7 +67,7 @@ def record(
     (True, ('en', 'de'))
     """
     encodings, prompts = encode(model, texts, labels)
-    T, L = len(encodings.ids), model.config.layers
+    T, L = len(encodings.ids), len(model.config.mixtures)
     token_ids, recorder, attached = torch.tensor(encodings.ids), Recorder(model, T), model.attached
     losses = torch.full((T,), torch.nan)
     batches = list(prompt_batches(prompts))
@@ -93,6 +94,14 @@ def record(
             (first, group), rows = batches[number], spans[number]
             sizes = [p.stop - p.start for p in group]
             index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
+            if isinstance(model, Guest):  # all layers at once, as transformers runs them
+                kept = _pass(model, token_ids[rows], sizes, index, attached.then(recorder), loss)
+                losses[rows] = kept
+                if file is not None:
+                    for row in range(L):
+                        file.add(Step(number, row + 1, False, recorder.kept(row, rows)))
+                    file.add(Step(number, L, True, {"losses": kept}))
+                continue
             layers, x = begun or (0, None)
             sweep = model.sweep(
                 token_ids[rows],
@@ -130,10 +139,25 @@ def record(
     return trace
 
 
-def bytes_of_trace(config: MixtralConfig, tokens: int) -> int:
+def _pass(
+    guest: Guest,
+    ids: Tensor,
+    sizes: list[int],
+    index: TokenIndex,
+    attached: Attached,
+    loss: bool,
+) -> Tensor:
+    """The losses of a batch of a guest's, (T,), NaN where they are not asked for; hooks hear it."""
+    if loss:
+        return guest.losses(ids, sizes, index, attached, progress=True)
+    guest(ids, sizes, "none", index=index, attached=attached, progress=True)
+    return torch.full((len(ids),), torch.nan)
+
+
+def bytes_of_trace(config: MixtralConfig | GuestConfig, tokens: int) -> int:
     """About how many bytes a recording of so many tokens takes in a file."""
     decision = 4 * config.experts + 6 * config.experts_per_token
-    return tokens * (config.layers * decision + 32)
+    return tokens * (len(config.mixtures) * decision + 32)
 
 
 def _check_out(out: str | Path, resume: str | Path | None, size: int) -> None:
@@ -143,7 +167,7 @@ def _check_out(out: str | Path, resume: str | Path | None, size: int) -> None:
 
 
 def assemble(
-    model: Mixtral,
+    model: Recordable,
     attached: Attached,
     encoding: Encoding,
     prompts: Sequence[TracePrompt],
@@ -163,8 +187,9 @@ def assemble(
         provenance=replace(
             model.stamped(attached), date=datetime.now(UTC).isoformat(timespec="seconds")
         ),
-        layers=tuple(range(model.config.layers)),
+        layers=model.config.mixtures,
         loss=loss,
+        **model.routers(),
     )
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import check_writable, open_file, target, writing
-from ..model import Mixtral
+from ..guests.guest import Recordable
 from ..trace.provenance import Provenance
 
 _FORM = b"moe_viz unfinished recording 2\n"
@@ -67,7 +67,7 @@ class Unfinished:
     def __init__(
         self,
         path: str | Path,
-        model: Mixtral,
+        model: Recordable,
         stamp: Provenance,
         ids: Sequence[int],
         lengths: Sequence[int],

@@ -32,6 +32,13 @@ class TokenIndex:
             self.tokens[rows], self.prompt[rows], self.position[rows], self.generated[rows]
         )
 
+    def at(self, rows: Tensor) -> TokenIndex:
+        """Those of some rows, by number, in their order."""
+        rows = rows.to(self.tokens.device)
+        return TokenIndex(
+            self.tokens[rows], self.prompt[rows], self.position[rows], self.generated[rows]
+        )
+
     def to(self, device: torch.device) -> TokenIndex:
         """The same on another device."""
         return TokenIndex(

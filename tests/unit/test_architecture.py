@@ -69,8 +69,8 @@ def test_a_circle_is_found():
 
 
 def test_the_top_of_the_house_is_no_hallway():
-    assert len(list(PACKAGE.glob("*.py"))) <= 14
-    assert len([p for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()]) <= 12
+    assert len(list(PACKAGE.glob("*.py"))) <= 13
+    assert len([p for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()]) <= 13
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=rooms.name_of)

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest: a mixture of another family, run by transformers, with the interface of our own models.
+
+In: a model of transformers, and a tokenizer. Out: what `record`, `generate` and `intervene` ask of
+a model. Prompts are padded on the right, in batches of like lengths: some families leak between
+prompts that are packed, others go wrong with padding on the left.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import CheckpointError, InputError, NumberError
+from ..model import Mixtral
+from ..model.attached import Attached, attached_to, hooked
+from ..progress import progress_bar
+from ..routing import RouterHook, TokenIndex
+from ..tokenization import Tokenizer
+from ..trace.provenance import Provenance
+from ..trace.rule import Rule
+from .mixtures import mixtures_of
+from .seam import Mixture, Rows, flat_rows, listening
+
+#: Tokens of a padded batch, its padding counted; how much of one may be padding; and bytes of
+#: output logits at a time.
+BATCH, PADDING, LOGITS = 8192, 0.2, 2**29
+
+
+@dataclass(frozen=True)
+class GuestConfig:
+    """A guest's shape, as far as it is needed outside of transformers."""
+
+    name: str
+    model_type: str
+    layers: int  # of the model, those without experts too
+    mixtures: tuple[int, ...]  # those with experts
+    experts: int  # E, of the layer that has most
+    experts_per_token: int
+    hidden_size: int
+    vocab_size: int
+    context: int
+
+
+class Guest:
+    """A model of transformers whose routing is recorded and changed; made by `load` or `guest`.
+
+    One pass runs at a time: hooks sit on modules that all callers share, and a second one waits.
+    """
+
+    def __init__(
+        self, hf: nn.Module, tokenizer: Tokenizer | None = None, name: str = "", unread: str = ""
+    ) -> None:
+        config: Any = getattr(hf, "config", None)
+        text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        if text is None or not hasattr(text, "model_type"):
+            raise InputError(
+                f"guest takes a model of transformers, found {type(hf).__name__} without a config."
+            )
+        self.hf: nn.Module = hf.eval()
+        self.mixtures: list[Mixture] = mixtures_of(hf, text.model_type)
+        self.tokenizer: Tokenizer | None = tokenizer
+        self.unread: str = unread
+        self.ends: frozenset[int] = frozenset()
+        self.config: GuestConfig = GuestConfig(
+            name=name
+            or str(getattr(config, "_name_or_path", "")).rstrip("/").split("/")[-1]
+            or text.model_type,
+            model_type=text.model_type,
+            layers=_layers(hf, self.mixtures),
+            mixtures=tuple(mixture.layer for mixture in self.mixtures),
+            experts=max(mixture.width for mixture in self.mixtures),
+            experts_per_token=max(mixture.k for mixture in self.mixtures),
+            hidden_size=int(text.hidden_size),
+            vocab_size=int(text.vocab_size),
+            context=int(getattr(text, "max_position_embeddings", None) or 2**20),
+        )
+        self.origin: Provenance = Provenance(model=self.config.name)
+        self.astray: bool = False  # whether a choice was seen that its rule does not explain
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"<Guest {c.name} ({c.model_type}): {len(c.mixtures)} of {c.layers} layers with "
+            f"{c.experts} experts, {c.experts_per_token} a token>"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids must go."""
+        embedding = self.hf.get_input_embeddings()  # type: ignore[operator]
+        found = embedding.weight.device
+        return torch.device("cpu") if found.type == "meta" else found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What most of it computes in."""
+        return self.hf.dtype  # type: ignore[return-value]
+
+    @property
+    def attached(self) -> Attached:
+        """What the `with` blocks around this attach: what a run that is called here carries."""
+        return attached_to(self)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What a trace recorded here would be stamped with."""
+        return self.stamped(self.attached)
+
+    def stamped(self, attached: Attached) -> Provenance:
+        """Where a recording comes from: the weights, and what was attached."""
+        devices = dict.fromkeys(str(w.device) for w in self.hf.parameters())
+        return replace(
+            self.origin,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=", ".join(devices),
+            interventions=(*self.origin.interventions, *attached.interventions),
+        )
+
+    def router_hooks(self, *hooks: RouterHook) -> AbstractContextManager[Guest]:
+        """Attach hooks to every router for the length of a `with` block; as `Mixtral`'s."""
+        return hooked(self, hooks)
+
+    def routers(self) -> dict[str, Any]:
+        """What a trace says of its routers."""
+        rules = {mixture.scoring.rule for mixture in self.mixtures if mixture.scored}
+        rule = next(iter(rules), self.mixtures[0].scoring.rule)
+        if self.astray or len(rules) > 1:
+            why = "differ from layer to layer" if len(rules) > 1 else "are not what was executed"
+            rule = Rule(choice="unknown", gates=False, note=f"The rules known for them {why}.")
+        biases = [mixture.scoring.bias for mixture in self.mixtures]
+        bias = None
+        if rule.bias:
+            rows = [
+                torch.zeros(0) if b is None or not mixture.scored else b.cpu()
+                for b, mixture in zip(biases, self.mixtures, strict=True)
+            ]
+            E = self.config.experts
+            bias = torch.stack([functional.pad(row, (0, E - len(row))) for row in rows]).numpy()
+        scored = tuple(mixture.scored for mixture in self.mixtures)
+        return {
+            "rule": rule, "bias": bias, "scored": () if all(scored) else scored,
+            "model_layers": self.config.layers, "mixtures": self.config.mixtures,
+        }  # fmt: skip
+
+    # ---- Running ---------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int] | None = None,
+        logits: Literal["all", "last", "none"] = "all",
+        *,
+        index: TokenIndex | None = None,
+        attached: Attached | None = None,
+        progress: bool = False,
+    ) -> Tensor | None:
+        """Run prompts that lie end to end; see `Mixtral.forward`.
+
+        Raises `InputError` for lengths that do not add up, `CheckpointError` where a layer was not
+        heard, and `NumberError` where routers or head give NaN or infinity.
+        """
+        lengths = [len(token_ids)] if lengths is None else [int(n) for n in lengths]
+        if sum(lengths) != len(token_ids) or min(lengths, default=0) < 1:
+            raise InputError(
+                f"lengths must add up to the number of token_ids: found {list(lengths)[:8]} for "
+                f"{len(token_ids):,} ids."
+            )
+        index = TokenIndex.of_prompts(lengths) if index is None else index
+        carried = self.attached if attached is None else attached
+        found: list[Tensor | None] = [None] * len(lengths)
+        keep = logits != "none"
+        for prompts, out in self._passes(token_ids, lengths, index, carried, keep, progress):
+            for n, prompt in enumerate(prompts):
+                if out is not None:
+                    rows = out[n, : lengths[prompt]]
+                    found[prompt] = rows if logits == "all" else rows[-1:]
+        return None if logits == "none" else torch.cat([x for x in found if x is not None])
+
+    def losses(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int],
+        index: TokenIndex,
+        attached: Attached,
+        progress: bool = False,
+    ) -> Tensor:
+        """Nats of each token given those before it in its prompt, (T,); NaN for first tokens."""
+        starts = torch.tensor([0, *lengths]).cumsum(0)
+        losses = torch.full((len(token_ids),), torch.nan)
+        passes = self._passes(token_ids, lengths, index, attached, True, progress)
+        for prompts, out in passes:
+            assert out is not None
+            for n, prompt in enumerate(prompts):
+                rows = slice(int(starts[prompt]) + 1, int(starts[prompt + 1]))
+                targets = token_ids[rows].to(out.device)
+                if len(targets):
+                    scores = out[n, : len(targets)].float()
+                    losses[rows] = functional.cross_entropy(scores, targets, reduction="none").cpu()
+        return losses
+
+    def _passes(
+        self,
+        token_ids: Tensor,
+        lengths: Sequence[int],
+        index: TokenIndex,
+        attached: Attached,
+        keep: bool,
+        progress: bool,
+    ) -> Iterator[tuple[list[int], Tensor | None]]:
+        """Padded batches: their prompts' numbers, and output logits (B, S, V) if asked for."""
+        starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
+        room = min(BATCH, LOGITS // (4 * self.config.vocab_size)) if keep else BATCH
+        batches = padded_batches(lengths, room)
+        with progress_bar("prompts", len(lengths), hidden=not progress) as bar:
+            for prompts in batches:
+                sizes = [lengths[n] for n in prompts]
+                rows = torch.cat([torch.arange(starts[n], starts[n + 1]) for n in prompts])
+                ids = torch.zeros(len(sizes), max(sizes), dtype=torch.int64)
+                mask = torch.zeros_like(ids)
+                for row, (n, size) in enumerate(zip(prompts, sizes, strict=True)):
+                    ids[row, :size] = token_ids[starts[n] : starts[n + 1]]
+                    mask[row, :size] = 1
+                place = flat_rows(sizes, index.at(rows).to(self.device))
+                given = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+                yield prompts, self.heard(given | {"use_cache": False}, place, attached, keep)[0]
+                bar.update(len(prompts))
+
+    def heard(
+        self, given: dict[str, Any], rows: Rows, attached: Attached, keep: bool
+    ) -> tuple[Tensor | None, Any]:
+        """One forward pass with hooks: output logits (B, S, V) if asked for, and all it gave."""
+        body = getattr(self.hf, "base_model", self.hf)
+        model: Any = self.hf if keep or body is None else body
+        with self._lock, torch.inference_mode():
+            with listening(self.mixtures, attached.hooks, rows) as ear:
+                out = model(**given)
+            self.astray |= bool(ear.astray)
+        if ear.unsound:
+            raise NumberError(
+                f"{self.config.name}, layer {ear.unsound[0].layer}: the router's logits are NaN or "
+                f"infinite, computed in {str(self.dtype).removeprefix('torch.')}. Load it with "
+                "dtype='float32', or check its weights."
+            )
+        logits = out.logits if keep else None
+        if logits is not None and not bool(logits[:, -1].isfinite().all()):
+            raise NumberError(
+                f"{self.config.name}: the output logits are NaN or infinite, computed in "
+                f"{str(self.dtype).removeprefix('torch.')}. Load it with dtype='float32', or check "
+                "its weights."
+            )
+        return logits, out
+
+
+def padded_batches(lengths: Sequence[int], room: int = BATCH) -> list[list[int]]:
+    """Numbers of prompts in batches of like lengths, each of at most `room` tokens with padding.
+
+    >>> padded_batches([3, 50, 4, 49], room=120)
+    [[0, 2], [3, 1]]
+    """
+    batches: list[list[int]] = []
+    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        batch = [*batches[-1], n] if batches else []
+        size = len(batch) * lengths[n]
+        waste = 1 - sum(lengths[m] for m in batch) / size if batch else 1.0
+        if batch and size <= room and waste <= PADDING:
+            batches[-1] = batch
+        else:
+            batches.append([n])
+    return batches
+
+
+def _layers(hf: nn.Module, mixtures: Sequence[Mixture]) -> int:
+    """How many layers the list has in which the mixtures are."""
+    wanted = mixtures[-1].place
+    for name, module in hf.named_modules():
+        is_list = isinstance(module, nn.ModuleList) and name.endswith(("layers", "blocks", "h"))
+        if is_list and any(m is wanted for m in module.modules()):
+            return len(module)  # type: ignore[arg-type]
+    raise CheckpointError("The layers of this model are not in a list, as transformers keeps them.")
+
+
+#: What can be recorded.
+Recordable = Mixtral | Guest
