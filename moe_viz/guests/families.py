@@ -35,6 +35,7 @@ class Family:
     speaker: str = ""  # the part of the router whose output are the logits
     skips: bool = False  # whether a gate of 0 means that no expert runs
     note: str = ""
+    cached: bool = True  # whether a cached step of transformers is what a whole pass gives
     seam: str = "experts"  # where it can be changed: at the "experts", or at the router, as …
 
 
@@ -101,7 +102,7 @@ FAMILIES: Mapping[str, Family] = {
         note="The last experts are the identity: they pass a token on as it is.",
     ),
     "mellum": _FLAGGED,
-    "minimax": _CHOSEN,
+    "minimax": Family(cached=False),
     "minimax_m2": _BIASED,
     "minimax_m3_vl_text": _LATER,
     "mistral4": Family(normalised=FLAG, scale=("routed_scaling_factor",), groups="two best"),

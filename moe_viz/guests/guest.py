@@ -8,6 +8,7 @@ prompts that are packed, others go wrong with padding on the left.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from ..routing import RouterHook, TokenIndex
 from ..tokenization import Tokenizer
 from ..trace.provenance import Provenance
 from ..trace.rule import Rule
+from .families import FAMILIES
 from .mixtures import mixtures_of
 from .seam import Mixture, Rows, flat_rows, listening
 
@@ -47,6 +49,14 @@ class GuestConfig:
     hidden_size: int
     vocab_size: int
     context: int
+
+
+@dataclass
+class GuestCache:
+    """Keys, values and states of one prompt, as transformers keeps them."""
+
+    kept: Any = None
+    length: int = 0
 
 
 class Guest:
@@ -85,6 +95,8 @@ class Guest:
         self.origin: Provenance = Provenance(model=self.config.name)
         self.astray: bool = False  # whether a choice was seen that its rule does not explain
         self._lock = threading.RLock()
+        takes = inspect.signature(hf.forward).parameters
+        self._cache_name = "cache" if "cache" in takes else "past_key_values"  # before 5.24
 
     def __repr__(self) -> str:
         c = self.config
@@ -159,11 +171,14 @@ class Guest:
         lengths: Sequence[int] | None = None,
         logits: Literal["all", "last", "none"] = "all",
         *,
+        cache: GuestCache | None = None,
         index: TokenIndex | None = None,
         attached: Attached | None = None,
         progress: bool = False,
     ) -> Tensor | None:
-        """Run prompts that lie end to end; see `Mixtral.forward`.
+        """Run prompts that lie end to end, or continue the one that `cache` holds.
+
+        As `Mixtral.forward`: `logits` are of all tokens (T, V), of each prompt's last one, or none.
 
         Raises `InputError` for lengths that do not add up, `CheckpointError` where a layer was not
         heard, and `NumberError` where routers or head give NaN or infinity.
@@ -174,8 +189,11 @@ class Guest:
                 f"lengths must add up to the number of token_ids: found {list(lengths)[:8]} for "
                 f"{len(token_ids):,} ids."
             )
-        index = TokenIndex.of_prompts(lengths) if index is None else index
+        past = [cache.length if cache else 0]
+        index = TokenIndex.of_prompts(lengths, past * len(lengths)) if index is None else index
         carried = self.attached if attached is None else attached
+        if cache is not None:
+            return self._continued(token_ids, logits, cache, index, carried)
         found: list[Tensor | None] = [None] * len(lengths)
         keep = logits != "none"
         for prompts, out in self._passes(token_ids, lengths, index, carried, keep, progress):
@@ -184,6 +202,35 @@ class Guest:
                     rows = out[n, : lengths[prompt]]
                     found[prompt] = rows if logits == "all" else rows[-1:]
         return None if logits == "none" else torch.cat([x for x in found if x is not None])
+
+    def new_cache(self, capacity: int) -> GuestCache:
+        """An empty cache for one prompt that will be continued; `capacity` is not needed here."""
+        return GuestCache()
+
+    def _continued(
+        self,
+        token_ids: Tensor,
+        logits: str,
+        cache: GuestCache,
+        index: TokenIndex,
+        attached: Attached,
+    ) -> Tensor | None:
+        """The next tokens of a prompt: logits (T, V), of the last token (1, V), or None."""
+        before, new = cache.length, len(token_ids)
+        # Without a mask: nothing is padded, and some families take one for the new tokens alone.
+        ids, cached = token_ids.to(self.device), FAMILIES[self.config.model_type].cached
+        if not cached and before:  # all that went before once more
+            ids = torch.cat([cache.kept, ids])
+        given: dict[str, Any] = {"input_ids": ids[None], "use_cache": cached}
+        if cached and before:
+            given[self._cache_name] = cache.kept
+        places = torch.arange(len(ids) - new, len(ids))
+        rows = Rows(places, index.to(self.device), len(ids))
+        out, whole = self.heard(given, rows, attached, logits != "none")
+        cache.kept, cache.length = whole[self._cache_name] if cached else ids, before + new
+        if out is None:
+            return None
+        return out[0, -new:] if logits == "all" else out[0, -1:]
 
     def losses(
         self,

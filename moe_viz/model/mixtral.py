@@ -130,6 +130,10 @@ class Mixtral(nn.Module):
         """
         return hooked(self, hooks)
 
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache for prompts that will be continued, with room for so many tokens."""
+        return KVCache(capacity=capacity)
+
     def routers(self) -> dict[str, Any]:
         """What a trace says of its routers, beside the rule, which is Mixtral's."""
         return {"model_layers": self.config.layers}

@@ -10,13 +10,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError, PlacementError
-from ..model import KVCache, Mixtral
+from ..guests.guest import Recordable
+from ..model import Mixtral
 from ..model.attached import Attached
 from ..model.threads import one_thread
 from ..placement.stream import StreamedMixtral
@@ -42,7 +44,7 @@ class Generation:
 
 
 def generate(
-    model: Mixtral,
+    model: Recordable,
     text: Text,
     max_new_tokens: int = 64,
     temperature: float = 0.0,
@@ -96,8 +98,8 @@ def generate(
     generator = torch.Generator().manual_seed(seed)
     ids = list(encoding.ids)
     with torch.inference_mode():
-        cache = KVCache(capacity=given + room)
-        logits = model(torch.tensor(ids), logits="last", cache=cache, attached=carried)
+        cache: Any = model.new_cache(given + room)
+        logits: Any = model(torch.tensor(ids), logits="last", cache=cache, attached=carried)
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
@@ -117,7 +119,7 @@ def generate(
     return _finish(model, attached, ids, given, prompt.label, recorder)
 
 
-def ends_of(model: Mixtral) -> frozenset[int]:
+def ends_of(model: Recordable) -> frozenset[int]:
     """Ids that end a text: the tokenizer's, and those that the checkpoint's config names."""
     eos = model.tokenizer and model.tokenizer.eos
     return model.ends if eos is None else model.ends | {eos}
@@ -139,18 +141,20 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
     return int(order[torch.multinomial(ranked, 1, generator=generator)])
 
 
-def _products(model: Mixtral) -> AbstractContextManager[None]:
+def _products(model: Recordable) -> AbstractContextManager[None]:
     """How the products of one token are best computed.
 
     With a small matrix on a CPU such a product is over before a second thread has woken up.
     """
+    if not isinstance(model, Mixtral):
+        return nullcontext()
     layer = model.layers[0]
     largest = max(w.nbytes for w in chain(layer.parameters(), layer.buffers()))
     return one_thread() if model.device.type == "cpu" and largest < SMALL_MATRIX else nullcontext()
 
 
 def _finish(
-    model: Mixtral,
+    model: Recordable,
     attached: Attached,
     ids: list[int],
     given: int,

@@ -200,3 +200,18 @@ def test_a_trace_is_saved_explored_and_surveyed(name, tmp_path):
     found = mv.report(back)
     assert "load" in found.findings
     assert found.save(tmp_path / "report")
+
+
+@families
+def test_what_is_generated_is_what_recording_the_same_ids_gives(name):
+    one, ids = guest(name), list(prompts()[5])
+    out = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True)
+    assert out.trace.generated.sum() == 6
+    whole = mv.record(one, [ids + out.token_ids])
+    assert whole.token_ids.tolist() == out.trace.token_ids.tolist()
+    assert np.array_equal(np.sort(whole.experts), np.sort(out.trace.experts))
+    np.testing.assert_allclose(whole.router_logits, out.trace.router_logits, atol=1e-4, rtol=1e-3)
+    assert FAMILIES[name].cached == (name != "minimax")  # which differs in transformers itself
+    again = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True, temperature=1.0, seed=3)
+    other = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True, temperature=1.0, seed=3)
+    assert again.token_ids == other.token_ids
