@@ -23,7 +23,8 @@ _WHERE = {
     "inspect": "checkpoint.inspection",
     "intervene": "intervention.block",
     "ledger": "costs",
-    "load": "placement",
+    "guest": "guests.loading",
+    "load": "guests.loading",
     "record": "recording",
     "report": "reporting",
     "save_page": "view.explorer.page",
@@ -42,6 +43,7 @@ __all__ = [
     "errors",
     "explore",
     "generate",
+    "guest",
     "inspect",
     "intervene",
     "ledger",
@@ -62,10 +64,11 @@ if TYPE_CHECKING:
     from .config import MixtralConfig as MixtralConfig
     from .costs import ledger as ledger
     from .exploring import explore as explore
+    from .guests.loading import guest as guest
+    from .guests.loading import load as load
     from .intervention.block import intervene as intervene
     from .intervention.effects import effects as effects
     from .intervention.twin import untrained_twin as untrained_twin
-    from .placement import load as load
     from .recording import generate as generate
     from .recording import record as record
     from .reporting import report as report

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, OtherFamilyError
 
 #: No size or factor of a model is larger; what is, no arithmetic here was made for.
 LARGEST = 2**40
@@ -28,9 +28,9 @@ def hugging_face(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     files (nonsense past 4k); else it is refused.
     """
     if raw.get("model_type") != "mixtral":
-        raise ConfigError(
+        raise OtherFamilyError(
             f"{where}: model_type must be 'mixtral', found {raw.get('model_type')!r}. "
-            "moe_viz runs models of Mixtral's architecture only."
+            "Other mixtures are guests, which mv.load and mv.guest run."
         )
     if raw.get("tie_word_embeddings"):
         raise ConfigError(

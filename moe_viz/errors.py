@@ -14,6 +14,12 @@ class ConfigError(MoeVizError):
     """A model configuration that is incomplete, impossible, or not Mixtral's architecture."""
 
 
+class OtherFamilyError(ConfigError):
+    """A configuration of another family than Mixtral's; `described` is the file that says so."""
+
+    described: object = None
+
+
 class CheckpointError(MoeVizError):
     """A folder or file of weights that is missing, damaged, or not what its config promises."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config import MixtralConfig, read_json
 from ..embedded import EMBEDDED, embedded_folder
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, OtherFamilyError
 from .adapter import Adapter
 from .fp8 import scaled
 from .gguf.file import open_gguf
@@ -64,7 +64,11 @@ def open_checkpoint(
         vocabulary = GGUFVocabulary(metadata, described, config.vocab_size)
         return Checkpoint(described, config, "its metadata", store, vocabulary, added)
     raw = read_json(described)
-    config, added = _named(MixtralConfig.from_file(described), place, adapter)
+    try:
+        config, added = _named(MixtralConfig.from_file(described), place, adapter)
+    except OtherFamilyError as error:
+        error.described = described
+        raise
     opener = open_safetensors if found.form == ".safetensors" else open_pickles
     store = scaled(opener(weights), scheme(raw, described), str(described))
     vocabulary = FolderVocabulary(folder, config.vocab_size)

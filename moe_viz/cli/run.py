@@ -68,7 +68,7 @@ def record(
     Example: [bold]moe-viz record "Good morning" "Guten Morgen" -l en -l de -o hello.safetensors[/]
     """
     from .. import prompts
-    from ..placement import load
+    from ..guests.loading import load
     from ..recording.recording import record as run
 
     if curated == bool(texts):
@@ -116,7 +116,7 @@ def generate(
 
     Example: [bold]moe-viz generate "The first file" -n 40 --temperature 0.8[/]
     """
-    from ..placement import load
+    from ..guests.loading import load
     from ..recording.generation import generate as run
 
     if out is not None:
@@ -146,7 +146,7 @@ def demo(
 ) -> None:
     """Record all curated prompts with 8x7m, sum them up, write the page: what make demo does."""
     from .. import prompts
-    from ..placement import load
+    from ..guests.loading import load
     from ..recording.recording import record as run
     from ..view.explorer.page import save_page
 

@@ -68,9 +68,9 @@ def report(
 
 def _recorded(source: str, effects: bool):
     from .. import prompts
+    from ..guests.loading import load
     from ..intervention.effects import effects as damage
     from ..intervention.twin import untrained_twin
-    from ..placement import load
     from ..recording.recording import record
     from ..reporting import report as run
 

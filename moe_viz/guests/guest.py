@@ -19,21 +19,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import CheckpointError, InputError, NumberError
+from ..errors import InputError, NumberError
 from ..model import Mixtral
 from ..model.attached import Attached, attached_to, hooked
 from ..progress import progress_bar
 from ..routing import RouterHook, TokenIndex
 from ..tokenization import Tokenizer
 from ..trace.provenance import Provenance
-from ..trace.rule import Rule
+from .batches import BATCH, padded, padded_batches
 from .families import FAMILIES
-from .mixtures import mixtures_of
+from .mixtures import layers_of, mixtures_of, said_of
 from .seam import Mixture, Rows, flat_rows, listening
 
-#: Tokens of a padded batch, its padding counted; how much of one may be padding; and bytes of
-#: output logits at a time.
-BATCH, PADDING, LOGITS = 8192, 0.2, 2**29
+#: Bytes of output logits at a time.
+LOGITS = 2**29
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Guest:
             or str(getattr(config, "_name_or_path", "")).rstrip("/").split("/")[-1]
             or text.model_type,
             model_type=text.model_type,
-            layers=_layers(hf, self.mixtures),
+            layers=layers_of(hf, self.mixtures),
             mixtures=tuple(mixture.layer for mixture in self.mixtures),
             experts=max(mixture.width for mixture in self.mixtures),
             experts_per_token=max(mixture.k for mixture in self.mixtures),
@@ -143,25 +142,7 @@ class Guest:
 
     def routers(self) -> dict[str, Any]:
         """What a trace says of its routers."""
-        rules = {mixture.scoring.rule for mixture in self.mixtures if mixture.scored}
-        rule = next(iter(rules), self.mixtures[0].scoring.rule)
-        if self.astray or len(rules) > 1:
-            why = "differ from layer to layer" if len(rules) > 1 else "are not what was executed"
-            rule = Rule(choice="unknown", gates=False, note=f"The rules known for them {why}.")
-        biases = [mixture.scoring.bias for mixture in self.mixtures]
-        bias = None
-        if rule.bias:
-            rows = [
-                torch.zeros(0) if b is None or not mixture.scored else b.cpu()
-                for b, mixture in zip(biases, self.mixtures, strict=True)
-            ]
-            E = self.config.experts
-            bias = torch.stack([functional.pad(row, (0, E - len(row))) for row in rows]).numpy()
-        scored = tuple(mixture.scored for mixture in self.mixtures)
-        return {
-            "rule": rule, "bias": bias, "scored": () if all(scored) else scored,
-            "model_layers": self.config.layers, "mixtures": self.config.mixtures,
-        }  # fmt: skip
+        return said_of(self.mixtures, self.config.layers, self.config.experts, self.astray)
 
     # ---- Running ---------------------------------------------------------------------------
 
@@ -269,13 +250,9 @@ class Guest:
         batches = padded_batches(lengths, room)
         with progress_bar("prompts", len(lengths), hidden=not progress) as bar:
             for prompts in batches:
-                sizes = [lengths[n] for n in prompts]
                 rows = torch.cat([torch.arange(starts[n], starts[n + 1]) for n in prompts])
-                ids = torch.zeros(len(sizes), max(sizes), dtype=torch.int64)
-                mask = torch.zeros_like(ids)
-                for row, (n, size) in enumerate(zip(prompts, sizes, strict=True)):
-                    ids[row, :size] = token_ids[starts[n] : starts[n + 1]]
-                    mask[row, :size] = 1
+                sizes = [lengths[n] for n in prompts]
+                ids, mask = padded(token_ids[rows], sizes)
                 place = flat_rows(sizes, index.at(rows).to(self.device))
                 given = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
                 yield prompts, self.heard(given | {"use_cache": False}, place, attached, keep)[0]
@@ -305,34 +282,6 @@ class Guest:
                 "its weights."
             )
         return logits, out
-
-
-def padded_batches(lengths: Sequence[int], room: int = BATCH) -> list[list[int]]:
-    """Numbers of prompts in batches of like lengths, each of at most `room` tokens with padding.
-
-    >>> padded_batches([3, 50, 4, 49], room=120)
-    [[0, 2], [3, 1]]
-    """
-    batches: list[list[int]] = []
-    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        batch = [*batches[-1], n] if batches else []
-        size = len(batch) * lengths[n]
-        waste = 1 - sum(lengths[m] for m in batch) / size if batch else 1.0
-        if batch and size <= room and waste <= PADDING:
-            batches[-1] = batch
-        else:
-            batches.append([n])
-    return batches
-
-
-def _layers(hf: nn.Module, mixtures: Sequence[Mixture]) -> int:
-    """How many layers the list has in which the mixtures are."""
-    wanted = mixtures[-1].place
-    for name, module in hf.named_modules():
-        is_list = isinstance(module, nn.ModuleList) and name.endswith(("layers", "blocks", "h"))
-        if is_list and any(m is wanted for m in module.modules()):
-            return len(module)  # type: ignore[arg-type]
-    raise CheckpointError("The layers of this model are not in a list, as transformers keeps them.")
 
 
 #: What can be recorded.

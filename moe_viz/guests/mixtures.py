@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import CheckpointError
+from ..trace.rule import Rule
 from .families import FAMILIES, Family, scoring_of
 from .routers import ROUTERS
 from .seam import Mixture
@@ -98,3 +102,35 @@ def _top_k(router: nn.Module, block: nn.Module, config: Any) -> int:
         if isinstance(found, int):
             return found
     raise CheckpointError("How many experts a token goes to is not said in this configuration.")
+
+
+def said_of(mixtures: Sequence[Mixture], layers: int, experts: int, astray: bool) -> dict[str, Any]:
+    """What a trace says of these routers: its fields from `rule` on."""
+    rules = {mixture.scoring.rule for mixture in mixtures if mixture.scored}
+    rule = next(iter(rules), mixtures[0].scoring.rule)
+    if astray or len(rules) > 1:
+        why = "differ from layer to layer" if len(rules) > 1 else "are not what was executed"
+        rule = Rule(choice="unknown", gates=False, note=f"The rules known for them {why}.")
+    bias = None
+    if rule.bias:
+        own = [m.scoring.bias if m.scored else None for m in mixtures]
+        rows = [torch.zeros(0) if one is None else one.cpu() for one in own]
+        bias = torch.stack([functional.pad(row, (0, experts - len(row))) for row in rows]).numpy()
+    scored = tuple(mixture.scored for mixture in mixtures)
+    return {
+        "rule": rule,
+        "bias": bias,
+        "scored": () if all(scored) else scored,
+        "model_layers": layers,
+        "mixtures": tuple(mixture.layer for mixture in mixtures),
+    }
+
+
+def layers_of(hf: nn.Module, mixtures: Sequence[Mixture]) -> int:
+    """How many layers the list has in which the mixtures are."""
+    wanted = mixtures[-1].place
+    for name, module in hf.named_modules():
+        is_list = isinstance(module, nn.ModuleList) and name.endswith(("layers", "blocks", "h"))
+        if is_list and any(m is wanted for m in module.modules()):
+            return len(module)  # type: ignore[arg-type]
+    raise CheckpointError("The layers of this model are not in a list, as transformers keeps them.")

@@ -133,7 +133,9 @@ def refuse_unfit(change: Intervention, guest: Guest) -> None:
     }
     by_gate = {**by_score, "temperature": change.temperature is not None}
     asked = [name for name, wanted in by_gate.items() if wanted and not rule.gates]
-    asked += [name for name, wanted in by_score.items() if wanted and rule.choice != "scores"]
+    # One of what zaya's routers score is no expert: another choice could be none.
+    fixed = rule.choice != "scores" or any(mixture.skips for mixture in guest.mixtures)
+    asked += [name for name, wanted in by_score.items() if wanted and fixed]
     layers = guest.config.mixtures if change.layers is None else change.layers
     named = {layer for layer, *_ in (*change.ablate, *change.force)} or set(layers)
     blind = [layer for layer, goes in zip(guest.config.mixtures, scored, strict=False) if not goes]
