@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
-from ..config import MixtralConfig
 from ..errors import InputError
-from ..guests.guest import Guest, GuestConfig, Recordable
+from ..guests.guest import Guest, Recordable
 from ..model.attached import Attached, attach
 from .change import FORMS, Expert, Intervention, experts_at
 
@@ -77,15 +76,14 @@ def intervene(
 def intervened(model: Recordable, *changes: Intervention) -> Iterator[Any]:
     """The same for `Intervention`s, in order."""
     for change in changes:
-        check(change, model.config)
-        if isinstance(model, Guest):
-            refuse_unfit(change, model)
+        check(change, model)
     with attach(model, Attached(changes, tuple(map(str, changes)))):
         yield model
 
 
-def check(change: Intervention, config: MixtralConfig | GuestConfig) -> None:
-    """Raise `InputError` for what a model of this config does not have."""
+def check(change: Intervention, model: Recordable) -> None:
+    """Raise `InputError` for what a model does not have, or what its routers do not allow."""
+    config = model.config
     L, E, mixtures = config.layers, config.experts, config.mixtures
     if change.instead not in ("next best", "nothing"):
         raise InputError(f"instead must be 'next best' or 'nothing', found {change.instead!r}.")
@@ -119,9 +117,11 @@ def check(change: Intervention, config: MixtralConfig | GuestConfig) -> None:
                 f"Layer {layer} chooses {k} experts; found forced {sorted(forced)} and ablated "
                 f"{sorted(gone)}. Force at most {k}, and none that is ablated."
             )
+    if isinstance(model, Guest):
+        _refuse_unfit(change, model)
 
 
-def refuse_unfit(change: Intervention, guest: Guest) -> None:
+def _refuse_unfit(change: Intervention, guest: Guest) -> None:
     """Raise `InputError` for what this guest's routers do not allow to be done rightly."""
     routers = guest.routers()
     rule, scored = routers["rule"], routers["scored"]

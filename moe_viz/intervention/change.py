@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..routing import Routing
-from .choosing import best_of, best_with, members, refilled, same_share, without
+from .choosing import best_of, best_with, members, refilled, same_sum, without
 from .lots import drawn_lots
 
 Expert = tuple[int, int]  # layer, expert
@@ -156,7 +156,7 @@ class Intervention:
         if self.temperature not in (None, 1):
             routing = _tempered(routing, self.temperature)
             if self.top_k is None and forced is None:  # the same experts, by other gates
-                return same_share(routing.with_experts(routing.experts), routing)
+                return same_sum(routing.with_experts(routing.experts), routing)
         if forced is None:
             return routing if self.top_k is None else best_of(routing, self.top_k)
         if self.top_k is not None:
@@ -185,7 +185,7 @@ class Intervention:
             return routing
         used = (routing.experts >= 0).float()
         gates = used / used.sum(1, keepdim=True).clamp(min=1)
-        return same_share(replace(routing, gates=gates), routing)
+        return same_sum(replace(routing, gates=gates), routing)
 
     def _emptied(self, routing: Routing) -> Routing:
         """Empty slots in place of ablated experts: the others keep their gates."""

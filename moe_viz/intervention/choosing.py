@@ -58,8 +58,25 @@ def _strongest_first(routing: Routing, experts: Tensor) -> Routing:
 def same_share(changed: Routing, before: Routing) -> Routing:
     """Where a slot was left empty, gates that add up to the same sum as before."""
     empty = (before.experts < 0).any(1, keepdim=True)
+    return replace(
+        changed,
+        gates=torch.where(empty, changed.gates * _to_sum_of(before, changed), changed.gates),
+    )
+
+
+def same_sum(changed: Routing, before: Routing) -> Routing:
+    """Gates that add up to the same sum as before, for a change that is of their shares alone."""
+    if before.scoring.rule.sums_to_one:
+        return same_share(changed, before)
+    return replace(changed, gates=changed.gates * _to_sum_of(before, changed))
+
+
+def _to_sum_of(before: Routing, changed: Routing) -> Tensor:
+    """What gates are multiplied by so that they add up as before, (T, 1)."""
     share = before.gates.sum(1, keepdim=True)
-    return replace(changed, gates=torch.where(empty, changed.gates * share, changed.gates))
+    if before.scoring.rule.sums_to_one:  # as those that a rule has just given do
+        return share
+    return share / changed.gates.sum(1, keepdim=True).clamp(min=1e-20)
 
 
 def without(routing: Routing, gone: Tensor) -> Routing:

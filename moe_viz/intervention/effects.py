@@ -14,7 +14,7 @@ from ..analysis.damage import damage
 from ..analysis.finding import Finding
 from ..config import MixtralConfig
 from ..errors import InputError
-from ..model import Mixtral
+from ..guests.guest import GuestConfig, Recordable
 from ..recording.given import Texts
 from ..recording.recording import record
 from .block import check
@@ -22,7 +22,9 @@ from .change import Intervention
 from .passes import losses_under
 
 
-def each_expert(config: MixtralConfig, instead: str = "next best") -> dict[str, Intervention]:
+def each_expert(
+    config: MixtralConfig | GuestConfig, instead: str = "next best"
+) -> dict[str, Intervention]:
     """The ablation of every expert of every layer, by name: what fills a damage matrix.
 
     >>> list(each_expert(MixtralConfig.preset("8x7m")))[8:10]
@@ -30,13 +32,13 @@ def each_expert(config: MixtralConfig, instead: str = "next best") -> dict[str, 
     """
     return {
         f"{layer}/{expert}": Intervention.of(ablate=[(layer, expert)], instead=instead)
-        for layer in range(config.layers)
+        for layer in config.mixtures
         for expert in range(config.experts)
     }
 
 
 def effects(
-    model: Mixtral,
+    model: Recordable,
     texts: Texts,
     interventions: Mapping[str, Mapping[str, Any] | Intervention] | None = None,
     labels: Sequence[str] | None = None,
@@ -59,7 +61,7 @@ def effects(
     """
     changes = _named(each_expert(model.config) if interventions is None else interventions)
     for change in changes.values():
-        check(change, model.config)
+        check(change, model)
     base = record(model, texts, labels=labels, loss=True)
     alone = {n: c.ablate[0] for n, c in changes.items() if len(c.ablate) == 1}
     return damage(base, losses_under(model, base, changes), alone, seed)

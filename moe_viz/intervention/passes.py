@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..guests.guest import Guest, Recordable
 from ..model import Mixtral
 from ..progress import progress_bar
 from ..recording.recording import prompt_batches, token_losses
@@ -24,7 +25,7 @@ from .change import Intervention
 
 
 def losses_under(
-    model: Mixtral, base: Trace, changes: Mapping[str, Intervention]
+    model: Recordable, base: Trace, changes: Mapping[str, Intervention]
 ) -> dict[str, np.ndarray]:
     """Nats of each token of a recording under each intervention: float32 (T,), NaN for a prompt's
     first token.
@@ -38,6 +39,12 @@ def losses_under(
             sizes = [p.stop - p.start for p in group]
             index = TokenIndex.of_prompts(sizes, None, rows.start, first).to(model.device)
             ids = token_ids[rows]
+            if isinstance(model, Guest):  # transformers runs it whole each time
+                for name, change in changes.items():
+                    with intervened(model, change):
+                        losses[name][rows] = model.losses(ids, sizes, index, model.attached)
+                    bar.update(len(ids) / len(base))
+                continue
             states = _states(model, ids, sizes, index, set(begin.values()))
             for name, change in changes.items():
                 with intervened(model, change):
