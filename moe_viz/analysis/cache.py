@@ -14,10 +14,16 @@ from .statistics import by_unit, holm, interval, ratio, resamples, sign_flips
 POLICIES = ("LRU", "LFU", "random")
 #: At most this many tokens are simulated: whole documents, from the first.
 LIMIT = 65_536
+#: Steps of a simulation for each layer: tokens × choices × sizes × experts.
+WORK = 2**27
+#: Bytes of what is held side by side.
+MEMORY = 2**27
 
 
 def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Hit rate of a cache of 1 … E experts in each layer, by eviction policy.
+
+    With more than 16 experts not every size is simulated, but 16 of them.
 
     Tokens come one after the other, as in decoding, strongest expert first; each document begins
     with an empty cache. The policy evicts the expert unused for longest (LRU), the one used least
@@ -34,13 +40,15 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     [0.0, 0.5, 0.5, 0.5]
     """
     docs, rng = Documents.of(trace), np.random.default_rng(seed)
-    L, E, _ = docs.shape
-    ends = docs.tokens.cumsum()
-    N = int((docs.tokens > 0).sum() and max(np.searchsorted(ends, LIMIT, side="right"), 1))
+    L, E, k = docs.shape
+    sizes = sizes_of(E)
+    S, ends = len(sizes), docs.tokens.cumsum()
+    limit = min(LIMIT, WORK // (k * S * E))
+    N = int((docs.tokens > 0).sum() and max(np.searchsorted(ends, limit, side="right"), 1))
     rows = np.flatnonzero((docs.document >= 0) & (docs.document < N))
     order = shuffled_within(docs.document, rng)
-    hits = _simulate(docs, rows, N, rng)  # (policies, N, L, E)
-    mixed = _simulate(docs, order[rows], N, rng)
+    hits = _simulate(docs, rows, N, sizes, rng)  # (policies, N, L, S)
+    mixed = _simulate(docs, order[rows], N, sizes, rng)
     accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
     drawn = resamples(docs.units[:N], rng, strata=docs.strata[:N])
     members, parts = np.flatnonzero(docs.tokens[:N] > 0), []
@@ -53,42 +61,77 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
         parts.append((ratio(observed.sum(0), total), low, high, ratio(shuffled.sum(0), total), p))
     each = len(POLICIES)
     columns = {
-        "layer": np.tile(np.repeat(docs.trace.layers, E), each),
-        "policy": np.repeat(POLICIES, L * E),
-        "size": np.tile(np.arange(1, E + 1), L * each),
+        "layer": np.tile(np.repeat(docs.trace.layers, S), each),
+        "policy": np.repeat(POLICIES, L * S),
+        "size": np.tile(sizes, L * each),
     }
     for name, matrices in zip(
         ("hit", "low", "high", "shuffled", "p"), zip(*parts, strict=True), strict=True
     ):
         columns[name] = np.concatenate([matrix.ravel() for matrix in matrices])
     columns["uniform"] = columns["size"] / E
-    columns["accesses"] = np.tile(np.repeat(accesses.sum(0).astype(np.int64), E), each)
-    columns["documents"] = np.full(L * E * each, len(members))
+    columns["accesses"] = np.tile(np.repeat(accesses.sum(0).astype(np.int64), S), each)
+    columns["documents"] = np.full(L * S * each, len(members))
     notes = (f"Simulated on the first {N} documents.",) if len(docs) > N else ()
     title = docs.trace.provenance.title
     counted = "uses of an expert (k for each token)"
     return Finding("expert cache", title, counted, columns, (*notes, *docs.few(rests)))
 
 
-def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generator) -> np.ndarray:
-    """Hits of each document in each layer with each size of cache: (policies, N, L, E).
+def sizes_of(E: int) -> np.ndarray:
+    """Sizes of a cache that are simulated: 1 … E, or 16 of them, closer together where small.
 
-    Documents and layers are independent of each other, so they run side by side.
+    >>> sizes_of(8).tolist(), sizes_of(64).tolist()[:9], sizes_of(256).tolist()[-3:]
+    ([1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 8, 10, 13], [128, 181, 256])
     """
-    L, E, k = docs.shape
+    if E <= 16:
+        return np.arange(1, E + 1)
+    spread, n = np.zeros(0, np.int64), 16
+    while len(spread) < 16:
+        spread, n = np.unique(np.geomspace(1, E, n).round().astype(np.int64)), n + 1
+    return spread
+
+
+def _simulate(
+    docs: Documents, rows: np.ndarray, N: int, sizes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Hits of each document in each layer with each size of cache: (policies, N, L, S).
+
+    Documents and layers are independent of each other, so they run side by side, as many as fit
+    into a bounded memory.
+    """
+    L, E, _ = docs.shape
+    hits = np.zeros((len(POLICIES), N, L, len(sizes)))
     lengths = docs.tokens[:N]
     longest = np.argsort(-lengths, kind="stable")  # those still running come first
     starts = np.cumsum(lengths) - lengths
-    hits = np.zeros((len(POLICIES), N, L, E))
-    lanes, sizes = N * L, np.arange(1, E + 1)
+    together = max(1, MEMORY // (16 * len(sizes) * E * L))
+    for first in range(0, N, together):
+        some = longest[first : first + together]
+        hits[:, some] = _side_by_side(docs, rows, starts[some], lengths[some], sizes, rng)
+    return hits
+
+
+def _side_by_side(
+    docs: Documents,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    sizes: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The same of some documents, the longest first: (policies, n, L, S)."""
+    (L, E, k), n, S = docs.shape, len(lengths), len(sizes)
+    lanes = n * L
     used = np.zeros((lanes, E))  # how often, in this document
     when = np.full((lanes, E), -1.0)  # last, 0 … ; −1: never
-    held = np.zeros((2, lanes, E, E), bool)  # LFU, random: is (size, expert) in the cache
-    counted = hits[:, longest].reshape(len(POLICIES), lanes, E)
+    held = np.zeros((2, lanes, S, E), bool)  # LFU, random: is (size, expert) in the cache
+    room = np.broadcast_to(sizes, (2, lanes, S)).copy()  # places that are free
+    counted = np.zeros((len(POLICIES), lanes, S))
     for step in range(int(lengths.max(initial=0)) * k):
         position, slot = divmod(step, k)
         running = int((lengths > position).sum())
-        tokens = rows[starts[longest[:running]] + position]
+        tokens = rows[starts[:running] + position]
         wanted = docs.trace.experts[:, tokens, slot].T.ravel().astype(np.int64)  # (running · L,)
         lane = np.flatnonzero(wanted >= 0)
         e = wanted[lane]
@@ -100,18 +143,17 @@ def _simulate(docs: Documents, rows: np.ndarray, N: int, rng: np.random.Generato
             inside = held[rule, lane]  # (lanes, sizes, E)
             hit = np.take_along_axis(inside, e[:, None, None], 2)[:, :, 0]
             counted[1 + rule, lane] += hit
-            full = inside.sum(2) >= sizes
+            i, j = np.nonzero((room[rule, lane] <= 0) & ~hit)  # where one has to go
             # The least used, and among those the one unused for longest; or a random one.
             worth = (
                 used[lane] + when[lane] / (step + 2) if rule == 0 else rng.random((len(lane), E))
-            )
-            worst = np.where(inside, worth[:, None, :], np.inf).argmin(2)
-            out = full & ~hit
-            i, j = np.nonzero(out)
-            inside[i, j, worst[i, j]] = False
+            ).astype(np.float32)
+            worst = np.where(inside[i, j], worth[i], np.float32(np.inf)).argmin(1)
+            inside[i, j, worst] = False
             inside[np.arange(len(lane)), :, e] = True
             held[rule, lane] = inside
+            room[rule, lane] -= ~hit
+            room[rule, lane[i], j] += 1
         used[lane, e] += 1
         when[lane, e] = step
-    hits[:, longest] = counted.reshape(len(POLICIES), N, L, E)
-    return hits
+    return counted.reshape(len(POLICIES), n, L, S)

@@ -10,15 +10,19 @@ from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
+from .sums import pair_shares
 
 ROUNDS = 500
+#: Cells of a matrix for each document, beyond which sums must do.
+MOST = 2**24
 
 
 def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     """Of the tokens that go to one expert, the share that goes to another as well: N_ij / N_i.
 
     All pairs within a token's k experts count. Baselines: `uniform`, (k−1)/(E−1), and `matched`,
-    random pairs with every expert as busy as observed. Columns: layer, expert, other, share, low,
+    random pairs with every expert as busy as observed. With many experts, intervals come from sums
+    of squares over documents instead of resamples. Columns: layer, expert, other, share, low,
     high, uniform, matched, tokens (N_i), documents.
 
     Of the 2 tokens that went to expert 0, one went to 1 as well, and one to 2:
@@ -32,20 +36,23 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     L, E, k = docs.shape
     if k < 2:
         raise InputError("Each token has one expert here: there are no pairs to count.")
-    drawn = resamples(docs.units, rng, strata=docs.strata)
+    large = len(docs) * E * E > MOST
+    drawn = np.zeros(0) if large else resamples(docs.units, rng, strata=docs.strata)
     others = ~np.eye(E, dtype=bool)
     columns: dict[str, list[np.ndarray]] = {n: [] for n in ("share", "low", "high", "matched")}
     tokens = []
     for layer in range(L):
-        pairs = _pairs(docs, layer).astype(np.float64)  # (N, E, E)
         single = docs.chosen[:, layer].astype(np.float64)  # (N, E)
-        together, alone = pairs.sum(0), single.sum(0)
-        values = ratio(np.tensordot(drawn, pairs, 1), (drawn @ single)[:, :, None])
-        low, high = interval(values, docs.independent)
-        matched = ratio(_independent(together.sum(1)), alone[:, None])
-        for name, matrix in zip(
-            columns, (ratio(together, alone[:, None]), low, high, matched), strict=True
-        ):
+        alone = single.sum(0)
+        if large:
+            share, low, high = _by_sums(docs, layer)
+        else:
+            pairs = _pairs(docs, layer).astype(np.float64)  # (N, E, E)
+            share = ratio(pairs.sum(0), alone[:, None])
+            values = ratio(np.tensordot(drawn, pairs, 1), (drawn @ single)[:, :, None])
+            low, high = interval(values, docs.independent)
+        matched = ratio(_independent((share * alone[:, None]).sum(1)), alone[:, None])
+        for name, matrix in zip(columns, (share, low, high, matched), strict=True):
             columns[name].append(matrix[others])
         tokens.append(np.repeat(alone.astype(np.int64), E - 1))
     first, second = np.nonzero(others)
@@ -61,7 +68,27 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     }
     counted = "tokens that go to the expert"
     few = docs.few(docs.independent)
+    if large:
+        few = ("Intervals come from sums of squares over documents, not from resamples.", *few)
     return Finding("co-activation", docs.trace.provenance.title, counted, found, few)
+
+
+def _by_sums(docs: Documents, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share, low and high of each pair, (E, E), without a matrix for each document."""
+    E, k = docs.shape[1:]
+    _, unit = np.unique(docs.units, return_inverse=True)
+    U = unit.max() + 1
+    strata, alone = np.zeros(U, np.int64), np.zeros((U, E))
+    strata[unit] = docs.strata
+    np.add.at(alone, unit, docs.chosen[:, layer])
+    counted = docs.document >= 0
+    experts = np.asarray(docs.trace.experts[layer])[counted].astype(np.int64)
+    of = unit[docs.document[counted]]
+    a, b = np.triu_indices(k, 1)
+    i, j = experts[:, a].ravel(), experts[:, b].ravel()
+    seen = (i >= 0) & (j >= 0)
+    units = np.repeat(of, len(a))[seen]
+    return pair_shares(units, i[seen], j[seen], alone, strata, docs.independent)
 
 
 def _pairs(docs: Documents, layer: int) -> np.ndarray:
