@@ -20,6 +20,8 @@ _WHERE = {
     "effects": "intervention.effects",
     "explore": "exploring",
     "generate": "recording",
+    "import_logits": "recording.saved_logits",
+    "import_routes": "recording.routes",
     "inspect": "checkpoint.inspection",
     "intervene": "intervention.block",
     "ledger": "costs",
@@ -44,6 +46,8 @@ __all__ = [
     "explore",
     "generate",
     "guest",
+    "import_logits",
+    "import_routes",
     "inspect",
     "intervene",
     "ledger",
@@ -71,6 +75,8 @@ if TYPE_CHECKING:
     from .intervention.twin import untrained_twin as untrained_twin
     from .recording import generate as generate
     from .recording import record as record
+    from .recording.routes import import_routes as import_routes
+    from .recording.saved_logits import import_logits as import_logits
     from .reporting import report as report
     from .trace import Trace as Trace
     from .view.charts.figures import chart as chart

@@ -137,6 +137,7 @@ FAMILIES: Mapping[str, Family] = {
 
 #: Where the bias of the choice may be: on the router, or on what holds router and experts.
 _BIASES = ("e_score_correction_bias", "expert_bias", "balancing_biases", "moe_statics")
+_SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 _GROUPS, _KEPT = ("num_group", "n_group"), ("topk_group",)
 
 
@@ -166,12 +167,23 @@ def scoring_of(family: Family, config: Any, router: nn.Module, block: nn.Module)
         gates=family.gates,
         note=family.note,
     )
+    if (shared := _shared(block, config)) is not None:
+        gated = any("gate" in name for name, _ in block.named_children() if "shared" in name)
+        rule = replace(rule, shared=shared, shared_gated=gated)
     if rule.groups == 1:
         rule = replace(rule, groups_kept=1, group_score="two best", outside_zero=False)
     if (power := getattr(block, "moe_normalize_expert_weights", 1)) != 1:  # dbrx: of what norm
         rule = replace(rule, normalised=power is not None, gates=power is None)
     own = getattr(router, family.per_expert) if family.per_expert else None
     return Scoring(rule, bias, None if own is None else own.detach().float())
+
+
+def _shared(block: nn.Module, config: Any) -> int | None:
+    """How many experts every token uses beside the chosen ones; None where there are none."""
+    named = [name for name, _ in block.named_children() if "shared" in name and "gate" not in name]
+    if not any(getattr(block, name) is not None for name in named):
+        return None
+    return int(_setting((config,), _SHARED, 1) or 1)
 
 
 def _bias(router: nn.Module, block: nn.Module) -> Tensor | None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..errors import InputError
 from ..guests.guest import Recordable
-from ..tokenization import Encoding, Tokenizer, visible
+from ..tokenization import Encoding, Tokenizer
 from ..trace import TracePrompt
+from .foreign import spelled
 from .given import Given, Texts, prompts_in
 
 
@@ -86,12 +85,8 @@ def _described(model: Recordable, ids: list[int]) -> tuple[str, Encoding]:
             f"token ids must lie in 0 … {model.config.vocab_size - 1}, found {min(ids)} … "
             f"{max(ids)}. Were they made with another model's tokenizer?"
         )
-    if model.tokenizer:
-        return model.tokenizer.describe(ids)
-    words = [f"{i} " for i in ids]
-    ends = np.cumsum([len(word) for word in words]).tolist()
-    spans = list(zip([0, *ends[:-1]], ends, strict=True))
-    return "".join(words), Encoding(ids, [visible(w) for w in words], spans, [False] * len(ids))
+    text, pieces, spans, special = spelled(ids, model.tokenizer)
+    return text, Encoding(ids, pieces, spans, special)
 
 
 def _tokenizer(model: Recordable) -> Tokenizer:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 SCORES = ("softmax", "sigmoid", "sqrtsoftplus")
+_NAMES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "√ of the softplus"}
 CHOICES = ("scores", "stored", "unknown")
 BIASES = ("", "scores", "logits")
 GROUP_SCORES = ("best", "two best")
@@ -40,6 +41,7 @@ class Rule:
     scale: float = 1.0  # and multiplied by this
     choice: str = "scores"  # what it went by: "scores" as above, "stored" ones, or "unknown"
     gates: bool = True  # whether gates follow from the logits as above
+    gated: bool = True  # whether gates were recorded; else all of the chosen count equally
     shared: int = 0  # experts that every token uses beside the chosen ones
     shared_gated: bool = False  # by a gate of their own
     note: str = ""  # what else is to be known, as a sentence
@@ -56,6 +58,34 @@ class Rule:
     def plain(self) -> bool:
         """Whether the experts with the largest logits are the chosen ones."""
         return self.choice == "scores" and not self.bias and self.groups == 1
+
+    @property
+    def words(self) -> str:
+        """What the choice goes by, for a figure.
+
+        >>> Rule().words, Rule("sigmoid", bias="scores", groups=8, groups_kept=4).words
+        ('logits', 'sigmoid of the logit + bias, in the 4 best of 8 groups')
+        """
+        if self.choice != "scores":
+            return "recorded scores" if self.choice == "stored" else "unknown"
+        if self.plain:
+            return "logits"
+        said = "logit" if self.bias == "logits" else f"{_NAMES[self.score]} of the logit"
+        said += " + bias" if self.bias else ""
+        return said + (f", in the {self.groups_kept} best of {self.groups} groups"
+                       if self.groups > 1 else "")  # fmt: skip
+
+    @property
+    def remarks(self) -> str:
+        """What else is to be known, as sentences.
+
+        >>> Rule(shared=2, shared_gated=True).remarks
+        'Beside them every token uses 2 shared experts, by a gate of their own.'
+        """
+        several = "s" if self.shared > 1 else ""
+        own = f", by a gate of {'their' if several else 'its'} own" if self.shared_gated else ""
+        beside = f"Beside them every token uses {self.shared} shared expert{several}{own}."
+        return " ".join(filter(None, (self.note, beside if self.shared else "")))
 
     @property
     def sums_to_one(self) -> bool:

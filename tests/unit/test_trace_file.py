@@ -66,7 +66,7 @@ def test_what_the_file_holds(path):
     assert header["rule"] == {
         "score": "softmax", "bias": "", "groups": 1, "groups_kept": 1, "group_score": "two best",
         "outside_zero": False, "normalised": True, "scale": 1.0, "choice": "scores",
-        "gates": True, "shared": 0, "shared_gated": False, "note": "",
+        "gates": True, "gated": True, "shared": 0, "shared_gated": False, "note": "",
     }  # fmt: skip
     assert (header["scored"], header["expert_count"], header["model_layers"]) == ([], 6, 0)
     assert header["pieces"] == ["piece 0.0", "piece 0.1", "piece 0.2", "piece 0.3"]

@@ -12,12 +12,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ...errors import TraceError
 from ...prompts import topics_of
 from ...trace import GAP, Trace, with_gaps
+from ...trace.choice import has_probabilities
+from ...trace.rule import MIXTRAL
 
 #: Bytes of a notebook output, and how far logits in bytes reach below their row's maximum.
 NOTEBOOK, DEEPEST = 4_000_000, 20.0
@@ -66,7 +70,7 @@ def _rest(trace: Trace) -> float:
 
 def _width(trace: Trace, how: str) -> float:
     """Bytes of a token in base64."""
-    L, _, E = trace.router_logits.shape
+    L, E = len(trace.layers), trace.expert_count
     k, expert = trace.experts.shape[2], 1 + _wide(trace)
     numbers = {"half": 2 * (E + k), "byte": E + k, "none": k}[how] + k * expert
     if how == "none" and _paired(trace):
@@ -101,6 +105,7 @@ def pack(
     number = {piece: n for n, piece in enumerate(vocabulary)}
     how, whole = precision(trace, limit), np.int16 if _wide(trace) else np.int8
     paired = how == "none" and _paired(trace)
+    trace = _with_shares(trace)
     experts, gates = trace.experts.astype(whole), _gates(trace, how)
     if paired:  # two choices in a byte, and the second gate is what the first leaves
         halves = np.where(experts < 0, 16 + experts, experts).astype(np.uint8)
@@ -112,8 +117,11 @@ def pack(
         "spans": trace.spans.astype(np.uint32),
         "flags": (trace.special + 2 * trace.generated).astype(np.uint8),
     }
-    if how != "none":
-        arrays["logits"] = _logits(trace, how)
+    top, deepest = 0.0, DEEPEST
+    if how != "none" and _ranked(trace):
+        if not trace.rule.plain:
+            top, deepest = _reach(trace)
+        arrays["logits"] = _logits(trace, how, None if trace.rule.plain else top, deepest)
     if other is not None:
         others = np.maximum(with_gaps(other).experts, -1)  # a gap agrees with nothing
         arrays["others"] = _same_width(others, trace.experts.shape[2]).astype(whole)
@@ -124,7 +132,7 @@ def pack(
         "model": provenance.model,
         "synthetic": provenance.weights if provenance.synthetic else "",
         "date": provenance.date,
-        "shape": [*trace.router_logits.shape, trace.experts.shape[2]],
+        "shape": [len(trace.layers), len(trace), trace.expert_count, trace.experts.shape[2]],
         "layers": list(trace.layers),
         "prompts": [
             [p.label, p.text, p.start, p.stop, topic]
@@ -134,7 +142,18 @@ def pack(
         ],
         "pieces": vocabulary,
         "precision": how,
-        "deepest": DEEPEST,
+        "deepest": deepest,
+        "rule": {
+            "plain": trace.rule.plain,
+            "words": trace.rule.words,
+            "softmax": has_probabilities(trace) and trace.rule.plain,
+            "shares": not trace.rule.sums_to_one,
+            "normal": trace.rule == MIXTRAL,
+            "gated": trace.rule.gated,
+            "note": trace.rule.remarks,
+            "top": top,
+            "scored": [bool(n) for n in trace.scored],
+        },
         "wide": _wide(trace),
         "paired": paired,
         "leftOut": left_out,
@@ -159,7 +178,7 @@ def _paired(trace: Trace) -> bool:
 
     It does not if an expert was dropped and the gates no longer add up to one.
     """
-    if trace.experts.shape[2] != 2 or trace.router_logits.shape[2] > 14:
+    if trace.experts.shape[2] != 2 or trace.expert_count > 14:
         return False
     sums = trace.gates.sum(axis=2)[trace.experts[:, :, 1] >= 0]  # otherwise it is 0
     return bool((np.abs(sums - 1) <= 0.5 / 255).all())  # half a step of a byte; NaN is not
@@ -167,7 +186,7 @@ def _paired(trace: Trace) -> bool:
 
 def _wide(trace: Trace) -> bool:
     """Whether an expert's number needs two bytes."""
-    return trace.router_logits.shape[2] > 127
+    return trace.expert_count > 127
 
 
 def _gates(trace: Trace, how: str) -> np.ndarray:
@@ -176,18 +195,55 @@ def _gates(trace: Trace, how: str) -> np.ndarray:
     return np.rint(255 * np.nan_to_num(trace.gates).clip(0, 1)).astype(np.uint8)
 
 
-def _logits(trace: Trace, how: str) -> np.ndarray:
-    """Differences from the row's maximum, layer by layer: a mapped trace may be large."""
-    out = np.empty(trace.router_logits.shape, np.float16 if how == "half" else np.uint8)
-    for layer, raw in enumerate(trace.router_logits):
+def _with_shares(trace: Trace) -> Trace:
+    """The same, with gates as shares of a token's gates where they do not add up to 1."""
+    if trace.rule.sums_to_one or not trace.rule.gated:
+        return trace
+    sums = np.maximum(trace.gates.sum(axis=2, keepdims=True), np.float32(1e-20))
+    return replace(trace, gates=trace.gates / sums)
+
+
+def _ranked(trace: Trace) -> bool:
+    """Whether the trace holds what its choices went by."""
+    try:
+        row = trace.scored.index(True) if trace.scored else 0
+        return bool(trace.ranking(row, slice(0, 1)).size)
+    except (TraceError, ValueError):
+        return False
+
+
+def _reach(trace: Trace) -> tuple[float, float]:
+    """The largest of what choices went by, and how far the smallest finite one lies below."""
+    least, most = np.inf, -np.inf
+    for row in range(len(trace.layers)):
+        if trace.scored and not trace.scored[row]:
+            continue
+        scores = trace.ranking(row)
+        scores = scores[np.isfinite(scores)]
+        if scores.size:
+            least, most = min(least, float(scores.min())), max(most, float(scores.max()))
+    return (most, max(most - least, 1e-6)) if np.isfinite(most) else (0.0, 1.0)
+
+
+def _logits(trace: Trace, how: str, top: float | None, deepest: float) -> np.ndarray:
+    """What choices went by: differences from the row's maximum, or from `top`, layer by layer.
+
+    A mapped trace may be large.
+    """
+    shape = (len(trace.layers), len(trace), trace.expert_count)
+    out = np.zeros(shape, np.float16 if how == "half" else np.uint8)
+    for layer in range(shape[0]):
+        if trace.scored and not trace.scored[layer]:
+            continue
+        raw = trace.ranking(layer)
         logits = np.nan_to_num(raw, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        top = logits.max(axis=1, keepdims=True)
+        highest = logits.max(axis=1, keepdims=True) if top is None else np.float32(top)
         with np.errstate(invalid="ignore", over="ignore"):  # ∞ − ∞, and beyond float16
-            relative = np.where(logits == top, np.float32(0), logits - top)
+            relative = np.where(logits == highest, np.float32(0), logits - highest)
             if how == "half":
                 out[layer] = relative
             else:  # a square root: fine steps near the maximum, where choices are close
-                steps = np.rint(254 * np.sqrt(np.clip(-relative / DEEPEST, 0, 1)))
+                steps = np.rint(254 * np.sqrt(np.clip(-relative / deepest, 0, 1)))
                 out[layer] = np.where(np.isneginf(relative), 255, steps)
     return out
 

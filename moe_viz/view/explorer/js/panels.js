@@ -48,10 +48,7 @@ export class DecisionPanel {
     if (key === this.decided) return;
     this.decided = key;
     write(this.sentence, say(trace, layer, token));
-    const what = trace.hasLogits
-      ? `softmax over all ${trace.E} experts`
-      : "gates of the chosen experts";
-    write(this.title, `Router, layer ${trace.layers[layer]}: ${what}`);
+    write(this.title, `Router, layer ${trace.layers[layer]}: ${drawn(trace, layer)}`);
     this.paintBars(layer, token);
     const way = `${token} ${ground}`; // the same in every layer: only the mark moves
     if (way !== this.walked) {
@@ -70,17 +67,25 @@ export class DecisionPanel {
     const { bars, note } = this;
     const chosen = this.trace.chosen(layer, token);
     const taken = new Set(chosen.map(([e]) => e));
-    const p = this.trace.probabilities(layer, token);
+    const { rule } = this.trace;
+    const p = this.trace.bars(layer, token);
+    const scored = !rule.softmax && this.trace.isScored(layer);
     const scale = Math.max(...p.filter(Number.isFinite), 1e-9);
     p.forEach((x, e) => {
-      bars.put(e, x, scale, taken.has(e), Number.isFinite(x) ? percent(x, 1) : "–");
+      const number = scored ? x.toFixed(3) : percent(x, 1);
+      bars.put(e, x, scale, taken.has(e), Number.isFinite(x) ? number : "–");
     });
     const gates = chosen.map(([, gate]) => percent(gate)).join(" and ");
     const whole = chosen.reduce((sum, [, gate]) => sum + gate, 0) > 0.99;
-    const how = whole
-      ? "are the softmax over their scores alone"
-      : "are what they had beside the slots that stay empty";
-    write(note, gates && `Filled: the chosen. Their gates, ${gates}, ${how}.`);
+    const how = !whole
+      ? "are what they had beside the slots that stay empty"
+      : rule.normal
+        ? "are the softmax over their scores alone"
+        : "weigh what they add";
+    const said = rule.shares
+      ? `Their shares of its gates: ${gates}.`
+      : `Their gates, ${gates}, ${how}.`;
+    write(note, gates && `Filled: the chosen. ${rule.gated ? said : ""} ${rule.note}`.trim());
     bars.element.title = note.textContent ?? "";
   }
 
@@ -103,6 +108,22 @@ export class DecisionPanel {
     });
     this.path.replaceChildren(...steps);
   }
+}
+
+/**
+ * What the bars of a decision are.
+ * @param {Trace} trace
+ * @param {number} layer
+ */
+function drawn(trace, layer) {
+  if (trace.isScored(layer)) {
+    return trace.rule.softmax
+      ? `softmax over all ${trace.E} experts`
+      : `what the choice goes by (${trace.rule.words})`;
+  }
+  return trace.rule.gated
+    ? `${trace.rule.shares ? "shares of the gates" : "gates"} of the chosen experts`
+    : "the chosen experts; gates were not recorded";
 }
 
 export class LoadPanel {

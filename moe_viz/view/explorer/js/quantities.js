@@ -61,7 +61,8 @@ export class Quantities {
     }
     const sorted = some.filter(Number.isFinite).sort((a, b) => a - b);
     const at = sorted[Math.floor(0.95 * sorted.length)] || 1;
-    this.most = [0.5, 1, 1.5, 2, 3, 5, 10, 20, 50].find((x) => x >= at) ?? 100;
+    const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50];
+    this.most = steps.slice(this.trace.rule.plain ? 5 : 0).find((x) => x >= at) ?? 100;
     return this.most;
   }
 
@@ -101,20 +102,23 @@ export class Quantities {
 function quantitiesOf(trace, scale) {
   const { E, K } = trace;
   /** @type {Partial<Record<QuantityName, Quantity>>} */
-  const found = {
-    gate: {
-      name: "gate of the first choice",
+  const found = {};
+  if (trace.rule.gated) {
+    found.gate = {
+      name: trace.rule.shares ? "first choice's share of the gates" : "gate of the first choice",
       ends: () => [percent(1 / K), "100 %"],
       at: (l, t) =>
         trace.choice(l, t, 0) < 0 ? NaN : (trace.gate(l, t, 0) - 1 / K) / (1 - 1 / K || 1),
-    },
-  };
+    };
+  }
   if (trace.hasLogits) {
     found.margin = {
-      name: "margin to the runner-up, logits",
+      name: `margin to the runner-up, ${trace.rule.plain ? "logits" : "in score"}`,
       ends: () => ["0", `${scale.widest()} or more`],
       at: (l, t) => trace.margin(l, t) / scale.widest(),
     };
+  }
+  if (trace.hasLogits && trace.rule.softmax) {
     found.entropy = {
       name: "entropy ÷ log E",
       ends: () => ["0", "1"],

@@ -25,6 +25,7 @@ export class Trace {
     this.synthetic = packed.synthetic;
     this.layers = packed.layers;
     this.precision = packed.precision;
+    this.rule = packed.rule;
     this.leftOut = packed.leftOut;
     this.gaps = packed.gaps;
     this.off = packed.off;
@@ -66,13 +67,22 @@ export class Trace {
   }
 
   /**
-   * Less the row's largest; NaN in a gap, and if logits did not travel.
+   * Whether a layer's choice goes by numbers that are here.
+   * @param {number} layer
+   */
+  isScored(layer) {
+    return this.hasLogits && (this.rule.scored[layer] ?? true);
+  }
+
+  /**
+   * What the choice goes by, less the row's largest where these are logits; NaN in a gap, and where
+   * it is not here.
    * @param {number} layer
    * @param {number} t
    * @param {number} e
    */
   logit(layer, t, e) {
-    if (this.gaps && this.isGap(layer, t)) return NaN;
+    if (!this.isScored(layer) || (this.gaps && this.isGap(layer, t))) return NaN;
     return this.logits ? this.logitOf[this.logits[(layer * this.T + t) * this.E + e]] : NaN;
   }
 
@@ -147,12 +157,27 @@ export class Trace {
   }
 
   /**
+   * A number for each expert to draw as a bar: the softmax over all; for a router that scores each
+   * by itself what the choice goes by; without either the gates of the chosen. Else NaN.
+   * @param {number} layer
+   * @param {number} t
+   */
+  bars(layer, t) {
+    if (this.rule.softmax || !this.isScored(layer)) return this.probabilities(layer, t);
+    return Array.from({ length: this.E }, (_, e) => {
+      const x = this.logit(layer, t, e) + this.rule.top;
+      return Number.isFinite(x) ? Math.max(0, x) : NaN;
+    });
+  }
+
+  /**
    * Softmax over all experts; without logits the gates of the chosen, and NaN for the others.
    * @param {number} layer
    * @param {number} t
    */
   probabilities(layer, t) {
-    if (!this.hasLogits) {
+    if (!this.rule.softmax || !this.isScored(layer)) {
+      if (!this.rule.gated) return Array.from({ length: this.E }, () => NaN);
       const gates = new Map(this.chosen(layer, t));
       return Array.from({ length: this.E }, (_, e) => gates.get(e) ?? NaN);
     }
@@ -173,7 +198,7 @@ export class Trace {
   }
 
   /**
-   * How far the last of the chosen is ahead of the next, in logits.
+   * How far the last of the chosen is ahead of the next, in what the choice goes by.
    * @param {number} layer
    * @param {number} t
    */

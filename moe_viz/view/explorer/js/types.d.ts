@@ -22,6 +22,7 @@ export interface PackedTrace {
   precision: "half" | "byte" | "none";
   /** How far bytes of logits reach below their row's maximum. */
   deepest: number;
+  rule: PackedRule;
   /** Whether an expert's number takes two bytes. */
   wide: boolean;
   /** Whether two choices share a byte, and the second gate is what the first leaves. */
@@ -40,6 +41,28 @@ export interface PackedTrace {
   state: OpeningState;
 }
 
+/** How choices and gates came about. */
+export interface PackedRule {
+  /** Whether the largest logits are chosen: then logits travel, else what the choice goes by. */
+  plain: boolean;
+  /** What the choice goes by. */
+  words: string;
+  /** Whether logits travel of which the router takes a softmax. */
+  softmax: boolean;
+  /** Whether gates are shares of a token's gates, which do not add up to 1. */
+  shares: boolean;
+  /** Whether gates are the softmax over the scores of the chosen, as in Mixtral. */
+  normal: boolean;
+  /** Whether gates were recorded. */
+  gated: boolean;
+  /** What else is to be known. */
+  note: string;
+  /** What is added to numbers that travel: 0 where they are less their row's maximum. */
+  top: number;
+  /** (L) whether a layer's choice goes by scores; empty: all. */
+  scored: boolean[];
+}
+
 /** label, text, first row, row after the last, topic (which parallel texts share) */
 export type PackedPrompt = [string, string, number, number, string];
 
@@ -49,7 +72,7 @@ export interface PackedArrays {
   experts: string;
   /** (L, T, K) float16, or uint8 in 255ths. Paired: (L, T), the first of each two. */
   gates: string;
-  /** (L, T, E) float16, or uint8 steps; less the row's largest. */
+  /** (L, T, E) float16, or uint8 steps: what choices go by, less the row's largest or rule.top. */
   logits?: string;
   /** (L, T, K) the choices of another run, like experts */
   others?: string;

@@ -41,7 +41,11 @@ export function say(trace, layer, t) {
     return `${here} has no decision to show: the router’s numbers are NaN or infinite.`;
   }
   const chosen = trace.chosen(layer, t);
-  const names = chosen.map(([e, gate], n) => `${n ? "" : "expert "}${e} (${percent(gate)})`);
+  const share = trace.rule.shares ? " of its gates" : "";
+  const names = chosen.map(([e, gate], n) => {
+    const weight = trace.rule.gated ? ` (${percent(gate)}${n ? "" : share})` : "";
+    return `${n ? "" : "expert "}${e}${weight}`;
+  });
   const where = chosen.length
     ? "goes to " + names.join(chosen.length > 2 ? ", " : " and ")
     : "goes to no expert";
@@ -57,7 +61,7 @@ export function say(trace, layer, t) {
  * @param {[expert: number, gate: number][]} chosen
  */
 function missed(trace, layer, t, chosen) {
-  if (!trace.hasLogits || !chosen.length) return "";
+  if (!trace.isScored(layer) || !chosen.length) return "";
   // Beside an expert that was switched off, an empty slot was nobody's to take.
   if (chosen.length < trace.K && trace.off[layer].length + trace.partlyOff[layer].length) return "";
   const taken = new Set([...chosen.map(([e]) => e), ...trace.off[layer]]);
@@ -67,8 +71,11 @@ function missed(trace, layer, t, chosen) {
   const least = Math.min(...chosen.map(([e]) => trace.logit(layer, t, e)));
   const gap = least - trace.logit(layer, t, runner);
   if (!Number.isFinite(gap)) return "";
-  if (gap >= 0) return `; ${runner} missed by ${gap.toFixed(2)} logits`;
-  return `; by logits, ${runner} would have come first`;
+  const [unit, digits] = trace.rule.plain ? ["logits", 2] : ["in score", 3];
+  const tiny = !trace.rule.plain && gap < 0.0005; // float16 tells no more
+  const by = tiny ? "less than 0.001" : gap.toFixed(digits);
+  if (gap >= 0) return `; ${runner} missed by ${by} ${unit}`;
+  return `; by ${trace.rule.plain ? "logits" : "score"}, ${runner} would have come first`;
 }
 
 /**
@@ -81,7 +88,7 @@ function missed(trace, layer, t, chosen) {
 function switchedOff(trace, layer, t, chosen) {
   const off = trace.off[layer].filter((e) => !chosen.some(([x]) => x === e));
   if (!off.length) return "";
-  const best = trace.hasLogits ? trace.ranking(layer, t).slice(0, trace.K) : off;
+  const best = trace.isScored(layer) ? trace.ranking(layer, t).slice(0, trace.K) : off;
   const lost = off.filter((e) => best.includes(e));
   if (!lost.length) return "";
   const names = lost.length > 1 ? `${lost.join(" and ")} were` : `${lost[0]} was`;
