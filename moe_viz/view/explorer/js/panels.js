@@ -73,7 +73,7 @@ export class DecisionPanel {
     const scale = Math.max(...p.filter(Number.isFinite), 1e-9);
     p.forEach((x, e) => {
       const number = scored ? x.toFixed(3) : percent(x, 1);
-      bars.put(e, x, scale, taken.has(e), Number.isFinite(x) ? number : "–");
+      bars.put(e, Math.max(0, x), scale, taken.has(e), Number.isFinite(x) ? number : "–");
     });
     const gates = chosen.map(([, gate]) => percent(gate)).join(" and ");
     const whole = chosen.reduce((sum, [, gate]) => sum + gate, 0) > 0.99;

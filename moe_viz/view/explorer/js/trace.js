@@ -166,7 +166,7 @@ export class Trace {
     if (this.rule.softmax || !this.isScored(layer)) return this.probabilities(layer, t);
     return Array.from({ length: this.E }, (_, e) => {
       const x = this.logit(layer, t, e) + this.rule.top;
-      return Number.isFinite(x) ? Math.max(0, x) : NaN;
+      return Number.isFinite(x) ? x : NaN;
     });
   }
 
