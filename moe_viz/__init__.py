@@ -24,7 +24,7 @@ _WHERE = {
     "import_routes": "recording.routes",
     "inspect": "checkpoint.inspection",
     "intervene": "intervention.block",
-    "ledger": "costs",
+    "ledger": "guests.ledger",
     "guest": "guests.loading",
     "load": "guests.loading",
     "record": "recording",
@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from .analysis import compare as compare
     from .checkpoint.inspection import inspect as inspect
     from .config import MixtralConfig as MixtralConfig
-    from .costs import ledger as ledger
     from .exploring import explore as explore
+    from .guests.ledger import ledger as ledger
     from .guests.loading import guest as guest
     from .guests.loading import load as load
     from .intervention.block import intervene as intervene

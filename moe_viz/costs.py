@@ -114,7 +114,7 @@ class Ledger:
 
     def bytes(self, dtype: str = "bfloat16") -> int:
         """Bytes of all weights stored in `dtype`: float32, float16, bfloat16 or int8."""
-        return self.total * _bytes_of(dtype)
+        return self.total * bytes_of(dtype)
 
     def cache_per_token(self, dtype: str = "bfloat16") -> int:
         """Bytes of keys and values that each token of the context keeps.
@@ -123,7 +123,7 @@ class Ledger:
         131072
         """
         c = self.config
-        return 2 * c.layers * c.kv_heads * c.head_dim * _bytes_of(dtype)
+        return 2 * c.layers * c.kv_heads * c.head_dim * bytes_of(dtype)
 
     def flops_per_token(self, attended: int = 0, head: bool = True) -> int:
         """Floating-point operations of one token's forward pass, a multiply-add counted as two.
@@ -173,7 +173,8 @@ def ledger(model: str | MixtralConfig) -> Ledger:
     return Ledger(model)
 
 
-def _bytes_of(dtype: str) -> int:
+def bytes_of(dtype: str) -> int:
+    """Bytes of one number of a dtype. Raises `ConfigError` for one that is not known here."""
     try:
         return DTYPE_BYTES[dtype]
     except KeyError:

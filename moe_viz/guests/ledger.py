@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What any mixture costs: parameters, stored and used by a token, part by part.
+
+In: a preset, a config, a model, or a folder. Out: Mixtral's `Ledger`, by arithmetic; of another
+family a `GuestLedger`, counted on a model without data that transformers makes of the config.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import PRESETS, MixtralConfig
+from ..costs import Ledger, Part, bytes_of
+from ..costs import ledger as mixtral_ledger
+from ..errors import CheckpointError, ConfigError, refused
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_TOWER = re.compile(r"vision|visual|audio|speech")
+
+
+@dataclass(frozen=True)
+class GuestLedger:
+    """The counts of one configuration of another family."""
+
+    name: str
+    parts: tuple[Part, ...]
+    experts: dict[int, int] = field(default_factory=dict)  # parameters, by the layer's number
+
+    @property
+    def total(self) -> int:
+        """Parameters that must be stored."""
+        return sum(part.total for part in self.parts)
+
+    @property
+    def active(self) -> int:
+        """Parameters that a token of a text uses, both embedding tables counted whole."""
+        return sum(part.active for part in self.parts)
+
+    @property
+    def shared(self) -> int:
+        """Parameters that every token uses: everything but the chosen experts."""
+        return sum(part.active for part in self.parts if part.name != "experts")
+
+    def bytes(self, dtype: str = "bfloat16") -> int:
+        """Bytes of all weights stored in `dtype`: float32, float16, bfloat16 or int8."""
+        return self.total * bytes_of(dtype)
+
+    def expert_bytes(self, dtype: str = "bfloat16") -> dict[int, int]:
+        """Bytes of all experts of each layer that has some."""
+        return {layer: count * bytes_of(dtype) for layer, count in self.experts.items()}
+
+
+def ledger(model: Any) -> Ledger | GuestLedger:
+    """The ledger of a preset (`"mixtral-8x7b"`, `"mixtral-8x22b"`, `"8x7m"`), of a config, of a
+    folder with a config.json, or of a model, Mixtral or guest.
+
+    Of another family than Mixtral's it needs transformers, and no weights.
+
+    >>> f"{ledger('8x7m').total:,}"
+    '24,263,936'
+    >>> from transformers import OlmoeConfig
+    >>> books = ledger(OlmoeConfig(intermediate_size=1024))  # as OLMoE-1B-7B has it
+    >>> f"{books.total / 1e9:.1f} billion, {books.active / 1e9:.1f} used"
+    '6.9 billion, 1.3 used'
+    """
+    config: Any = getattr(model, "hf", model)
+    config = getattr(config, "config", config)
+    if isinstance(config, MixtralConfig) or (isinstance(model, str) and model in PRESETS):
+        return mixtral_ledger(config)
+    if isinstance(model, str | Path):
+        return _of_folder(model)
+    if not hasattr(config, "model_type"):
+        raise refused(
+            "ledger", f"a config, a model, a folder, or a preset ({', '.join(PRESETS)})", model
+        )
+    if config.model_type == "mixtral":
+        return mixtral_ledger(MixtralConfig.from_hf(config.to_dict(), "mixtral"))
+    return count(config)
+
+
+def _of_folder(source: str | Path) -> Ledger | GuestLedger:
+    path = Path(os.path.expanduser(source))
+    if not (path / "config.json").is_file():
+        return mixtral_ledger(str(source))  # which says what there is
+    try:
+        return mixtral_ledger(MixtralConfig.from_file(path / "config.json"))
+    except ConfigError:
+        from transformers import AutoConfig
+
+        return ledger(AutoConfig.from_pretrained(path, trust_remote_code=False))
+
+
+def count(config: Any) -> GuestLedger:
+    """The ledger of a configuration of transformers, from a model on the meta device.
+
+    Raises `CheckpointError` for a family that is no known mixture.
+    """
+    import torch
+    import transformers
+
+    from .mixtures import mixtures_of
+
+    text = config.get_text_config()
+    try:
+        with torch.device("meta"):
+            model: Any = transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{config.model_type}: transformers has no language model of this kind "
+            f"({error!s:.120})."
+        ) from error
+    return counted(model, text.model_type, mixtures_of(model, text.model_type))
+
+
+def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
+    """The ledger of a model of transformers, with data or without."""
+    places = {id(mixture.place): mixture for mixture in mixtures}
+    owner: dict[int, str] = {}  # of a parameter, by its identity: each is counted once
+    experts, used = dict.fromkeys((m.layer for m in mixtures), 0), 0.0
+    modules = dict(model.named_modules())
+    for path, module in modules.items():
+        mixture = places.get(id(module))
+        if mixture is None:
+            continue
+        block, E = modules[path.rpartition(".")[0]], _count(modules, path, mixture)
+        for weight in mixture.speaker.parameters():
+            owner.setdefault(id(weight), "routers")
+        for part, weight in block.named_parameters():
+            if "shared" in part:
+                owner.setdefault(id(weight), "shared experts")
+        # Where a router is heard itself, its experts are the block's matrices of so many rows.
+        whole = module if mixture.form is None else block
+        for weight in whole.parameters():
+            mine = mixture.form is None or weight.shape[:1] == (E,)
+            if mine and owner.setdefault(id(weight), "experts") == "experts":
+                experts[mixture.layer] += weight.numel()
+                used += weight.numel() * min(1, mixture.k / E)
+    for kind, table in (
+        ("embedding", model.get_input_embeddings()),  # type: ignore[operator]
+        ("output head", model.get_output_embeddings()),  # type: ignore[operator]
+    ):
+        for weight in table.parameters() if table is not None else ():
+            owner.setdefault(id(weight), kind)
+    sums: dict[str, int] = {}
+    for path, weight in model.named_parameters():
+        kind = "towers" if _TOWER.search(path) else owner.get(id(weight), "all else")
+        sums[kind] = sums.get(kind, 0) + weight.numel()
+    order = (
+        "embedding",
+        "all else",
+        "routers",
+        "experts",
+        "shared experts",
+        "output head",
+        "towers",
+    )
+    active = {"experts": round(used), "towers": 0}
+    parts = tuple(Part(k, sums[k], active.get(k, sums[k])) for k in order if k in sums)
+    return GuestLedger(name, parts, experts)
+
+
+def _count(modules: dict[str, nn.Module], path: str, mixture: Any) -> int:
+    """How many experts have weights: fewer than are scored, where some are the identity or none."""
+    for place in (modules[path], modules[path.rpartition(".")[0]]):
+        for name in ("num_experts", "n_routed_experts", "num_local_experts"):
+            found = getattr(place, name, None)
+            if isinstance(found, int):
+                return found
+    return mixture.width
