@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,3 +216,10 @@ def test_what_is_generated_is_what_recording_the_same_ids_gives(name):
     again = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True, temperature=1.0, seed=3)
     other = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True, temperature=1.0, seed=3)
     assert again.token_ids == other.token_ids
+
+
+def test_the_table_in_the_documentation_is_this():
+    from tools.families import page
+
+    committed = Path(__file__).parents[2] / "docs/families.md"
+    assert committed.read_text(encoding="utf-8") == page()
