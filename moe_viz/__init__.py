@@ -22,7 +22,7 @@ _WHERE = {
     "generate": "recording",
     "import_logits": "recording.saved_logits",
     "import_routes": "recording.routes",
-    "inspect": "checkpoint.inspection",
+    "inspect": "guests.inspection",
     "intervene": "intervention.block",
     "ledger": "guests.ledger",
     "guest": "guests.loading",
@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import prompts as prompts
     from .analysis import compare as compare
-    from .checkpoint.inspection import inspect as inspect
     from .config import MixtralConfig as MixtralConfig
     from .exploring import explore as explore
+    from .guests.inspection import inspect as inspect
     from .guests.ledger import ledger as ledger
     from .guests.loading import guest as guest
     from .guests.loading import load as load

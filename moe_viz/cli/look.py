@@ -97,30 +97,44 @@ def explore(
 @app.command()
 def ledger(
     model: Annotated[
-        str, typer.Argument(help="mixtral-8x7b, mixtral-8x22b, 8x7m, or a config.json.")
+        str,
+        typer.Argument(
+            help="mixtral-8x7b, mixtral-8x22b, 8x7m, a config.json, or a folder with one."
+        ),
     ] = "mixtral-8x7b",
     as_json: JsonOption = False,
 ) -> None:
-    """Count what a Mixtral stores and what one token uses, part by part.
+    """Count what a mixture stores and what one token uses, part by part.
 
     Example: [bold]moe-viz ledger mixtral-8x7b[/]
     """
     from ..config import MixtralConfig
-    from ..costs import ledger as account
+    from ..costs import Ledger
+    from ..errors import OtherFamilyError
+    from ..guests.ledger import ledger as account
 
-    is_file = model.endswith(".json")
-    books = account(MixtralConfig.from_file(model) if is_file else model)
+    try:
+        books = account(MixtralConfig.from_file(model) if model.endswith(".json") else model)
+    except OtherFamilyError:
+        books = account(Path(model).parent)
+    name = books.config.name if isinstance(books, Ledger) else books.name
     if as_json:
         parts = [{"part": p.name, "stored": p.total, "active": p.active} for p in books.parts]
-        answer({
-            "model": books.config.name, "parts": parts, "total": books.total,
-            "active": books.active, "bytes_bfloat16": books.bytes("bfloat16"),
-            "flops_per_token": books.flops_per_token(),
-            "cache_bytes_per_token": books.cache_per_token("bfloat16"),
-            "dense_twin": books.dense_twin,
-        })  # fmt: skip
+        said = {
+            "model": name, "parts": parts, "total": books.total, "active": books.active,
+            "bytes_bfloat16": books.bytes("bfloat16"),
+        }  # fmt: skip
+        if isinstance(books, Ledger):
+            said |= {
+                "flops_per_token": books.flops_per_token(),
+                "cache_bytes_per_token": books.cache_per_token("bfloat16"),
+                "dense_twin": books.dense_twin,
+            }
+        else:
+            said["expert_bytes_bfloat16"] = books.expert_bytes("bfloat16")
+        answer(said)
         return
-    table = Table(title=cell(f"{books.config.name}: parameters"))
+    table = Table(title=cell(f"{name}: parameters"))
     for name in ("part", "stored", "used by a token"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for part in books.parts:
@@ -129,6 +143,14 @@ def ledger(
     total = ("total", f"{books.total:,}", f"{books.active:,}")
     table.add_row(*(Text(text, style="bold") for text in total))
     show(table)
+    if not isinstance(books, Ledger):
+        layer, most = max(books.expert_bytes("bfloat16").items(), key=lambda item: item[1])
+        say(
+            f"{books.bytes('bfloat16') / 2**30:,.2f} GiB in bf16; the experts of a layer take up "
+            f"to {most / 2**20:,.1f} MiB of it (layer {layer}); {len(books.experts)} layers have "
+            "some."
+        )
+        return
     say(
         f"{books.bytes('bfloat16') / 2**30:,.2f} GiB in bf16; "
         f"{books.flops_per_token() / 1e9:,.2f} GFLOP a token without attention scores; "
@@ -150,7 +172,7 @@ def inspect(
 
     Example: [bold]moe-viz inspect mixtral-8x7b-v0.1.Q4_K_M.gguf[/]
     """
-    from ..checkpoint.inspection import inspect as look_into
+    from ..guests.inspection import inspect as look_into
 
     found = look_into(source)
     if as_json:
@@ -223,9 +245,19 @@ def doctor(
         if as_json:
             answer({"machine": dict(found)})
         return
+    from ..errors import OtherFamilyError
+    from ..guests.inspection import inspect as look_into
     from ..placement.estimate import estimate
 
-    rates, estimates = estimate(source, tokens, device, dtype)
+    try:
+        rates, estimates = estimate(source, tokens, device, dtype)
+    except OtherFamilyError:  # a guest: sizes, and whether they fit; times are transformers'
+        about = look_into(source)
+        if as_json:
+            answer({"machine": dict(found), "checkpoint": dict(about)})
+        else:
+            show(_listed(about))
+        return
     if as_json:
         placements = [{**vars(one), "fits": one.fits} for one in estimates]
         answer({"machine": dict(found), "rates": vars(rates), "placements": placements})

@@ -136,8 +136,8 @@ def _loaded(
     """A guest from a folder or from the Hub."""
     described: Path | HubPath = other.described
     folder, raw = described.parent, read_json(described)
-    transformers = _transformers()
-    _refuse(raw, described)
+    transformers = transformers_here()
+    refuse_unknown(raw, described)
     if placement not in ("auto", "resident", "offload"):
         raise PlacementError(
             f"placement must be 'auto', 'resident' or 'offload' for a guest, found {placement!r}: "
@@ -178,7 +178,8 @@ def _loaded(
     return found
 
 
-def _transformers() -> Any:
+def transformers_here() -> Any:
+    """The package; `MissingDependencyError` where it is missing or too old."""
     try:
         import transformers
     except ImportError as error:
@@ -195,7 +196,7 @@ def _transformers() -> Any:
     return transformers
 
 
-def _refuse(raw: dict[str, Any], where: Path | HubPath) -> None:
+def refuse_unknown(raw: dict[str, Any], where: Path | HubPath) -> None:
     """Raise `CheckpointError` for what cannot be a guest, by its name."""
     kind = model_type_of(raw)
     if kind in FAMILIES:

@@ -193,3 +193,24 @@ def test_what_is_no_model_is_refused():
     ))  # fmt: skip
     with pytest.raises(CheckpointError, match="llama: is no mixture of experts"):
         mv.guest(dense)
+
+
+def test_what_is_in_a_guest_s_folder_is_said_before_it_is_loaded(folder, capsys):
+    from typer.testing import CliRunner
+
+    from moe_viz.cli.program import app
+
+    found = dict(mv.inspect(folder))
+    books = mv.ledger(folder)
+    assert found["family"].startswith("olmoe, run by transformers ")
+    assert found["parameters"] == f"{books.total:,}; a token uses {books.active:,} of them"
+    assert found["stored as"] == "F32 100.0%"
+    assert found["layers"] == "3, 3 of them with experts"
+    assert found["in memory"].endswith("fits here now: float32 and bfloat16")
+    for command in (["inspect"], ["ledger"], ["doctor"]):
+        result = CliRunner().invoke(app, [*command, str(folder)])
+        assert result.exit_code == 0, result.output
+        assert f"{books.total:,}" in result.output
+        result = CliRunner().invoke(app, [*command, str(folder), "--json"])
+        assert result.exit_code == 0, result.output
+        json.loads(result.output)
