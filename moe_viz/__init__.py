@@ -28,6 +28,7 @@ _WHERE = {
     "guest": "guests.loading",
     "load": "guests.loading",
     "record": "recording",
+    "record_from": "recording.server",
     "report": "reporting",
     "save_page": "view.explorer.page",
     "untrained_twin": "intervention.twin",
@@ -54,6 +55,7 @@ __all__ = [
     "load",
     "prompts",
     "record",
+    "record_from",
     "report",
     "save_page",
     "untrained_twin",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from .recording import record as record
     from .recording.routes import import_routes as import_routes
     from .recording.saved_logits import import_logits as import_logits
+    from .recording.server import record_from as record_from
     from .reporting import report as report
     from .trace import Trace as Trace
     from .view.charts.figures import chart as chart

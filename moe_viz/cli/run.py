@@ -61,9 +61,19 @@ def record(
     ] = None,
     adapter: AdapterOption = None,
     cache_gb: CacheOption = 0.0,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask a running vLLM instead, http://…: chosen experts, no logits."),
+    ] = None,
+    experts: Annotated[
+        int, typer.Option(help="With --server: how many experts a layer has.", min=0)
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Run texts once and keep what every router said about every token.
+
+    With --server nothing runs here: vLLM, started with --enable-return-routed-experts, is sent the
+    texts, and -m is the name that it serves.
 
     Example: [bold]moe-viz record "Good morning" "Guten Morgen" -l en -l de -o hello.safetensors[/]
     """
@@ -82,15 +92,30 @@ def record(
                 f"{text} is recorded as a text. A model is named with -m, a file's text by @{text}."
             )
     source = prompts.curated() if curated else [read_text(text) for text in texts or []]
-    opened = load(model, device, dtype, placement, cache_gb, adapter)
-    with written(out) as path:
-        trace = run(opened, source, label or None, loss, resume, path)
+    if server is not None:
+        trace = _from_server(server, source, experts, label, None if model == "8x7m" else model)
+        with written(out) as path:
+            trace.save(path)
+    else:
+        opened = load(model, device, dtype, placement, cache_gb, adapter)
+        with written(out) as path:
+            trace = run(opened, source, label or None, loss, resume, path)
     if as_json:
         answer({"trace": str(out), **_said(trace)})
     elif out == STANDARD:
         tell(repr(trace)[1:-1])
     else:
         say(f"{repr(trace)[1:-1]}\nwritten to {out}\nLook at it with: moe-viz explore {out}")
+
+
+def _from_server(
+    server: str, source: Any, experts: int, label: list[str] | None, model: str | None
+) -> Trace:
+    from ..recording.server import record_from
+
+    if not experts:
+        raise InputError("--server needs --experts: no record says how many a layer has.")
+    return record_from(server, source, experts, label or None, model)
 
 
 @app.command()
