@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Intervals from sums of squares are those of the bootstrap, where both can be made."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from moe_viz import analysis
+from moe_viz.analysis.examples import example
+
+
+@pytest.fixture(scope="module")
+def trace():
+    """120 documents of 40 tokens under three labels, whose experts differ by document."""
+    rng = np.random.default_rng(5)
+    documents, n, E, k = 120, 40, 8, 3
+    tastes = rng.normal(0, 1, (documents, 1, E))
+    scores = tastes + rng.gumbel(size=(documents, n, E))
+    chosen = np.argsort(-scores, axis=2)[..., :k].reshape(-1, k)
+    return example(
+        chosen.tolist(), lengths=[n] * documents, labels=list("abc") * (documents // 3), experts=E
+    )
+
+
+def test_shares_are_equal_and_intervals_close(trace, monkeypatch):
+    dense = analysis.coactivation(trace)
+    monkeypatch.setattr(import_module("moe_viz.analysis.coactivation"), "MOST", 0)
+    sparse = analysis.coactivation(trace)
+    assert sparse.notes[0].startswith("Intervals come from sums of squares over documents")
+    for name in ("layer", "expert", "other", "tokens", "uniform"):
+        assert np.array_equal(dense[name], sparse[name])
+    for name in ("share", "matched"):
+        np.testing.assert_allclose(sparse[name], dense[name], rtol=1e-9)
+    widths = [found["high"] - found["low"] for found in (dense, sparse)]
+    np.testing.assert_allclose(widths[1], widths[0], rtol=0.25)
+    assert np.median(widths[1] / widths[0]) == pytest.approx(1, abs=0.05)
+    assert (abs(sparse["low"] - dense["low"]) < 0.25 * widths[0]).all()
+
+
+def test_an_interval_covers_the_truth_as_often_as_it_says():
+    """Documents drawn anew: the share of all of them lies inside in about 95 of 100 cases."""
+    rng, inside, E = np.random.default_rng(1), [], 4
+    for _ in range(200):
+        taste = rng.beta(2, 2, 60)
+        second = np.where(rng.random((60, 20)) < taste[:, None], 1, 2)
+        chosen = np.stack([np.zeros_like(second), second], 2).reshape(-1, 2)
+        units = np.repeat(np.arange(60), 20)
+        share, low, high = analysis.sums.pair_shares(
+            units, chosen[:, 0], chosen[:, 1],
+            np.stack([np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)], 1),
+            np.zeros(60, int), 60,
+        )  # fmt: skip
+        assert share[0, 1] == pytest.approx((second == 1).mean())
+        inside.append(low[0, 1] <= 0.5 <= high[0, 1])
+    assert 0.90 <= np.mean(inside) <= 0.99
+
+
+def test_one_document_gives_no_interval():
+    share, low, high = analysis.sums.pair_shares(
+        np.zeros(3, int), np.zeros(3, int), np.ones(3, int), np.array([[4, 3]]), np.zeros(1, int), 1
+    )
+    assert share[0, 1] == 0.75
+    assert share[1, 0] == 1
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
