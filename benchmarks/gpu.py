@@ -139,7 +139,7 @@ def copying(bench: Bench, size: int) -> float:
 
 def offloaded(bench: Bench, folder: Path, prompts: list[list[int]], rate: float) -> None:
     """Experts that are fetched: half of them have room."""
-    whole = mv.load(folder, device=bench.device, dtype="bfloat16", placement="resident")
+    whole: Any = mv.load(folder, device=bench.device, dtype="bfloat16", placement="resident")
     expected = mv.record(whole, prompts)
     checkpoint_bytes = sum(w.nbytes for n, w in whole.named_parameters() if ".experts." in n)
     del whole

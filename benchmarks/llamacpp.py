@@ -28,6 +28,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gguf
 import llama_cpp  # type: ignore[import-not-found]
@@ -175,7 +176,8 @@ class Comparison:
         self.transformers.load_state_dict(state, strict=True)
         reference = LlamaCpp(path, cache).logits(self.prompts)
         b = theirs(self.transformers, self.prompts)
-        a = ours(mv.load(path, device="cpu", dtype="float32", placement="resident"), self.prompts)
+        model: Any = mv.load(path, device="cpu", dtype="float32", placement="resident")
+        a = ours(model, self.prompts)
         errors = relative(a, reference), relative(b, reference)
         ratio = errors[0] / errors[1]
         between = relative(a, b)

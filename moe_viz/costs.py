@@ -3,12 +3,13 @@
 
 In: a `MixtralConfig` or the name of a preset. Out: a `Ledger` of whole numbers. Nothing is
 measured or estimated here, and torch is not needed: this is the arithmetic that a reader can redo
-by hand, and the tests compare it with the bytes of real files.
+by hand, and the tests compare it with the bytes of real files. What other families cost is counted
+on their own modules, and has its place here as a `GuestLedger`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from .config import PRESETS, MixtralConfig
@@ -39,6 +40,17 @@ class Ledger:
     """
 
     config: MixtralConfig
+
+    @property
+    def name(self) -> str:
+        """What the configuration is called."""
+        return self.config.name
+
+    @property
+    def choice(self) -> str:
+        """Which experts a token goes to, for a sentence."""
+        c = self.config
+        return f"{c.experts_per_token} of {c.experts} experts in each of its {c.layers} layers"
 
     # One layer. The letters are those of `MixtralConfig`.
 
@@ -155,6 +167,53 @@ class Ledger:
         c = self.config
         spare = (c.experts - 1) * self.expert + self.router
         return self.total - c.layers * spare
+
+
+@dataclass(frozen=True)
+class GuestLedger:
+    """The counts of one configuration of another family."""
+
+    name: str
+    parts: tuple[Part, ...]
+    experts: dict[int, int] = field(default_factory=dict)  # parameters, by the layer's number
+    choices: dict[int, tuple[int, int]] = field(default_factory=dict)  # by layer: k of E
+
+    @property
+    def choice(self) -> str:
+        """Which experts a token goes to, for a sentence.
+
+        >>> GuestLedger("a guest", (), choices={1: (8, 64), 2: (8, 64)}).choice
+        '8 of 64 experts in each of 2 layers'
+        """
+        kinds = list(dict.fromkeys(self.choices.values()))
+        counts = [sum(choice == kind for choice in self.choices.values()) for kind in kinds]
+        return " and ".join(
+            f"{k} of {E} experts in each of {n} layers"
+            for (k, E), n in zip(kinds, counts, strict=True)
+        )
+
+    @property
+    def total(self) -> int:
+        """Parameters that must be stored."""
+        return sum(part.total for part in self.parts)
+
+    @property
+    def active(self) -> int:
+        """Parameters that a token of a text uses, both embedding tables counted whole."""
+        return sum(part.active for part in self.parts)
+
+    @property
+    def shared(self) -> int:
+        """Parameters that every token uses: everything but the chosen experts."""
+        return sum(part.active for part in self.parts if part.name != "experts")
+
+    def bytes(self, dtype: str = "bfloat16") -> int:
+        """Bytes of all weights stored in `dtype`: float32, float16, bfloat16 or int8."""
+        return self.total * bytes_of(dtype)
+
+    def expert_bytes(self, dtype: str = "bfloat16") -> dict[int, int]:
+        """Bytes of all experts of each layer that has some."""
+        return {layer: count * bytes_of(dtype) for layer, count in self.experts.items()}
 
 
 def ledger(model: str | MixtralConfig) -> Ledger:

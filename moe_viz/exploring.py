@@ -20,7 +20,7 @@ from .trace import Trace
 from .view.explorer.explorer import Explorer, check_scale, opened
 
 if TYPE_CHECKING:  # torch is for those who run a model
-    from .model import Mixtral
+    from .guests.guest import Recordable
     from .recording.given import Given, Text
     from .routing import Routing
 
@@ -39,7 +39,7 @@ class LivePrompt:
     run as soon as the box is shown.
     """
 
-    def __init__(self, model: Mixtral, scale: float = 1.0, first: Text | None = None) -> None:
+    def __init__(self, model: Recordable, scale: float = 1.0, first: Text | None = None) -> None:
         check_scale(scale)
         if model.tokenizer is None:
             raise InputError("This model has no tokenizer, so nothing typed here could be read.")
@@ -51,7 +51,7 @@ class LivePrompt:
                 f"The live prompt box needs the package {error.name}: pip install "
                 "'moe-viz[lab]'. A recording is shown without it: explore(record(model, text))."
             ) from error
-        self.model: Mixtral = model
+        self.model: Recordable = model
         self.scale: float = scale
         self.history: list[str] = []
         self._first: Text | None = first
@@ -171,11 +171,11 @@ def explore(
 
 
 @overload
-def explore(trace: Mixtral, prompt: Text | None = None, *, scale: float = 1.0) -> LivePrompt: ...
+def explore(trace: Recordable, prompt: Text | None = None, *, scale: float = 1.0) -> LivePrompt: ...
 
 
 def explore(
-    trace: Trace | Sequence[Trace] | Mixtral,
+    trace: Trace | Sequence[Trace] | Recordable,
     prompt: int | Text | None = 0,
     layer: int | None = None,
     token: int | None = None,

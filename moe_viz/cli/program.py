@@ -18,13 +18,13 @@ from rich.text import Text
 
 from ..errors import MissingDependencyError, MoeVizError, OutputError
 from ..progress import visible
-from . import look, run, share
+from . import counts, look, run, share
 from .app import app
 
 #: What writing to a disk that is full, or to a program that has ended, gives.
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EBADF, errno.EIO)
 
-__all__ = ["app", "look", "main", "run", "share"]
+__all__ = ["app", "counts", "look", "main", "run", "share"]
 
 
 def main() -> None:

@@ -9,51 +9,35 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..config import PRESETS, MixtralConfig
-from ..costs import Ledger, Part, bytes_of
+from ..costs import GuestLedger, Ledger, Part
 from ..costs import ledger as mixtral_ledger
 from ..errors import CheckpointError, ConfigError, refused
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..model import Mixtral
+    from .guest import Guest
+
 _TOWER = re.compile(r"vision|visual|audio|speech")
 
 
-@dataclass(frozen=True)
-class GuestLedger:
-    """The counts of one configuration of another family."""
+@overload
+def ledger(
+    model: MixtralConfig | Mixtral | Literal["8x7m", "mixtral-8x7b", "mixtral-8x22b"],
+) -> Ledger: ...
 
-    name: str
-    parts: tuple[Part, ...]
-    experts: dict[int, int] = field(default_factory=dict)  # parameters, by the layer's number
 
-    @property
-    def total(self) -> int:
-        """Parameters that must be stored."""
-        return sum(part.total for part in self.parts)
+@overload
+def ledger(model: Guest) -> GuestLedger: ...
 
-    @property
-    def active(self) -> int:
-        """Parameters that a token of a text uses, both embedding tables counted whole."""
-        return sum(part.active for part in self.parts)
 
-    @property
-    def shared(self) -> int:
-        """Parameters that every token uses: everything but the chosen experts."""
-        return sum(part.active for part in self.parts if part.name != "experts")
-
-    def bytes(self, dtype: str = "bfloat16") -> int:
-        """Bytes of all weights stored in `dtype`: float32, float16, bfloat16 or int8."""
-        return self.total * bytes_of(dtype)
-
-    def expert_bytes(self, dtype: str = "bfloat16") -> dict[int, int]:
-        """Bytes of all experts of each layer that has some."""
-        return {layer: count * bytes_of(dtype) for layer, count in self.experts.items()}
+@overload
+def ledger(model: Any) -> Ledger | GuestLedger: ...
 
 
 def ledger(model: Any) -> Ledger | GuestLedger:
@@ -125,12 +109,14 @@ def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
     places = {id(mixture.place): mixture for mixture in mixtures}
     owner: dict[int, str] = {}  # of a parameter, by its identity: each is counted once
     experts, used = dict.fromkeys((m.layer for m in mixtures), 0), 0.0
+    choices: dict[int, tuple[int, int]] = {}
     modules = dict(model.named_modules())
     for path, module in modules.items():
         mixture = places.get(id(module))
         if mixture is None:
             continue
         block, E = modules[path.rpartition(".")[0]], _count(modules, path, mixture)
+        choices[mixture.layer] = (mixture.k, mixture.width)
         for weight in mixture.speaker.parameters():
             owner.setdefault(id(weight), "routers")
         for part, weight in block.named_parameters():
@@ -164,7 +150,7 @@ def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
     )
     active = {"experts": round(used), "towers": 0}
     parts = tuple(Part(k, sums[k], active.get(k, sums[k])) for k in order if k in sums)
-    return GuestLedger(name, parts, experts)
+    return GuestLedger(name, parts, experts, choices)
 
 
 def _count(modules: dict[str, nn.Module], path: str, mixture: Any) -> int:

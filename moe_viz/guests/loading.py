@@ -12,7 +12,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import nn
@@ -43,6 +43,26 @@ from .tokens import tokenizer_of
 
 #: transformers' routers have had one form since then.
 FLOOR = (5, 24)
+
+
+@overload
+def load(
+    source: Literal["8x7m"],
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    placement: str = "auto",
+) -> Mixtral: ...
+
+
+@overload
+def load(
+    source: str | Path,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    placement: str = "auto",
+    cache_gb: float = 0.0,
+    adapter: str | Path | None = None,
+) -> Mixtral | Guest: ...
 
 
 def load(
@@ -134,7 +154,7 @@ def _loaded(
     other: OtherFamilyError, device: str | torch.device, dtype: str | torch.dtype, placement: str
 ) -> Guest:
     """A guest from a folder or from the Hub."""
-    described: Path | HubPath = other.described
+    described: Any = other.described  # a path, here or on the Hub
     folder, raw = described.parent, read_json(described)
     transformers = transformers_here()
     refuse_unknown(raw, described)

@@ -13,6 +13,7 @@ from ..trace import Provenance, Rule, Trace, TracePrompt
 
 #: What a trace says whose gates nobody recorded.
 UNGATED = "The program that recorded it hands out the chosen experts alone: gates are not known."
+UNUSED = " Where a token has no expert in a layer, none ran for it."
 
 
 def foreign_trace(
@@ -62,7 +63,12 @@ def foreign_trace(
         prompts=tuple(prompts),
         provenance=Provenance(model=model or "a server's model"),
         layers=numbers,
-        rule=Rule(choice="unknown", gates=False, gated=False, note=UNGATED),
+        rule=Rule(
+            choice="unknown",
+            gates=False,
+            gated=False,
+            note=UNGATED + (UNUSED if (chosen < 0).any() else ""),
+        ),
         expert_count=experts,
         mixtures=numbers,
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expert ids that servers hand out, as traces.
 
-In: a response of vLLM or SGLang, or a file of them; and what such a record does not say. Out: a
-`Trace`. Servers tell which experts were chosen, no logits and no gates: a trace of theirs has
-choices, and says what it lacks.
+In: a response of vLLM or SGLang, or a file of them or of llama.cpp's; and what such a record does
+not say. Out: a `Trace`. They tell which experts were chosen, no logits and no gates: a trace of
+theirs has choices, and says what it lacks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..files import small_text
 from ..tokenization import Tokenizer
 from ..trace import Trace
 from .foreign import foreign_trace
+from .llamacpp import Table, is_table, read_table
 
 _TYPES = {"int32": "<i4", "uint16": "<u2", "uint8": "u1", "int16": "<i2"}
 
@@ -40,11 +41,13 @@ def import_routes(
     """A trace from what another program recorded.
 
     `record` is a response of vLLM (`--enable-return-routed-experts`) or SGLang
-    (`return_routed_experts`), as a dictionary, a list of them, or a file of JSON or JSON lines; or
-    arrays of expert ids (tokens, layers, k), one for each prompt. `experts` is how many there are
-    in a layer, which no record says. `layers` are the model's numbers of those with experts
-    (default: 0, 1, …). `k` and the number of layers must be said for SGLang, whose records are
-    flat: `layers` tells the latter.
+    (`return_routed_experts`), as a dictionary, a list of them, or a file of JSON or JSON lines; the
+    CSV file of llama.cpp's `moe-trace`; or arrays of expert ids (tokens, layers, k), one for each
+    prompt. `experts` is how many there are in a layer, which no record says. `layers` are the
+    model's numbers of those with experts (default: 0, 1, …, or what the CSV says). `k` and the
+    number of layers must be said for SGLang, whose records are flat: `layers` tells the latter; `k`
+    for a CSV that does not number its tokens, which does not say either where an answer begins:
+    nothing in its trace counts as generated.
 
     `ids` are the token ids of each prompt with what was generated, where the record does not hold
     them (vLLM's does if it was asked for `return_token_ids`). `tokenizer` spells them.
@@ -63,7 +66,12 @@ def import_routes(
             f"experts= says how many experts a layer has, found {experts!r}. The model's config "
             "tells (num_experts, n_routed_experts, num_local_experts)."
         )
-    found = list(_routes(record, None if layers is None else len(layers), k))
+    source = _read(Path(record), experts, k) if isinstance(record, str | Path) else record
+    if isinstance(source, Table):
+        layers = source.layers if layers is None else layers
+        found: list[Any] = [(source.routes, None, source.generated)]
+    else:
+        found = list(_routes(source, None if layers is None else len(layers), k))
     if not found:
         raise InputError("The record holds no routing: was the server started with it?")
     given = _ids(ids, len(found))
@@ -86,13 +94,11 @@ def _routes(
     record: Any, L: int | None, k: int | None
 ) -> Iterable[tuple[np.ndarray, list[int] | None, int]]:
     """Expert ids (T, L, k), token ids if they are there, and how many tokens were generated."""
-    if isinstance(record, str | Path):
-        yield from _routes(_read(Path(record)), L, k)
-    elif isinstance(record, Mapping):
+    if isinstance(record, Mapping):
         yield from _response(record, L, k)
     elif isinstance(record, np.ndarray) and record.ndim == 3:
         yield record, None, 0
-    elif isinstance(record, Sequence) and not isinstance(record, bytes):
+    elif isinstance(record, Sequence) and not isinstance(record, str | bytes):
         for one in record:
             yield from _routes(np.asarray(one) if hasattr(one, "shape") else one, L, k)
     else:
@@ -102,17 +108,19 @@ def _routes(
         )
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, experts: int, k: int | None) -> Any:
     try:
         text = small_text(path)
+        if is_table(text):
+            return read_table(text, str(path), experts, k)
         try:
             return json.loads(text)
         except ValueError:
             return [json.loads(line) for line in text.splitlines() if line.strip()]
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: is no JSON and no lines of JSON ({error!s:.120}). Save the server's "
-            "responses as they are."
+            f"{path}: is no JSON, no lines of JSON, and no CSV with columns layer and expert "
+            f"({error!s:.120}). Save the program's records as they are."
         ) from error
 
 

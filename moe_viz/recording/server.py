@@ -100,7 +100,7 @@ def _asked(address: str, body: dict[str, Any] | None) -> Any:
 class _Stay(urllib.request.HTTPRedirectHandler):
     """A key goes to the server that was named, and to no other."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: a redirection is an error."""
         return None
 

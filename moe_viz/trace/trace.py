@@ -48,9 +48,9 @@ class Trace:
     must be what was opened: `TraceError` if it was overwritten or cut short since.
     """
 
-    # (L, T, E) float32, before any softmax; −∞ for an expert that a layer does not have; None in a
-    # record of another program that has none
-    router_logits: np.ndarray | None
+    # −∞ for an expert that a layer does not have. Typed as Any too: our own recordings have logits,
+    # and each use would have to ask.
+    router_logits: np.ndarray | Any  # (L, T, E) float32, before any softmax; None if not recorded
     experts: np.ndarray  # (L, T, k) int16, strongest first; −1 where a slot was unused
     gates: np.ndarray  # (L, T, k) float32
     token_ids: np.ndarray  # (T,) int32

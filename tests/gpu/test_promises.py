@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def folder(cpu, tmp_path_factory):
 
 
 def test_a_checkpoint_loads_onto_the_device(folder, cpu, device, ids):
-    model = mv.load(folder, device=device)
+    model: Any = mv.load(folder, device=device)
     assert model.device == device
     assert {p.device for p in model.parameters()} == {device}
     assert {p.dtype for p in model.parameters()} == {torch.float32}  # never by device
@@ -74,7 +75,7 @@ def test_a_checkpoint_loads_onto_the_device(folder, cpu, device, ids):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_checkpoint_loads_onto_the_device_in_any_dtype(folder, dtype, device, ids):
-    model = mv.load(folder, device=device, dtype=dtype)
+    model: Any = mv.load(folder, device=device, dtype=dtype)
     assert {(p.dtype, p.device) for p in model.parameters()} == {(dtype, device)}
     assert model(ids, logits="last").isfinite().all().cpu()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,10 +32,10 @@ def olmoe() -> Guest:
 def test_effects_are_differences_of_losses(deepseek):
     asked = {"no 1/3": {"ablate": [(1, 3)]}, "k 1": {"top_k": 1}, "nothing": {"temperature": 1.0}}
     found = mv.effects(deepseek, IDS, asked, labels=["a", "b", "c"])
-    plain = mv.record(deepseek, IDS, loss=True)
+    plain: Any = mv.record(deepseek, IDS, loss=True)
     for name, change in asked.items():
         with mv.intervene(deepseek, **change):
-            under = mv.record(deepseek, IDS, loss=True)
+            under: Any = mv.record(deepseek, IDS, loss=True)
         for label, prompt in zip("abc", plain.prompts, strict=True):
             rows = slice(prompt.start + 1, prompt.stop)
             expected = (under.loss[rows] - plain.loss[rows]).mean()

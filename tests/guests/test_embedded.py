@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import transformers
 import moe_viz as mv
 from moe_viz.embedded import embedded_folder
 from moe_viz.guests.guest import Guest
+from moe_viz.model import Mixtral
 
 TEXTS = [
     "Good morning.",
@@ -22,13 +24,13 @@ TEXTS = [
 
 
 @cache
-def pair() -> tuple[mv.load, Guest]:
+def pair() -> tuple[Mixtral, Guest]:
     ours = mv.load("8x7m")
     hf = transformers.MixtralForCausalLM.from_pretrained(embedded_folder(), dtype="float32")
     return ours, Guest(hf, ours.tokenizer, name="8x7m")
 
 
-def close(found: mv.Trace, expected: mv.Trace) -> None:
+def close(found: Any, expected: Any) -> None:
     assert found.layers == expected.layers
     assert found.prompts == expected.prompts
     assert list(found.tokens) == list(expected.tokens)

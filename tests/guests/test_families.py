@@ -48,7 +48,7 @@ def prompts() -> tuple[tuple[int, ...], ...]:
 
 
 @cache
-def recorded(name: str) -> mv.Trace:
+def recorded(name: str) -> Any:
     return mv.record(guest(name), [list(ids) for ids in prompts()], loss=True)
 
 
@@ -64,7 +64,8 @@ def test_a_ragged_batch_is_each_prompt_alone(name):
     assert [p.stop - p.start for p in whole.prompts] == list(LENGTHS)
     assert whole.token_ids.tolist() == [n for ids in prompts() for n in ids]
     for n, ids in enumerate(prompts()):
-        alone, part = mv.record(guest(name), [list(ids)], loss=True), whole.select(prompt=n)
+        alone: Any = mv.record(guest(name), [list(ids)], loss=True)
+        part = whole.select(prompt=n)
         assert np.array_equal(np.sort(part.experts), np.sort(alone.experts))
         for mine, own in ((part.router_logits, alone.router_logits), (part.gates, alone.gates),
                           (part.loss, alone.loss)):  # fmt: skip
@@ -167,7 +168,7 @@ def test_an_expert_that_is_switched_off_is_not_used_and_the_rest_stands(name):
     expert = int(used.argmax())
     texts = [list(ids) for ids in prompts()]
     with mv.intervene(one, ablate=[(layer, expert)], instead="nothing"):
-        emptied = mv.record(one, texts, loss=True)
+        emptied: Any = mv.record(one, texts, loss=True)
     hit = (before.experts[row] == expert).any(axis=1)
     assert not (emptied.experts[row] == expert).any()
     assert (emptied.experts[row][hit] == -1).sum() == hit.sum() + (
@@ -185,7 +186,7 @@ def test_an_expert_that_is_switched_off_is_not_used_and_the_rest_stands(name):
         replaced = mv.record(one, texts)
     assert not (replaced.experts[row] == expert).any()
     assert np.array_equal(replaced.experts[row][~hit], before.experts[row][~hit])
-    again = mv.record(one, texts, loss=True)
+    again: Any = mv.record(one, texts, loss=True)
     assert np.array_equal(again.experts, before.experts)  # nothing stayed attached
     np.testing.assert_allclose(again.loss, before.loss, atol=1e-6)
 
@@ -208,7 +209,7 @@ def test_what_is_generated_is_what_recording_the_same_ids_gives(name):
     one, ids = guest(name), list(prompts()[5])
     out = mv.generate(one, ids, max_new_tokens=6, ignore_eos=True)
     assert out.trace.generated.sum() == 6
-    whole = mv.record(one, [ids + out.token_ids])
+    whole: Any = mv.record(one, [ids + out.token_ids])
     assert whole.token_ids.tolist() == out.trace.token_ids.tolist()
     assert np.array_equal(np.sort(whole.experts), np.sort(out.trace.experts))
     np.testing.assert_allclose(whole.router_logits, out.trace.router_logits, atol=1e-4, rtol=1e-3)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ families = pytest.mark.parametrize("name", [
 
 @families
 def test_the_total_is_that_of_the_saved_file(name, tmp_path):
-    model = tiny.build(name)
+    model: Any = tiny.build(name)
     guest = Guest(model)
     books = counted(model, name, guest.mixtures)
     model.save_pretrained(tmp_path)
@@ -53,14 +54,15 @@ def test_a_config_alone_is_enough():
 #: Billions as published, all and active; and whether the embedding counts among the active.
 #: OLMoE: arXiv 2409.02060, table 1. Qwen3: arXiv 2505.09388, table 2. DeepSeek-V3: arXiv
 #: 2412.19437. gpt-oss: its model card (arXiv 2508.10925), table 1, without the embedding.
+QWEN3: dict[str, Any] = {
+    "vocab_size": 151_936, "hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 32,
+    "num_key_value_heads": 4, "head_dim": 128, "moe_intermediate_size": 768, "num_experts": 128,
+    "num_experts_per_tok": 8, "intermediate_size": 6144, "decoder_sparse_step": 1,
+}  # fmt: skip
 PUBLISHED = {
     "OLMoE-1B-7B": (transformers.OlmoeConfig(intermediate_size=1024), 6.9, 1.3, True),
     "Qwen3-30B-A3B": (
-        transformers.Qwen3MoeConfig(
-            vocab_size=151_936, hidden_size=2048, num_hidden_layers=48, num_attention_heads=32,
-            num_key_value_heads=4, head_dim=128, moe_intermediate_size=768, num_experts=128,
-            num_experts_per_tok=8, intermediate_size=6144, decoder_sparse_step=1,
-        ),
+        transformers.Qwen3MoeConfig(**QWEN3),
         30.5, 3.3, True,
     ),
     "DeepSeek-V3": (transformers.DeepseekV3Config(), 671, 37, True),
@@ -74,13 +76,24 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_what_their_makers_publish(name):
     config, total, active, embedded = PUBLISHED[name]
-    books = mv.ledger(config)
+    books: Any = mv.ledger(config)
     parts = {part.name: part.total for part in books.parts}
     assert books.total / 1e9 == pytest.approx(total, rel=0.005)
     used = books.active - (0 if embedded else parts["embedding"])
     assert used / 1e9 == pytest.approx(active, rel=0.02)
     assert books.bytes("bfloat16") == 2 * books.total
     assert sum(books.expert_bytes("bfloat16").values()) == 2 * parts["experts"]
+
+
+def test_its_chart_says_which_experts_a_token_goes_to():
+    config: Any = tiny.config("deepseek_v3")
+    books = mv.ledger(config)
+    drawn = mv.chart(books)
+    k = config.num_experts_per_tok
+    assert f"for any one token: {k} of 8 experts in each of 2 layers, and every" in drawn.sentence
+    assert f"{books.total:,}" in drawn.sentence
+    assert drawn.data["stored"][-1] == books.total
+    assert len(drawn.to_html()) > 1000
 
 
 def test_mixtral_is_counted_by_its_own_arithmetic(tmp_path):

@@ -22,7 +22,7 @@ from transformers import PreTrainedConfig
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import (
     CONFIG_MAPPING,
-    CONFIG_MAPPING_NAMES,
+    CONFIG_MAPPING_NAMES,  # pyright: ignore[reportPrivateImportUsage]
     model_type_to_module_name,
 )
 
@@ -409,9 +409,11 @@ def config(model_type: str) -> PreTrainedConfig:
     settings = {**_fields(kind, COMMON), **deepcopy(TINY[model_type])}
     if model_type not in INSIDE:
         return kind(**settings)
-    whole = CONFIG_MAPPING[INSIDE[model_type]]
+    whole: Any = CONFIG_MAPPING[INSIDE[model_type]]
     parts = whole.sub_configs_defaults
-    others = {name: _unused(part) for name, part in parts.items() if name != "text_config"}
+    others: dict[str, Any] = {
+        name: _unused(part) for name, part in parts.items() if name != "text_config"
+    }
     # qwen3_omni_moe's thinker reads this setting, and has no default for it.
     if model_type == "qwen3_omni_moe_text":
         others["vision_start_token_id"] = 1000
@@ -609,5 +611,5 @@ def mixture_types() -> set[str]:
         model_type
         for model_type in CONFIG_MAPPING_NAMES
         # Some types have no modeling code but another's: sarvam_moe that of glm4_moe.
-        if found & {model_type_to_module_name(model_type), home.get(causal.get(model_type))}
+        if found & {model_type_to_module_name(model_type), home.get(causal.get(model_type, ""))}
     }

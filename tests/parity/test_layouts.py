@@ -113,7 +113,8 @@ def test_a_quantised_file_computes_with_what_gguf_unpacks(mixture, merged, tmp_p
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    folder = writers.hugging_face_4(mv.load(plain), tmp_path / "unpacked")
+    loaded: Any = mv.load(plain)
+    folder = writers.hugging_face_4(loaded, tmp_path / "unpacked")
     ids = IDS[:40]
     with torch.inference_mode():
         expected = theirs_from(folder)(ids[None], output_router_logits=True)

@@ -547,7 +547,8 @@ def test_packed_queries_and_keys_come_in_the_model_s_order(kind, changed, model)
     names = {"wq": "blk.0.attn_q.weight", "wk": "blk.0.attn_k.weight"}
     path = changed(kinds=dict.fromkeys(names.values(), kind))
     heads = {"wq": model.config.heads, "wk": model.config.kv_heads}
-    checkpoint, loaded = open_checkpoint(path), mv.load(path)
+    loaded: Any = mv.load(path)
+    checkpoint = open_checkpoint(path)
     for ours, name in names.items():
         expected = permuted_back(unpacked(path, name), heads[ours])
         read = checkpoint[f"layers.0.attention.{ours}.weight"]
@@ -563,8 +564,8 @@ def test_packed_queries_and_keys_come_in_the_model_s_order(kind, changed, model)
 def test_a_packed_router_is_unpacked_as_gguf_does(changed):
     name = "blk.0.ffn_gate_inp.weight"
     path = changed(kinds={name: "Q8_0"})
-    layer: Any = mv.load(path).layers[0]
-    router = layer.moe.router.weight
+    loaded: Any = mv.load(path)
+    router = loaded.layers[0].moe.router.weight
     assert torch.equal(router, unpacked(path, name))
 
 
@@ -573,7 +574,7 @@ def test_a_packed_router_is_unpacked_as_gguf_does(changed):
 )
 def test_a_packed_norm_is_unpacked_as_gguf_does(name, changed):
     path = changed(kinds={name: "Q8_0"})
-    loaded = mv.load(path)
+    loaded: Any = mv.load(path)
     layer = loaded.layers[0]
     norms = {"output": loaded.norm, "blk.0.attn": layer.attention_norm, "blk.0.ffn": layer.moe_norm}
     assert torch.equal(norms[name.partition("_")[0]].weight, unpacked(path, name))
@@ -582,8 +583,8 @@ def test_a_packed_norm_is_unpacked_as_gguf_does(name, changed):
 def test_packed_experts_of_one_tensor_are_told_apart(changed):
     names = [f"blk.0.ffn_{p}_exps.weight" for p in ("gate", "down", "up")]
     path = changed(kinds=dict(zip(names, ("Q8_0", "Q4_0", "Q5_1"), strict=True)))
-    layer: Any = mv.load(path).layers[0]
-    experts = layer.moe.experts
+    loaded: Any = mv.load(path)
+    experts = loaded.layers[0].moe.experts
     for name, matrix in zip(names, ("w1", "w2", "w3"), strict=True):
         expected = unpacked(path, name)
         for e, expert in enumerate(experts):

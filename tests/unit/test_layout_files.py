@@ -200,7 +200,7 @@ def test_pickled_parameters_are_tensors_too(first, model):
     checkpoint = open_checkpoint(first)
     assert same(checkpoint, dict(model.named_parameters()))
     assert checkpoint.fingerprint()
-    loaded = mv.load(first)
+    loaded: Any = mv.load(first)
     assert not any(p.requires_grad for p in loaded.parameters())
 
 

@@ -98,6 +98,7 @@ def test_files_of_responses_are_read(tmp_path):
 
 def test_what_needs_choices_alone_works_and_the_rest_says_what_is_missing(tmp_path):
     tokenizer = mv.load("8x7m").tokenizer
+    assert tokenizer is not None
     ids = [list(range(40, 90)), list(range(300, 350))]
     routes = [RNG.integers(0, E, (50, L, K)) for _ in ids]
     trace = mv.import_routes(routes, experts=E, ids=ids, tokenizer=tokenizer, labels=["a", "b"])

@@ -35,7 +35,7 @@ RULES = {
 T, E, K = 50, 8, 3
 
 
-@pytest.fixture(params=RULES.values(), ids=RULES)
+@pytest.fixture(params=RULES.values(), ids=list(RULES))
 def case(request):
     """A rule, logits, a bias, and the experts that it chooses."""
     rule, rng = request.param, np.random.default_rng(3)
@@ -77,7 +77,7 @@ def theirs(name: str) -> tuple[torch.nn.Module, Rule]:
     """A router of transformers with random weights, and the rule that it should follow."""
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "num_experts_per_tok": K}
-    groups = {"n_routed_experts": E, "n_group": 4, "topk_group": 2}
+    groups: dict[str, Any] = {"n_routed_experts": E, "n_group": 4, "topk_group": 2}
     if name == "olmoe":
         config = configuration_olmoe.OlmoeConfig(**sizes, num_experts=E, norm_topk_prob=False)
         made: Any = modeling_olmoe.OlmoeTopKRouter(config)
@@ -134,7 +134,7 @@ def test_a_rule_comes_back_from_a_file():
 # ---- A trace that follows a rule -----------------------------------------------------------------
 
 
-def ruled(rule: Rule, **change) -> Trace:
+def ruled(rule: Rule, **change) -> Any:
     """A handmade trace of 6 experts under another rule."""
     trace = handmade()
     bias = np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6) if rule.bias else None
@@ -158,12 +158,13 @@ def test_margins_are_of_what_the_choice_went_by():
 def test_stored_choice_scores_are_what_the_choice_went_by(tmp_path):
     scores = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
     trace = ruled(Rule(choice="stored"), choice_scores=scores)
-    back = Trace.load(trace.save(tmp_path / "t"))
+    back: Any = Trace.load(trace.save(tmp_path / "t"))
     assert back.rule == trace.rule
     ranked = np.sort(scores, axis=-1)[..., ::-1]
     assert np.array_equal(back.margins, ranked[..., 1] - ranked[..., 2])
     assert np.array_equal(back.select(layers=2, prompt=1).choice_scores, scores[1:2, 3:])
-    assert np.array_equal(Trace.join([back, back]).choice_scores[:, 5:], scores)
+    joined: Any = Trace.join([back, back])
+    assert np.array_equal(joined.choice_scores[:, 5:], scores)
     with pytest.raises(TraceError, match="rule needs choice_scores"):
         replace(trace, choice_scores=None)
 
@@ -171,14 +172,15 @@ def test_stored_choice_scores_are_what_the_choice_went_by(tmp_path):
 def test_everything_of_a_rule_is_saved_selected_and_joined(tmp_path):
     rule = Rule("sigmoid", bias="scores", shared=1, shared_gated=True, note="It hums.")
     trace = ruled(rule, scored=(True, False, True), model_layers=9, mixtures=(0, 1, 2, 5))
-    back = Trace.load(trace.save(tmp_path / "t"))
+    back: Any = Trace.load(trace.save(tmp_path / "t"))
     assert (back.rule, back.scored, back.model_layers) == (rule, (True, False, True), 9)
     assert back.mixtures == (0, 1, 2, 5)
     assert np.array_equal(back.bias, trace.bias)
-    part = back.select(layers=[2, 5])
+    part: Any = back.select(layers=[2, 5])
     assert (part.scored, part.layers) == ((False, True), (2, 5))
     assert np.array_equal(part.bias, trace.bias[1:])
-    assert np.array_equal(Trace.join([back, trace]).bias, trace.bias)
+    joined: Any = Trace.join([back, trace])
+    assert np.array_equal(joined.bias, trace.bias)
     with pytest.raises(TraceError, match="Only recordings of one model, run the same way"):
         Trace.join([trace, replace(trace, rule=replace(rule, scale=2.0))])
     with pytest.raises(TraceError, match="Only recordings of one model, run the same way"):
@@ -199,7 +201,7 @@ def test_a_trace_without_logits_has_choices_and_says_what_is_missing(tmp_path):
     whole = handmade()
     trace = replace(whole, router_logits=None)
     assert trace.expert_count == 6
-    back = Trace.load(trace.save(tmp_path / "t"))
+    back: Any = Trace.load(trace.save(tmp_path / "t"))
     assert back.router_logits is None
     assert back.expert_count == 6
     assert np.array_equal(back.experts, whole.experts)

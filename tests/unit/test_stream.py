@@ -54,8 +54,8 @@ def same(a: mv.Trace, b: mv.Trace) -> bool:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("loss", [False, True])
 def test_streamed_equals_resident_to_the_last_bit(source, dtype, loss):
-    resident = mv.load(source, dtype=dtype, placement="resident")
-    streamed = mv.load(source, dtype=dtype, placement="stream")
+    resident: Any = mv.load(source, dtype=dtype, placement="resident")
+    streamed: Any = mv.load(source, dtype=dtype, placement="stream")
     for prompts in (PROMPTS, [[7]], [[7, 9, 11]]):  # with and without reading ahead
         a, b = (mv.record(model, prompts, loss=loss) for model in (resident, streamed))
         assert same(a, b)
@@ -293,8 +293,8 @@ def test_a_streamed_model_does_not_generate(folder):
 
 
 def test_plain_forward_hooks_work_on_streamed_modules(folder):
-    model, seen = mv.load(folder, placement="stream"), []
-    layer: Any
+    model: Any = mv.load(folder, placement="stream")
+    seen: list[Any] = []
     for layer in model.layers:
         layer.moe.router.register_forward_hook(lambda module, args, out: seen.append(out.shape))
         layer.attention.register_forward_hook(lambda module, args, out: seen.append(out.shape))

@@ -10,6 +10,7 @@ import pytest
 
 from moe_viz import analysis
 from moe_viz.analysis.examples import example
+from moe_viz.analysis.sums import pair_shares
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
         second = np.where(rng.random((60, 20)) < taste[:, None], 1, 2)
         chosen = np.stack([np.zeros_like(second), second], 2).reshape(-1, 2)
         units = np.repeat(np.arange(60), 20)
-        share, low, high = analysis.sums.pair_shares(
+        share, low, high = pair_shares(
             units, chosen[:, 0], chosen[:, 1],
             np.stack([np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)], 1),
             np.zeros(60, int), 60,
@@ -59,7 +60,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
 
 
 def test_one_document_gives_no_interval():
-    share, low, high = analysis.sums.pair_shares(
+    share, low, high = pair_shares(
         np.zeros(3, int), np.zeros(3, int), np.ones(3, int), np.array([[4, 3]]), np.zeros(1, int), 1
     )
     assert share[0, 1] == 0.75

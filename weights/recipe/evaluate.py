@@ -139,7 +139,7 @@ def load(sample: Sample) -> dict[str, float]:
 
 
 def evaluate(weights: Path, work: Path) -> dict[str, Any]:
-    model = mv.load(weights)
+    model: Any = mv.load(weights)
     assert model.tokenizer is not None
     twin = twin_of(weights)
     # As transformers and GPT-2 would begin: what a claim about training must exceed as well.

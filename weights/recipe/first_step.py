@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="the recipe's folder, for held-out documents")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
-    model = mv.load(args.weights)
+    model: Any = mv.load(args.weights)
     tokenizer = model.tokenizer
     assert tokenizer is not None
     prompts = mv.prompts.curated()

@@ -15,6 +15,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     begun = json.loads((args.weights / TRAINING).read_text())
     settings = Settings(**begun["settings"])
-    start = mv.load(args.weights, dtype="float32")
+    start: Any = mv.load(args.weights, dtype="float32")
     trainer = Trainer(start.config, replace(settings, rate=RATE * settings.rate))
     trainer.go_on_from(start)
     trainer.rng = np.random.default_rng(SEED + 1)  # other windows than the first run began with

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...analysis.finding import Finding
-from ...costs import Ledger
+from ...costs import GuestLedger, Ledger
 from ...errors import InputError, refused
 from .bars import load_bars, margin_bars
 from .chart import Chart
@@ -49,7 +49,7 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
 }  # fmt: skip
 
 
-def chart(found: Finding | Ledger, control: Finding | None = None) -> Chart:
+def chart(found: Finding | Ledger | GuestLedger, control: Finding | None = None) -> Chart:
     """The chart of what an analysis found, or of a ledger.
 
     `control` is the same analysis of another trace, usually the untrained twin's: where the chart
@@ -61,7 +61,7 @@ def chart(found: Finding | Ledger, control: Finding | None = None) -> Chart:
     >>> mv.chart(mv.ledger("mixtral-8x7b")).sentence[:60]
     'mixtral-8x7b stores 46,702,792,704 parameters and uses 12,87'
     """
-    if isinstance(found, Ledger):
+    if isinstance(found, Ledger | GuestLedger):
         return ledger_chart(found)
     if not isinstance(found, Finding):
         raise refused(

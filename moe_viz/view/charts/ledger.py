@@ -6,21 +6,21 @@ from __future__ import annotations
 import numpy as np
 
 from ...analysis.finding import Finding
-from ...costs import Ledger
+from ...costs import GuestLedger, Ledger
 from .. import palette
 from .chart import Chart, graph_objects
 
 #: Colours of the parts; experts, which are nearly everything, take the first.
 PARTS = {
     "experts": 6, "attention": 1, "embedding": 2, "output head": 4, "routers": 3, "norms": 7,
+    "shared experts": 0, "all else": 1, "towers": 5,
 }  # fmt: skip
 
 
-def ledger_chart(books: Ledger) -> Chart:
+def ledger_chart(books: Ledger | GuestLedger) -> Chart:
     """Parameters part by part: stored on the left, used by one token on the right, to one scale."""
     go = graph_objects()
-    name, k, E = books.config.name, books.config.experts_per_token, books.config.experts
-    figure = go.Figure()
+    name, figure = books.name, go.Figure()
     for n, (head, total) in enumerate((("stored", books.total), ("used by a token", books.active))):
         labels, parents, values, colours = [head], [""], [total], [palette.LIGHT.line]
         for part in sorted(books.parts, key=lambda p: -p.total):
@@ -52,7 +52,7 @@ def ledger_chart(books: Ledger) -> Chart:
     data = Finding("ledger", name, "parameters", columns)
     sentence = (
         f"{name} stores {books.total:,} parameters and uses {books.active:,} of them "
-        f"({books.active / books.total:.1%}) for any one token: {k} of {E} experts in each of its "
-        f"{books.config.layers} layers, and everything that is shared."
+        f"({books.active / books.total:.1%}) for any one token: {books.choice}, and everything "
+        "that is shared."
     )
     return Chart(figure, "Parameters stored and used", name, sentence, data)
