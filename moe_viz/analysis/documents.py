@@ -150,6 +150,11 @@ class Documents:
         return self._counts(1)
 
     @cached_property
+    def second(self) -> np.ndarray:
+        """How often each document's second choice was each expert: (N, L, E)."""
+        return (self.chosen if self.shape[2] == 2 else self._counts(2)) - self.first
+
+    @cached_property
     def chosen(self) -> np.ndarray:
         """How often each document chose each expert, all k choices: (N, L, E)."""
         return self._counts(self.shape[2])
@@ -207,12 +212,28 @@ class Documents:
             "that comes from.",
         )
 
+    @property
+    def order_note(self) -> tuple[str, ...]:
+        """What must be said of first choices: experts stand in the order of their gates, if known.
+
+        >>> from moe_viz.analysis.examples import example
+        >>> Documents(example([[0, 1]])).order_note
+        ()
+        """
+        if self.trace.rule.gated or self.shape[2] == 1:
+            return ()
+        return (
+            "Gates were not recorded: a token's first choice is the expert that the program which "
+            "recorded it names first.",
+        )
+
     def few(self, documents: int) -> tuple[str, ...]:
         """What must be said beside a result from so few documents, and without some prompts."""
+        notes = (*self.left_out_note, *self.order_note)
         if documents >= FEW:
-            return self.left_out_note
+            return notes
         return (
-            *self.left_out_note,
+            *notes,
             f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",
         )
 

@@ -11,15 +11,16 @@ from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples, shares
 
+#: "either choice" is every choice: all k of them, where k is not 2.
 CHOICES = ("either choice", "first choice", "second choice")
 
 
 def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0) -> Finding:
     """Share of each layer's assignments that each expert takes, by label.
 
-    f_e = Σ_t [e ∈ S_t] / (k·T) for "either choice" (all k), so that shares of a layer add up to 1
-    and even routing gives 1/E; "first choice" and "second choice" count those alone, over T. (Some
-    published plots show k·f_e.) Columns: label, layer, expert, share, low, high, uniform,
+    f_e = Σ_t [e ∈ S_t] / (k·T) for "either choice" (any of the k), so that shares of a layer add up
+    to 1 and even routing gives 1/E; "first choice" and "second choice" count those alone, over T.
+    First and second go by gate. (Some published plots show k·f_e.) Columns: label, layer, expert, share, low, high, uniform,
     assignments, documents.
 
     Three tokens of one document: experts {0, 1}, {0, 2} and {1, 0}, so expert 0 has 3 of 6:
@@ -33,13 +34,14 @@ def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0)
         raise InputError(f"choice must be one of {', '.join(CHOICES)}, found {choice!r}.")
     docs, rng = Documents.of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
-    if choice == "second choice" and k != 2:
-        raise InputError(f"The second choice is the rest where k is 2; here k is {k}.")
+    if choice == "second choice" and k == 1:
+        raise InputError("There is no second choice: a token goes to one expert in each layer.")
     counts = {
         "either choice": lambda: docs.chosen,
         "first choice": lambda: docs.first,
-        "second choice": lambda: docs.chosen - docs.first,
+        "second choice": lambda: docs.second,
     }[choice]()
+    said = "any choice" if choice == CHOICES[0] and k != 2 else choice
     parts = []
     for label in range(len(docs.names)):
         members = docs.members(label)
@@ -63,15 +65,15 @@ def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0)
         "assignments": np.concatenate([np.repeat(p[4].astype(np.int64), E) for p in parts]),
         "documents": np.repeat([len(p[5]) for p in parts], L * E),
     }
-    per = f"{k} choices of each token" if choice == "either choice" else f"{choice} of each token"
+    per = f"{k} choices of each token" if choice == CHOICES[0] else f"{choice} of each token"
     few = docs.few(min(len(p[5]) for p in parts))
-    return Finding(f"load, {choice}", docs.trace.provenance.title, per, columns, few)
+    return Finding(f"load, {said}", docs.trace.provenance.title, per, columns, few)
 
 
 def load_shares(trace: Trace) -> tuple[np.ndarray, int]:
     """Share of each layer's assignments that each expert takes, and the number of tokens counted.
 
-    Shares are (L, E) and add up to 1 in each layer: the denominator is k × tokens, both choices
+    Shares are (L, E) and add up to 1 in each layer: the denominator is k × tokens, every choice
     counted, special tokens and unused slots (−1) left out; even routing gives 1/E.
     """
     if trace.special.all() or not (trace.experts >= 0).any():

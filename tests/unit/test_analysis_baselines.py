@@ -196,7 +196,7 @@ REFUSED: list[tuple[Callable[[], Finding], str]] = [
     (lambda: analysis.vocabulary(ONE, minimum=3), "No token occurs 3 times.*minimum="),
     (lambda: analysis.favourites(ONE, layer=7), r"layer must be one of \(0,\), found 7"),
     (lambda: analysis.load(ONE, "third choice"), "choice must be one of.*third"),
-    (lambda: analysis.load(ONE, "second choice"), "k is 1"),
+    (lambda: analysis.load(ONE, "second choice"), "no second choice: .* one expert"),
     (lambda: analysis.margin_histogram(example([[0, 1]], experts=2)), "no next one.*no margin"),
     (lambda: analysis.load(Documents(PAIR, ["x"])), "a topic for each of the 2 prompts, found 1"),
 ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...analysis import published
 from ...analysis.documents import Documents
+from ...analysis.repetition import WHAT
 from ...analysis.survey import Survey
 from ...trace import Trace
 from ..charts.chart import plotly_script
@@ -112,14 +113,18 @@ def _table_5(survey: Survey) -> str:
     """The paper's Table 5 beside the same for this trace and for its control."""
     layers = survey.trace.layers
     named = (layers[0], layers[len(layers) // 2], layers[-1])
+    own = survey.findings["repetition"]
+    whats = list(dict.fromkeys(own["what"].tolist()))
+    # Beside Mixtral's two choices stand all those of a model that has more.
+    any_of = ("", "" if whats[1] == WHAT[1] else "; Mixtral: first or second")
     head = "".join(
-        f'<th scope="col">{what}, {where}</th>'
-        for what in ("first choice", "first or second choice")
+        f'<th scope="col">{what}{other}, {where}</th>'
+        for what, other in zip(whats, any_of, strict=True)
         for where in ("first layer", "middle layer", "last layer")
     )
-    uniform = survey.findings["repetition"].where(layer=named[0])
+    uniform = own.where(layer=named[0])
     base = [
-        uniform["uniform"][list(uniform["what"]).index(w)] for w in dict.fromkeys(uniform["what"])
+        uniform["uniform"][list(uniform["what"]).index(what)] for what in whats
     ]
     rows = []
     for kind, findings in (
@@ -175,7 +180,7 @@ _SECTIONS: list[tuple[str, str, tuple[str, ...]]] = [
     (
         "Load",
         "The paper's Figures 7 and 9: the share of each layer's assignments that each expert "
-        "takes, for both choices, the first, and the second. Dashed: even routing. The paper found "
+        "takes, for all choices, the first, and the second. Dashed: even routing. The paper found "
         "no obvious pattern by topic for Mixtral, DM Mathematics excepted a little.",
         ("load", "load_first", "load_second"),
     ),
