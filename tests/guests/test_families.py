@@ -6,6 +6,9 @@ A dozen families in each run of the tests, one of each kind; all of them in `mak
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -189,6 +192,59 @@ def test_an_expert_that_is_switched_off_is_not_used_and_the_rest_stands(name):
     again: Any = mv.record(one, texts, loss=True)
     assert np.array_equal(again.experts, before.experts)  # nothing stayed attached
     np.testing.assert_allclose(again.loss, before.loss, atol=1e-6)
+
+
+#: Where k lies outside the router, or is fixed: nobody else tells what the next best would be.
+FIXED_K = ("dbrx", "phimoe", "jetmoe")
+
+
+@contextmanager
+def one_more(one: Guest, mixture: Any) -> Iterator[None]:
+    """The family's own router with another k: its attribute, or in Gemma 4 its configuration's."""
+    modules: list[Any] = list(one.hf.modules())
+    inside = [m for m in modules if any(x is mixture.speaker for x in m.modules())]
+    router = next((m for m in reversed(inside) if hasattr(m, "top_k")), None)
+    if router is not None:
+        router.top_k += 1
+        yield
+        router.top_k -= 1
+    else:  # a configuration that all layers share: this one's router gets its own
+        router = inside[-2]
+        shared, router.config = router.config, deepcopy(router.config)
+        router.config.top_k_experts += 1
+        yield
+        router.config = shared
+
+
+@families
+def test_instead_of_an_expert_comes_what_the_family_s_router_takes_next(name):
+    """Its own router, asked for one expert more, tells which is next, and their gates' ratios."""
+    one, before = guest(name), recorded(name)
+    mixture, row = one.mixtures[-1], len(one.mixtures) - 1
+    if name in FIXED_K or not before.rule.gates or not mixture.scored or mixture.skips:
+        pytest.skip("cannot be asked, or is refused: see the test above")
+    texts = [list(ids) for ids in prompts()]
+    with one_more(one, mixture):
+        more = mv.record(one, texts)
+    expert = int(np.bincount(before.experts[row].ravel()).argmax())
+    with mv.intervene(one, ablate=[(mixture.layer, expert)]):
+        found = mv.record(one, texts)
+    hit = np.flatnonzero((before.experts[row] == expert).any(axis=1))
+    assert len(hit)
+    own = mixture.scoring.per_expert
+    for t in hit:
+        left = [(e, g) for e, g in zip(more.experts[row, t], more.gates[row, t], strict=True)
+                if e != expert]  # fmt: skip
+        wanted, got = {int(e) for e, _ in left}, {int(e) for e in found.experts[row, t]}
+        if wanted != got:  # all outside the kept groups are worth the same: any may be taken
+            ranking = found.ranking(row)[t]
+            assert before.rule.outside_zero
+            assert all(ranking[e] == 0 for e in wanted ^ got)
+            continue
+        raw = {e: g / (1 if own is None else float(own[e])) for e, g in left}
+        whole = sum(raw.values()) / before.rule.scale if before.rule.normalised else 1
+        expected = [g / whole for _, g in left]
+        np.testing.assert_allclose(sorted(found.gates[row, t]), sorted(expected), rtol=2e-4)
 
 
 @families

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -215,3 +216,29 @@ def test_what_is_in_a_guest_s_folder_is_said_before_it_is_loaded(folder, capsys)
         result = CliRunner().invoke(app, [*command, str(folder), "--json"])
         assert result.exit_code == 0, result.output
         json.loads(result.output)
+
+
+def test_weights_on_the_disk_give_the_same_recording(folder, tmp_path):
+    """As accelerate leaves there what does not fit: layers come from files when they run."""
+    where = {"model.embed_tokens": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu",
+             "lm_head": "cpu", "model.layers.0": "disk", "model.layers.1": "cpu",
+             "model.layers.2": "disk"}  # fmt: skip
+    loaded: Any = transformers.AutoModelForCausalLM
+    hf = loaded.from_pretrained(
+        folder, dtype="float32", device_map=where, offload_folder=tmp_path / "disk"
+    )
+    assert hf.model.layers[2].mlp.experts.down_proj.device.type == "meta"
+    found, here = mv.guest(hf), mv.load(folder)
+    assert found.provenance.placement == "offload"
+    ids = [[5, 6, 7, 8, 9], [10, 11]]
+    changes: tuple[dict[str, Any], ...] = ({}, {"ablate": [(2, 0)]})
+    for change in changes:
+        with contextlib.ExitStack() as stack:
+            for model in (found, here) if change else ():
+                stack.enter_context(mv.intervene(model, **change))
+            a, b = (mv.record(model, ids, loss=True) for model in (found, here))
+        for name in ("router_logits", "experts", "gates", "loss"):
+            assert np.array_equal(getattr(a, name), getattr(b, name), equal_nan=True), name
+    written = [mv.generate(model, ids[0], max_new_tokens=3, ignore_eos=True).token_ids
+               for model in (found, here)]  # fmt: skip
+    assert written[0] == written[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -38,6 +39,7 @@ SETTINGS = {
     "tokenizer_class": "LlamaTokenizer", "added_tokens_decoder": DECODER, "add_bos_token": True,
     "bos_token": "<s>", "eos_token": "<|im_end|>", "unk_token": "<unk>", "legacy": True,
 }  # fmt: skip
+NFC = tokenizers.normalizers.NFC()
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -93,28 +95,39 @@ def llama_class(folder: Path) -> Path:
     return folder
 
 
-def byte_level(folder: Path, pattern: str, normalizer: Any = None) -> Path:
-    """A byte-level vocabulary; control tokens behind all others, one of them BOS."""
+def byte_level(
+    folder: Path,
+    *patterns: str,
+    normalizer: Any = None,
+    digits: bool = False,
+    added: Sequence[str] = (),
+    bos: str | None = "<|begin|>",
+) -> Path:
+    """A byte-level vocabulary, split by patterns, or as GPT-2 did; control tokens behind all
+    others, one of them BOS; and added tokens that are none.
+    """
     folder.mkdir(parents=True)
     made = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
     if normalizer is not None:
         made.normalizer = normalizer
-    split = pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated")
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    splits = [pre_tokenizers.Split(tokenizers.Regex(p), "isolated") for p in patterns]
+    made.pre_tokenizer = pre_tokenizers.Sequence([
+        *splits, *([pre_tokenizers.Digits(individual_digits=True)] if digits else []),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not patterns),
+    ])  # fmt: skip
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False)
     made.train_from_iterator([*WORDS, *WORDS], trainer)
-    special = ["<|begin|>", "<|im_start|>", "<|im_end|>", "<|eot_id|>"]
-    made.add_special_tokens(special)
-    made.post_processor = processors.TemplateProcessing(
-        single="<|begin|> $A", special_tokens=[("<|begin|>", made.token_to_id("<|begin|>"))]
-    )
+    made.add_tokens([tokenizers.AddedToken(text, normalized=True) for text in added])
+    made.add_special_tokens([*([bos] if bos else []), "<|im_start|>", "<|im_end|>", "<|eot_id|>"])
+    if bos:
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, made.token_to_id(bos))]
+        )
     made.save(str(folder / "tokenizer.json"))
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin|>",
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos,
         "eos_token": {"content": "<|eot_id|>", "__type": "AddedToken"}, "chat_template": TEMPLATE,
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -126,6 +139,47 @@ LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+DEEPSEEK = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re"
+    r"|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def gemma(folder: Path) -> Path:
+    """Spaces are ▁, words are cut before them, bytes stand for what has no piece."""
+    folder.mkdir(parents=True)
+    control = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    pieces = [*control, *(f"<0x{n:02X}>" for n in range(256))]
+    made = tokenizers.Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    made.normalizer = tokenizers.normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=pieces, show_progress=False)
+    made.train_from_iterator([*WORDS[:40], *WORDS[:40]], trainer)
+    spec = json.loads(made.to_str())
+    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] in control]
+    made = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    made.add_special_tokens(["<start_of_turn>", "<end_of_turn>"])
+    made.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", made.token_to_id("<bos>"))]
+    )
+    made.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>",
+                "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text('{"model_type": "gemma4_text"}')
+    return folder
+
+
 FOLDERS = {
     "saved by transformers 5": saved,
     "published in 2023": published,
@@ -134,7 +188,17 @@ FOLDERS = {
     "a space first alone": lambda f: bare(f, SETTINGS | {"legacy": False}),
     "added_tokens": lambda f: bare(f, {"add_bos_token": True}, added_tokens=CHATML),
     "Llama 3": lambda f: byte_level(f, LLAMA_3),
-    "Qwen": lambda f: byte_level(f, LLAMA_3.replace("{1,3}", ""), tokenizers.normalizers.NFC()),
+    "Qwen": lambda f: byte_level(f, LLAMA_3.replace("{1,3}", ""), normalizer=NFC),
+    "Qwen3": lambda f: byte_level(
+        f, LLAMA_3.replace("{1,3}", ""), normalizer=NFC, bos=None, added=["<think>", "</think>"]
+    ),
+    "OLMoE": lambda f: byte_level(
+        f, normalizer=NFC, bos=None, added=[" " * n for n in range(24, 1, -1)]
+    ),
+    "DeepSeek": lambda f: byte_level(f, *DEEPSEEK, bos="<｜begin▁of▁sentence｜>"),
+    "gpt-oss": lambda f: byte_level(f, O200K, bos=None),
+    "Granite": lambda f: byte_level(f, digits=True, bos=None),
+    "Gemma": gemma,
 }
 
 
@@ -167,7 +231,9 @@ def test_hard_texts_have_the_ids_of_transformers(ours, theirs):
     plain = [t for t in hard_texts(600, names) if not any(name in t for name in own)]
     assert len(plain) >= 400
     for text in plain:
-        if not text.startswith(theirs.bos_token):  # which transformers would put twice
+        if not text.startswith(
+            theirs.bos_token or "<|none|>"
+        ):  # which transformers would put twice
             assert ours.encode(text).ids == theirs(text).input_ids, repr(text)
     for text in hard_texts():
         if any(name in text for name in names):
@@ -200,7 +266,7 @@ def test_a_text_comes_back_from_its_ids(ours, theirs):
         ids = ours.encode(text).ids
         if not any(name in text for name in special):
             assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True), repr(text)
-        if not text.startswith("<|begin|>"):
+        if not text.startswith(theirs.bos_token or "<|begin|>"):
             # "a" and " a" are the same ids to Llama's class, and Qwen composes characters.
             found, typed = (normalize("NFC", t).lstrip() for t in (ours.describe(ids)[0], text))
             assert found == typed if "▁" in found else found == typed.replace("▁", " ").lstrip()
