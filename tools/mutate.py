@@ -42,7 +42,7 @@ KEPT = ROOT / ".mutate"
 TESTS = ("tests/unit", "tests/parity", "tests/browser", "moe_viz")
 ROOMS = tuple(
     f"moe_viz/{room}"
-    for room in ("trace", "analysis", "routing.py", "intervention", "recording", "view")
+    for room in ("trace", "analysis", "routing", "guests", "intervention", "recording", "view")
 )
 COLUMNS = ("noticed", "timed out", "survived", "equivalent", "uncovered", "error")
 

@@ -119,9 +119,10 @@ class Trace:
         """Raise `TraceError` where the rule needs what is not there."""
         if self.scored and len(self.scored) != L:
             raise TraceError(f"scored must tell of {L} layers, found {len(self.scored)}.")
-        if self.model_layers and max(*self.layers, *self.mixtures, 0) >= self.model_layers:
+        last = max((*self.layers, *self.mixtures), default=0)
+        if self.model_layers and last >= self.model_layers:
             raise TraceError(
-                f"Layer {max(*self.layers, *self.mixtures)} is not one of the model's "
+                f"Layer {last} is not one of the model's "
                 f"{self.model_layers}."
             )
         if self.mixtures and not set(self.layers) <= set(self.mixtures):

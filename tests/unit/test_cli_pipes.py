@@ -145,7 +145,7 @@ def test_an_adapter_is_handed_to_the_loader(run, monkeypatch):
         asked.append((arguments, named))
         raise InputError("enough")
 
-    monkeypatch.setattr("moe_viz.placement.load", load)
+    monkeypatch.setattr("moe_viz.guests.loading.load", load)
     run("record", "a", "--adapter", "mine")
     run("generate", "a", "--adapter", "mine")
     assert [("mine" in a) or n.get("adapter") == "mine" for a, n in asked] == [True, True]

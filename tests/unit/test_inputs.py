@@ -310,10 +310,9 @@ def test_what_generate_writes_keeps_the_label():
 
 def test_ledger_chart_and_explore_say_what_they_take(small):
     trace = mv.record(small, IDS)
-    with pytest.raises(
-        InputError, match=r"ledger takes a MixtralConfig, .*8x7m.*; found a Mixtral"
-    ):
-        mv.ledger(small)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"ledger takes a config, .*8x7m.*; found the int 5"):
+        mv.ledger(5)
+    assert mv.ledger(small) == mv.ledger(small.config)
     with pytest.raises(InputError, match=r"chart takes what an analysis found.*; found a Trace"):
         mv.chart(trace)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"explore takes a trace, .*; found a list of 3"):

@@ -19,7 +19,8 @@ from tests.conftest import random_model
 def trace():
     """Every field has something to lose: layers with gaps, one special token, two generated."""
     made = mv.record(random_model(), [[1, 2, 3], [4, 5]], labels=["a", "b"], loss=True)
-    return replace(made, layers=(0, 2, 5), special=np.arange(5) == 0, generated=np.arange(5) >= 3)
+    return replace(made, layers=(0, 2, 5), model_layers=6, special=np.arange(5) == 0,
+                   generated=np.arange(5) >= 3)  # fmt: skip
 
 
 ARRAYS = ("router_logits", "experts", "gates", "token_ids", "spans", "special", "generated", "loss")
