@@ -164,6 +164,7 @@ def scoring_of(family: Family, config: Any, router: nn.Module, block: nn.Module)
         outside_zero=family.outside_zero,
         normalised=normalised,
         scale=float(_setting((router, block, config), family.scale, 1.0) or 1.0),
+        weighted=bool(family.per_expert),
         gates=family.gates,
         note=family.note,
     )

@@ -31,10 +31,11 @@ def import_logits(
 
     Each is (B × S, E) or (B, S, E), padding in it; `ids` are (B, S), and `mask` says which are no
     padding. `rule` is the family's (default: Mixtral's), by which the k chosen and their gates
-    follow; where they do not follow from the logits alone (a bias for the choice), the trace holds
-    wrong choices: record with `mv.guest` instead.
+    follow. Where they do not follow from the logits alone (a bias for the choice, gates of another
+    making), record with `mv.guest` instead.
 
-    Raises `InputError` where shapes do not fit, or the rule needs a bias.
+    Raises `InputError` where shapes do not fit, where choices or gates do not follow, and for
+    probabilities, which some families return under the name of logits.
 
     >>> logits = (np.array([[0.0, 1, 2], [5, 1, 0], [9, 9, 9]]),)
     >>> trace = import_logits(logits, ids=[[7, 8, 0]], mask=[[1, 1, 0]], k=1)
@@ -42,9 +43,10 @@ def import_logits(
     ([2, 0], [7, 8])
     """
     rule = MIXTRAL if rule is None else rule
-    if rule.bias or rule.choice != "scores":
+    if rule.bias or rule.choice != "scores" or not rule.gates or rule.weighted:
+        what = "gates" if rule.choice == "scores" and not rule.bias else "choices"
         raise InputError(
-            "With a bias, choices do not follow from router logits alone. Record with mv.guest."
+            f"By this rule {what} do not follow from router logits alone. Record with mv.guest."
         )
     rows = np.asarray(ids)
     rows = rows[None] if rows.ndim == 1 else rows
@@ -58,6 +60,13 @@ def import_logits(
     if len({a.shape for a in arrays}) != 1:
         raise InputError("Expected one array of router logits for each layer, all of one shape.")
     whole = np.stack(arrays)
+    if not 1 <= k <= whole.shape[-1]:
+        raise InputError(f"k must lie in 1 … {whole.shape[-1]}, the experts here; found {k!r}.")
+    if whole.shape[-1] > 1 and (whole >= 0).all() and (abs(whole.sum(-1) - 1) < 2e-2).all():
+        raise InputError(
+            "These are probabilities: none is below 0, and each token's add up to 1. Some families "
+            "return them under this name. Give their logarithms, which route alike."
+        )
     experts = np.argsort(-ranking_of(rule, whole), axis=-1, kind="stable")[..., :k]
     gates = gates_of(rule, whole, experts)
     stops = kept.sum(1).cumsum().tolist()

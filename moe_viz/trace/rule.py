@@ -39,6 +39,7 @@ class Rule:
     outside_zero: bool = False  # whether other groups' experts count as 0, and not as the last
     normalised: bool = True  # gates are divided by their sum
     scale: float = 1.0  # and multiplied by this
+    weighted: bool = False  # and by a number of each expert, which a trace does not hold
     choice: str = "scores"  # what it went by: "scores" as above, "stored" ones, or "unknown"
     gates: bool = True  # whether gates follow from the logits as above
     gated: bool = True  # whether gates were recorded; else all of the chosen count equally
@@ -85,12 +86,13 @@ class Rule:
         several = "s" if self.shared > 1 else ""
         own = f", by a gate of {'their' if several else 'its'} own" if self.shared_gated else ""
         beside = f"Beside them every token uses {self.shared} shared expert{several}{own}."
-        return " ".join(filter(None, (self.note, beside if self.shared else "")))
+        each = "An expert's gates are multiplied by a number of its own." if self.weighted else ""
+        return " ".join(filter(None, (self.note, each, beside if self.shared else "")))
 
     @property
     def sums_to_one(self) -> bool:
         """Whether each token's gates add up to 1."""
-        return self.gates and self.normalised and self.scale == 1
+        return self.gates and self.normalised and self.scale == 1 and not self.weighted
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a file's header."""
@@ -170,6 +172,8 @@ def ranking_of(rule: Rule, logits: np.ndarray, bias: np.ndarray | None = None) -
 
 def gates_of(rule: Rule, logits: np.ndarray, experts: np.ndarray) -> np.ndarray:
     """Gates (…, k) of these experts (…, k), by the rule; 0 for an unused slot (−1).
+
+    Without what a `weighted` rule multiplies them by.
 
     >>> logits = np.array([[1.0, 1.0, -9.0]])
     >>> gates_of(Rule(), logits, np.array([[0, 1]])), gates_of(

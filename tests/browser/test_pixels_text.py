@@ -106,8 +106,17 @@ def sentence(trace, row: int, t: int) -> str:
     if pairs:
         rest = [e for e in range(len(logits)) if e not in taken]
         best = max(rest, key=lambda e: (logits[e], -e))
-        gap = min(logits[e] for e in taken) - logits[best]
-        close = f"; {best} missed by {gap:.2f} logits"
+        last = min(taken, key=lambda e: logits[e])
+        gap = logits[last] - logits[best]
+        # As many digits as float16 tells.
+        doubt = sum(float(abs(np.spacing(np.float16(logits[e])))) / 2 for e in (last, best))
+        digits = next(d for d in (2, 1, 0) if doubt <= 0.5 * 10**-d)
+        by = (
+            f"{gap:.{digits}f}"
+            if gap >= 0.5 * 10**-digits
+            else f"less than {10**-digits:.{digits}f}"
+        )
+        close = f"; {best} missed by {by} logits"
         if gap < 0:
             close = f"; by logits, {best} would have come first"
     goes = goes if pairs else "goes to no expert"

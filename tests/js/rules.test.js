@@ -28,8 +28,20 @@ test("the sentence names the unit that choices went by, and shares as shares", (
   assert.equal(
     say(trace({ rule: SIGMOID }), 0, 1),
     "In layer 0, ‘a’ goes to expert 1 (75\u00a0% of its gates) and 2 (25\u00a0%); " +
-      "0 missed by 1.500 in score.",
+      "0 missed by 1.50 in score.",
   );
+});
+
+test("a gap has as many digits as its numbers travel with", () => {
+  const far = base64(
+    halves(Array.from({ length: 24 }, (_, n) => [0, -9.296875, -20.703125][n % 3])),
+  );
+  assert.match(say(trace({}, { logits: far }), 0, 1), /by logits, 0 would have come first/);
+  const near = base64(
+    halves(Array.from({ length: 24 }, (_, n) => [-20.703125, 0, -9.296875][n % 3])),
+  );
+  assert.match(say(trace({}, { logits: near }), 0, 1), /0 missed by 11\.4 logits/);
+  assert.match(say(trace({ rule: SIGMOID }, { logits: near }), 0, 1), /0 missed by 11\.4 in score/);
 });
 
 test("a gap that float16 does not tell is less than a thousandth", () => {
@@ -38,7 +50,7 @@ test("a gap that float16 does not tell is less than a thousandth", () => {
     say(trace({ rule: SIGMOID }, { logits }), 0, 1),
     /missed by less than 0\.001 in score/,
   );
-  assert.match(say(trace({}, { logits }), 0, 1), /missed by 0\.00 logits/);
+  assert.match(say(trace({}, { logits }), 0, 1), /missed by less than 0\.01 logits/);
 });
 
 test("bars are what the choice goes by, where no softmax is taken", () => {

@@ -19,6 +19,8 @@ const BITS = new Map([
   [-1, 0xbc00],
   [-2, 0xc000],
   [-3, 0xc200],
+  [-9.296875, 0xc8a6],
+  [-20.703125, 0xcd2d],
   [-Infinity, 0xfc00],
   [NaN, 0x7e00],
 ]);

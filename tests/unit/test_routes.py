@@ -172,3 +172,13 @@ def test_logits_that_transformers_returned_are_our_recording():
         mv.import_logits(out.router_logits, ids, mask[:1])
     with pytest.raises(TraceError, match="expected router logits of 4 tokens"):
         mv.import_logits(out.router_logits, ids[:1])
+    with pytest.raises(InputError, match="gates do not follow"):
+        mv.import_logits(out.router_logits, ids, mask, rule=Rule(gates=False))
+    with pytest.raises(InputError, match=r"k must lie in 1 … 8, .* found 9"):
+        mv.import_logits(out.router_logits, ids, mask, k=9)
+    shares = [layer.softmax(-1) for layer in out.router_logits]
+    with pytest.raises(InputError, match="These are probabilities"):
+        mv.import_logits(shares, ids, mask)
+    same = mv.import_logits([layer.log() for layer in shares], ids, mask)
+    assert np.array_equal(same.experts, expected.experts)
+    np.testing.assert_allclose(same.gates, expected.gates, atol=1e-5)

@@ -198,6 +198,20 @@ export class Trace {
   }
 
   /**
+   * How far an expert's number may be off, since numbers travel rounded.
+   * @param {number} layer
+   * @param {number} t
+   * @param {number} e
+   */
+  doubt(layer, t, e) {
+    const { logits, logitOf } = this;
+    if (!logits) return NaN;
+    const n = logits[(layer * this.T + t) * this.E + e];
+    const next = [n + 1, n - 1].map((other) => Math.abs(logitOf[other] - logitOf[n]));
+    return Math.max(0, ...next.filter(Number.isFinite)) / 2;
+  }
+
+  /**
    * How far the last of the chosen is ahead of the next, in what the choice goes by.
    * @param {number} layer
    * @param {number} t

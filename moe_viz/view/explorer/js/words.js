@@ -68,14 +68,28 @@ function missed(trace, layer, t, chosen) {
   const runner = trace.ranking(layer, t).find((e) => !taken.has(e));
   // Whether this token was among those for which it was switched off is not known here.
   if (runner === undefined || trace.partlyOff[layer].includes(runner)) return "";
-  const least = Math.min(...chosen.map(([e]) => trace.logit(layer, t, e)));
+  const [least, last] = chosen
+    .map(([e]) => /** @type {[number, number]} */ ([trace.logit(layer, t, e), e]))
+    .reduce((a, b) => (b[0] < a[0] ? b : a));
   const gap = least - trace.logit(layer, t, runner);
   if (!Number.isFinite(gap)) return "";
-  const [unit, digits] = trace.rule.plain ? ["logits", 2] : ["in score", 3];
-  const tiny = !trace.rule.plain && gap < 0.0005; // float16 tells no more
-  const by = tiny ? "less than 0.001" : gap.toFixed(digits);
-  if (gap >= 0) return `; ${runner} missed by ${by} ${unit}`;
+  const [unit, most] = trace.rule.plain ? ["logits", 2] : ["in score", 3];
+  const doubt = trace.doubt(layer, t, last) + trace.doubt(layer, t, runner);
+  if (gap >= 0) return `; ${runner} missed by ${told(gap, most, doubt)} ${unit}`;
   return `; by ${trace.rule.plain ? "logits" : "score"}, ${runner} would have come first`;
+}
+
+/**
+ * A difference with as many digits as are known of it.
+ * @param {number} x not negative
+ * @param {number} most digits after the point
+ * @param {number} doubt how far off it may be
+ */
+function told(x, most, doubt) {
+  let digits = most;
+  while (digits > 0 && doubt > 0.5 * 10 ** -digits) digits--;
+  const unit = 10 ** -digits;
+  return x < unit / 2 ? `less than ${unit.toFixed(digits)}` : x.toFixed(digits);
 }
 
 /**
