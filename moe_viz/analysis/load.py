@@ -20,8 +20,8 @@ def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0)
 
     f_e = Σ_t [e ∈ S_t] / (k·T) for "either choice" (any of the k), so that shares of a layer add up
     to 1 and even routing gives 1/E; "first choice" and "second choice" count those alone, over T.
-    First and second go by gate. (Some published plots show k·f_e.) Columns: label, layer, expert, share, low, high, uniform,
-    assignments, documents.
+    First and second go by gate. (Some published plots show k·f_e.) Columns: label, layer, expert,
+    share, low, high, uniform, assignments, documents.
 
     Three tokens of one document: experts {0, 1}, {0, 2} and {1, 0}, so expert 0 has 3 of 6:
 

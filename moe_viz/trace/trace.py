@@ -121,10 +121,7 @@ class Trace:
             raise TraceError(f"scored must tell of {L} layers, found {len(self.scored)}.")
         last = max((*self.layers, *self.mixtures), default=0)
         if self.model_layers and last >= self.model_layers:
-            raise TraceError(
-                f"Layer {last} is not one of the model's "
-                f"{self.model_layers}."
-            )
+            raise TraceError(f"Layer {last} is not one of the model's {self.model_layers}.")
         if self.mixtures and not set(self.layers) <= set(self.mixtures):
             raise TraceError(
                 f"Layers {self.layers} were recorded, and {self.mixtures} have experts."

@@ -58,7 +58,8 @@ def ranking(trace: Trace, row: int, token: int) -> np.ndarray:
     if rule.bias == "logits":
         return logits + bias
     scores = {
-        "softmax": softmax, "sigmoid": expit, "sqrtsoftplus": lambda x: np.sqrt(np.log1p(np.exp(x))),
+        "softmax": softmax, "sigmoid": expit,
+        "sqrtsoftplus": lambda x: np.sqrt(np.log1p(np.exp(x))),
     }[rule.score](logits) + bias  # fmt: skip
     if rule.groups == 1:
         return scores
@@ -119,7 +120,7 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_every_sentence_is_true_of_its_rule(browser, name, tmp_path):
     trace = traced(name)
-    rule, (L, T, k) = trace.rule, trace.experts.shape
+    rule, (L, _, k) = trace.rule, trace.experts.shape
     context = browser.new_context(viewport={"width": 1366, "height": 768})
     noise, page = listen(context), context.new_page()
     page.goto(mv.save_page(trace, tmp_path / "page.html").as_uri())
@@ -172,3 +173,23 @@ def check_panel(trace: Trace, row: int, token: int, page: Any) -> None:
         gates = trace.gates[row, token].astype(float)
         expected = 100 * gates / (1 if rule.sums_to_one else gates.sum())
         np.testing.assert_allclose(shares, expected[: len(shares)], atol=0.9)
+
+
+def test_a_page_without_gates_tells_of_none(browser, tmp_path):
+    """Expert ids from a server: an order, and nothing about how much each expert counts."""
+    routes = np.random.default_rng(0).integers(0, 12, (20, 3, 4))
+    trace = mv.import_routes([routes], experts=12, ids=[list(range(20))], model="a server's")
+    context = browser.new_context()
+    noise, page = listen(context), context.new_page()
+    page.goto(mv.save_page(trace, tmp_path / "page.html").as_uri())
+    page.locator(".sentence").wait_for()
+    said = page.locator(".mv").inner_text()
+    assert "gates were not recorded" in said
+    assert "gates are not known" in page.locator(".mv").inner_text()
+    for word in ("larger gate", "all its gates", "first choice above", "logits", "missed by"):
+        assert word not in said, word
+    assert "%" not in page.locator(".sentence").inner_text()
+    listed = ", ".join(map(str, routes[0, 0]))
+    assert f"goes to expert {listed}." in page.locator(".sentence").inner_text()
+    assert noise.errors == []
+    context.close()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...trace import GAP, Trace, TracePrompt, gap_sentence, with_gaps
 from ..palette import EXPERTS, LIGHT, expert_colour, mix, rgb, token_share
+from .pack import with_shares
 
 #: Tokens drawn without scripts; the text says how many of a longer prompt are left out.
 MOST = 400
@@ -25,7 +26,7 @@ MOST = 400
 def fallback(trace: Trace, prompt: int, layer: int) -> str:
     """One prompt's tokens coloured by first choice at row `layer` of the trace, and its map."""
     whole, trace = trace, trace.select(prompt=prompt)
-    trace = with_gaps(trace)
+    trace = with_shares(with_gaps(trace))
     shown = trace.prompts[0]
     where = trace.experts[:, :, 0] == GAP
     broken = f" {gap_sentence(int(where.sum()), where.size)}" if where.any() else ""

@@ -105,7 +105,7 @@ def pack(
     number = {piece: n for n, piece in enumerate(vocabulary)}
     how, whole = precision(trace, limit), np.int16 if _wide(trace) else np.int8
     paired = how == "none" and _paired(trace)
-    trace = _with_shares(trace)
+    trace = with_shares(trace)
     experts, gates = trace.experts.astype(whole), _gates(trace, how)
     if paired:  # two choices in a byte, and the second gate is what the first leaves
         halves = np.where(experts < 0, 16 + experts, experts).astype(np.uint8)
@@ -195,7 +195,7 @@ def _gates(trace: Trace, how: str) -> np.ndarray:
     return np.rint(255 * np.nan_to_num(trace.gates).clip(0, 1)).astype(np.uint8)
 
 
-def _with_shares(trace: Trace) -> Trace:
+def with_shares(trace: Trace) -> Trace:
     """The same, with gates as shares of a token's gates where they do not add up to 1."""
     if trace.rule.sums_to_one or not trace.rule.gated:
         return trace

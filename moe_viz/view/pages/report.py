@@ -123,9 +123,7 @@ def _table_5(survey: Survey) -> str:
         for where in ("first layer", "middle layer", "last layer")
     )
     uniform = own.where(layer=named[0])
-    base = [
-        uniform["uniform"][list(uniform["what"]).index(what)] for what in whats
-    ]
+    base = [uniform["uniform"][list(uniform["what"]).index(what)] for what in whats]
     rows = []
     for kind, findings in (
         (survey.trace.provenance.title, survey.findings),

@@ -48,7 +48,8 @@ export function layout(trace, parts, page, deck, onkeydown) {
   const { legend, decision, loads } = parts;
   const [, H] = ranks(page);
   const layers = h(H, {}, "This token through all layers");
-  layers.append(h("span", { class: "spare" }, ": first choice above second"));
+  const first = trace.rule.gated ? "first choice above second" : "first recorded above second";
+  layers.append(h("span", { class: "spare" }, `: ${first}`));
   const attributes = {
     class: "mv" + (page ? " page" : "") + (deck ? " deck" : ""),
     tabindex: 0,

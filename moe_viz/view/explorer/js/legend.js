@@ -6,8 +6,11 @@
 
 import { h } from "./dom.js";
 
-const TOKENS =
+const WEIGHED =
   "token: its first expert, stronger for a larger gate (its weight); line below: all its gates";
+const SHARED =
+  "token: its first expert, stronger for a larger share of its gates; line below: all shares";
+const LISTED = "token: the expert that was recorded first; line below: all its experts";
 
 export class Legend {
   /**
@@ -33,9 +36,16 @@ export class Legend {
     this.element.replaceChildren(
       h("span", {}, "Experts of this layer:"),
       ...Array.from({ length: this.experts }, (_, e) => this.swatch(e)),
-      h("span", { class: "muted" }, TOKENS),
+      h("span", { class: "muted" }, this.tokens()),
       ...this.scale(),
     );
+  }
+
+  /** What the colours of a token and the line below it stand for. */
+  tokens() {
+    const { gated, shares } = this.quantities.trace.rule;
+    if (!gated) return LISTED;
+    return shares ? SHARED : WEIGHED;
   }
 
   /** @param {number} e */
