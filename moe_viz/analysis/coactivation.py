@@ -75,20 +75,16 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
 
 def _by_sums(docs: Documents, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share, low and high of each pair, (E, E), without a matrix for each document."""
-    E, k = docs.shape[1:]
+    E = docs.shape[1]
     _, unit = np.unique(docs.units, return_inverse=True)
     U = unit.max() + 1
     strata, alone = np.zeros(U, np.int64), np.zeros((U, E))
     strata[unit] = docs.strata
     np.add.at(alone, unit, docs.chosen[:, layer])
     counted = docs.document >= 0
-    experts = np.asarray(docs.trace.experts[layer])[counted].astype(np.int64)
+    experts = np.asarray(docs.trace.experts[layer])[counted]
     of = unit[docs.document[counted]]
-    a, b = np.triu_indices(k, 1)
-    i, j = experts[:, a].ravel(), experts[:, b].ravel()
-    seen = (i >= 0) & (j >= 0)
-    units = np.repeat(of, len(a))[seen]
-    return pair_shares(units, i[seen], j[seen], alone, strata, docs.independent)
+    return pair_shares(of, experts, alone, strata, docs.independent)
 
 
 def _pairs(docs: Documents, layer: int) -> np.ndarray:

@@ -13,11 +13,11 @@ from moe_viz.analysis.examples import example
 from moe_viz.analysis.sums import pair_shares
 
 
-@pytest.fixture(scope="module")
-def trace():
+@pytest.fixture(scope="module", params=[8, 40], ids=["many sightings", "few"])
+def trace(request):
     """120 documents of 40 tokens under three labels, whose experts differ by document."""
     rng = np.random.default_rng(5)
-    documents, n, E, k = 120, 40, 8, 3
+    documents, n, E, k = 120, 40, request.param, 3
     tastes = rng.normal(0, 1, (documents, 1, E))
     scores = tastes + rng.gumbel(size=(documents, n, E))
     chosen = np.argsort(-scores, axis=2)[..., :k].reshape(-1, k)
@@ -36,9 +36,10 @@ def test_shares_are_equal_and_intervals_close(trace, monkeypatch):
     for name in ("share", "matched"):
         np.testing.assert_allclose(sparse[name], dense[name], rtol=1e-9)
     widths = [found["high"] - found["low"] for found in (dense, sparse)]
-    np.testing.assert_allclose(widths[1], widths[0], rtol=0.25)
     assert np.median(widths[1] / widths[0]) == pytest.approx(1, abs=0.05)
-    assert (abs(sparse["low"] - dense["low"]) < 0.25 * widths[0]).all()
+    if trace.expert_count == 8:  # else most pairs are seen too seldom for either
+        np.testing.assert_allclose(widths[1], widths[0], rtol=0.25)
+        assert (abs(sparse["low"] - dense["low"]) < 0.25 * widths[0]).all()
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says():
@@ -50,7 +51,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
         chosen = np.stack([np.zeros_like(second), second], 2).reshape(-1, 2)
         units = np.repeat(np.arange(60), 20)
         share, low, high = pair_shares(
-            units, chosen[:, 0], chosen[:, 1],
+            units, chosen,
             np.stack([np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)], 1),
             np.zeros(60, int), 60,
         )  # fmt: skip
@@ -60,8 +61,9 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
 
 
 def test_one_document_gives_no_interval():
+    experts = np.array([[0, 1], [1, 0], [0, 1], [0, -1]])
     share, low, high = pair_shares(
-        np.zeros(3, int), np.zeros(3, int), np.ones(3, int), np.array([[4, 3]]), np.zeros(1, int), 1
+        np.zeros(4, int), experts, np.array([[4, 3]]), np.zeros(1, int), 1
     )
     assert share[0, 1] == 0.75
     assert share[1, 0] == 1
