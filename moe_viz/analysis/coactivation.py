@@ -10,11 +10,9 @@ from ..trace import Trace
 from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples
-from .sums import pair_shares
+from .sums import MOST, NOTE, pair_shares, pairs_within
 
 ROUNDS = 500
-#: Cells of a matrix for each document, beyond which sums must do.
-MOST = 2**24
 
 
 def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
@@ -69,7 +67,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     counted = "tokens that go to the expert"
     few = docs.few(docs.independent)
     if large:
-        few = ("Intervals come from sums of squares over documents, not from resamples.", *few)
+        few = (NOTE, *few)
     return Finding("co-activation", docs.trace.provenance.title, counted, found, few)
 
 
@@ -84,7 +82,7 @@ def _by_sums(docs: Documents, layer: int) -> tuple[np.ndarray, np.ndarray, np.nd
     counted = docs.document >= 0
     experts = np.asarray(docs.trace.experts[layer])[counted]
     of = unit[docs.document[counted]]
-    return pair_shares(of, experts, alone, strata, docs.independent)
+    return pair_shares(pairs_within(of, experts, U, E), alone, strata, docs.independent)
 
 
 def _pairs(docs: Documents, layer: int) -> np.ndarray:

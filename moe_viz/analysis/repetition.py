@@ -134,6 +134,12 @@ def _matched(docs: Documents, sets: np.ndarray, layer: int, rng: np.random.Gener
         if len(different) > SETS:
             different, counts = mine[rng.choice(len(mine), SETS)], np.ones(SETS)
         p = counts / counts.sum()
-        disjoint = ~(different[:, None] & different[None]).any(axis=2)
-        result[1, label] = 1 - p @ disjoint @ p
+        apart = 0.0
+        for some in range(0, len(different), 256):  # all by all would be large
+            rows = slice(some, some + 256)
+            meets = np.zeros((len(different[rows]), len(different)), bool)
+            for word in different.T:
+                meets |= (word[rows, None] & word) != 0
+            apart += float(p[rows] @ ~meets @ p)
+        result[1, label] = 1 - apart
     return result

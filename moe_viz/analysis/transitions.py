@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from ..errors import InputError
@@ -13,12 +16,17 @@ from .statistics import (
     REPEATS,
     by_unit,
     corrected,
+    holm,
     interval,
     ratio,
     resamples,
     shares,
     standardised_flips,
 )
+from .sums import MOST, NOTE, bounded_p, moves_between, pair_shares
+
+#: What is found of each pair.
+FOUND = ("share", "low", "high", "matched", "shuffled", "p", "tokens")
 
 
 def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
@@ -26,7 +34,8 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
 
     Baselines: `matched`, the overall share of the next layer's expert, and `shuffled`, each
     document's tokens paired at random (the exact expectation); `p` compares with `shuffled` (sign
-    flips over documents, corrected over all layers and experts by the largest). Columns: layer,
+    flips over documents, corrected over all layers and experts by the largest). With many experts,
+    intervals come from sums of squares over documents, and `p` from a bound. Columns: layer,
     expert, next, share, low, high, matched, shuffled, p, tokens, documents.
 
     Both tokens of expert 0 go on to expert 3:
@@ -40,11 +49,35 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
     L, E, _ = docs.shape
     if L < 2:
         raise InputError("A transition is between two layers, and this trace has one.")
-    drawn = resamples(docs.units, rng, strata=docs.strata)
     numbers = docs.trace.layers
     follows = [n for n in range(L - 1) if _neighbours(docs.trace, n)]
     if not follows:
         raise InputError(f"No two layers of this trace follow each other: {numbers}.")
+    large = len(docs) * E * E > MOST
+    parts = [_by_sums(docs, n) for n in follows] if large else _by_resamples(docs, follows, rng)
+    columns = {
+        "layer": np.repeat([numbers[n] for n in follows], E * E),
+        "expert": np.tile(np.repeat(np.arange(E), E), len(follows)),
+        "next": np.tile(np.arange(E), E * len(follows)),
+        **{name: np.concatenate([part[name].ravel() for part in parts]) for name in FOUND},
+    }
+    if large:
+        columns["p"] = holm(columns["p"])
+    columns["documents"] = np.full(len(columns["p"]), docs.counted)
+    counted = "tokens whose first choice is the expert"
+    title = docs.trace.provenance.title
+    few = docs.few(docs.independent)
+    if large:
+        few = (NOTE, "p-values are Hoeffding's bound for random signs of documents.", *few)
+    return Finding("transitions", title, counted, columns, few)
+
+
+def _by_resamples(
+    docs: Documents, follows: list[int], rng: np.random.Generator
+) -> list[dict[str, np.ndarray]]:
+    """What is found of each two layers, (E, E) each; p-values corrected over all of them."""
+    E = docs.shape[1]
+    drawn = resamples(docs.units, rng, strata=docs.strata)
     signs = rng.choice((-1.0, 1.0), (REPEATS, len(np.unique(docs.units))))
     highest, parts = np.zeros(REPEATS), []
     for n in follows:
@@ -52,33 +85,68 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
         before, after = counts.sum(2), counts.sum(1)  # (N, E) each
         tokens = np.maximum(before.sum(1), 1)[:, None, None]
         expected = before[:, :, None] * after[:, None, :] / tokens
-        from_ = before.sum(0)[:, None]
         values = ratio(np.tensordot(drawn, counts, 1), (drawn @ before)[:, :, None])
         low, high = interval(values, docs.independent)
         observed, largest = standardised_flips(by_unit(counts - expected, docs.units), signs)
         highest = np.maximum(highest, largest)
-        parts.append(
-            {
-                "share": ratio(counts.sum(0), from_),
-                "low": low,
-                "high": high,
-                "matched": np.broadcast_to(shares(after.sum(0)), (E, E)),
-                "shuffled": ratio(expected.sum(0), from_),
-                "p": observed,
-                "tokens": np.broadcast_to(from_.astype(np.int64), (E, E)),
-            }
-        )
-    columns = {
-        "layer": np.repeat([numbers[n] for n in follows], E * E),
-        "expert": np.tile(np.repeat(np.arange(E), E), len(follows)),
-        "next": np.tile(np.arange(E), E * len(follows)),
-        **{name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]},
+        share = ratio(counts.sum(0), before.sum(0)[:, None])
+        parts.append({
+            **_shares(E, share, low, high, before, after, expected.sum(0)), "p": observed,
+        })  # fmt: skip
+    for part in parts:
+        part["p"] = corrected(part["p"], highest)
+    return parts
+
+
+def _by_sums(docs: Documents, n: int) -> dict[str, np.ndarray]:
+    """The same of two layers, without a matrix for each document; p-values are not corrected."""
+    (_, E, _), N = docs.shape, len(docs)
+    kept = docs.document >= 0
+    a, b = (np.asarray(docs.trace.experts[row, :, 0])[kept].astype(np.int64) for row in (n, n + 1))
+    there = (a >= 0) & (b >= 0)
+    a, b, document = a[there], b[there], docs.document[kept][there].astype(np.int64)
+    before, after = (
+        np.bincount(document * E + x, minlength=N * E).reshape(N, E).astype(np.float64)
+        for x in (a, b)
+    )
+    _, unit = np.unique(docs.units, return_inverse=True)
+    members = [np.flatnonzero(unit == u) for u in range(unit.max() + 1)]
+    alone = np.stack([before[rows].sum(0) for rows in members])
+    strata = np.array([docs.strata[rows[0]] for rows in members])
+    tokens = np.maximum(before.sum(1), 1)[:, None]
+
+    def cells() -> Iterator[Any]:
+        return moves_between(unit[document], a, b, len(members), E)
+
+    def expected(u: int) -> np.ndarray:
+        rows = members[u]
+        return before[rows].T @ (after[rows] / tokens[rows])
+
+    share, low, high = pair_shares(cells(), alone, strata, docs.independent)
+    chance = before.T @ (after / tokens)
+    found = _shares(E, share, low, high, before, after, chance)
+    return {**found, "p": bounded_p(cells(), expected, E)}
+
+
+def _shares(
+    E: int,
+    share: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    expected: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Columns that both ways have, (E, E) each, but for p."""
+    from_ = before.sum(0)[:, None]
+    return {
+        "share": share,
+        "low": low,
+        "high": high,
+        "matched": np.broadcast_to(shares(after.sum(0)), (E, E)),
+        "shuffled": ratio(expected, from_),
+        "tokens": np.broadcast_to(from_.astype(np.int64), (E, E)),
     }
-    columns["p"] = corrected(columns["p"], highest)
-    columns["documents"] = np.full(len(columns["p"]), docs.counted)
-    counted = "tokens whose first choice is the expert"
-    title = docs.trace.provenance.title
-    return Finding("transitions", title, counted, columns, docs.few(docs.independent))
 
 
 def paths(trace: Trace | Documents, top: int = 20) -> Finding:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 import moe_viz as mv
+from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
-from moe_viz.exploring import KEPT, LivePrompt
+from moe_viz.exploring import KEPT, Cancelled, LivePrompt
 from moe_viz.progress import NO_BAR, progress_bar
 from tests.conftest import random_model
 
@@ -123,3 +124,17 @@ def test_a_run_shows_its_own_progress_and_no_second_bar(live, monkeypatch):
     assert all(bar is NO_BAR for bar in bars)
     with progress_bar("layers", 6) as bar:
         assert bar is not NO_BAR
+
+
+def test_a_guest_has_a_box_too():
+    transformers = pytest.importorskip("transformers")
+    ours = mv.load("8x7m")
+    hf = transformers.MixtralForCausalLM.from_pretrained(embedded_folder(), dtype="float32")
+    live = mv.explore(mv.guest(hf, ours.tokenizer, name="8x7m"))
+    run(live, "Good morning.")
+    assert live.picture is not None
+    assert (live.picture.trace.experts == mv.record(ours, ["Good morning."]).experts).all()
+    assert live.status.value.startswith("8x7m · float32")
+    live._cancel.set()
+    with pytest.raises(Cancelled), live.model.router_hooks(live._watch):
+        mv.record(live.model, ["Good morning."])

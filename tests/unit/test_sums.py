@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import product
 
 import numpy as np
 import pytest
 
 from moe_viz import analysis
+from moe_viz.analysis.documents import Documents
 from moe_viz.analysis.examples import example
-from moe_viz.analysis.sums import pair_shares
+from moe_viz.analysis.sums import bounded_p, pair_shares, pairs_within
 
 
 @pytest.fixture(scope="module", params=[8, 40], ids=["many sightings", "few"])
@@ -51,7 +53,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
         chosen = np.stack([np.zeros_like(second), second], 2).reshape(-1, 2)
         units = np.repeat(np.arange(60), 20)
         share, low, high = pair_shares(
-            units, chosen,
+            pairs_within(units, chosen, 60, E),
             np.stack([np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)], 1),
             np.zeros(60, int), 60,
         )  # fmt: skip
@@ -63,9 +65,52 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
 def test_one_document_gives_no_interval():
     experts = np.array([[0, 1], [1, 0], [0, 1], [0, -1]])
     share, low, high = pair_shares(
-        np.zeros(4, int), experts, np.array([[4, 3]]), np.zeros(1, int), 1
+        pairs_within(np.zeros(4, int), experts, 1, 2), np.array([[4, 3]]), np.zeros(1, int), 1
     )
     assert share[0, 1] == 0.75
     assert share[1, 0] == 1
     assert np.isnan(low).all()
     assert np.isnan(high).all()
+
+
+@pytest.fixture(scope="module")
+def layered():
+    """60 texts in two languages, each pair resampled as one; expert 0 leads to expert 3."""
+    rng = np.random.default_rng(2)
+    documents, n, E = 120, 60, 8
+    first = rng.integers(0, E, documents * n)
+    then = np.where(
+        (first == 0) & (rng.random(len(first)) < 0.6), 3, rng.integers(0, E, len(first))
+    )
+    layers = [[[int(e)] for e in layer] for layer in (first, then)]
+    made = example(layers, lengths=[n] * documents, labels=["a", "b"] * 60, experts=E)
+    return Documents(made, topics=[str(d // 2) for d in range(documents)])
+
+
+def test_transitions_from_sums_are_those_of_resamples(layered, monkeypatch):
+    dense = analysis.transitions(layered)
+    monkeypatch.setattr(import_module("moe_viz.analysis.transitions"), "MOST", 0)
+    sums = analysis.transitions(layered)
+    assert any("Hoeffding" in note for note in sums.notes)
+    assert list(sums.columns) == list(dense.columns)
+    for name in ("layer", "expert", "next", "tokens", "documents"):
+        assert np.array_equal(dense[name], sums[name])
+    for name in ("share", "matched", "shuffled"):
+        np.testing.assert_allclose(sums[name], dense[name], rtol=1e-9)
+    widths = [found["high"] - found["low"] for found in (dense, sums)]
+    assert np.median(widths[1] / widths[0]) == pytest.approx(1, abs=0.05)
+    for found in (dense, sums):
+        p = found["p"].reshape(8, 8)
+        assert p[0, 3] < 0.002
+        assert (p[1:][:, [0, 1, 2, 4, 5, 6, 7]] > 0.05).all()
+
+
+def test_a_bound_is_never_below_what_signs_do():
+    """All 2¹² signs of twelve differences: as many reach the sum as the bound allows, at most."""
+    rng = np.random.default_rng(0)
+    signs = np.array(list(product((-1, 1), repeat=12)))
+    for _ in range(50):
+        d = rng.normal(rng.uniform(0, 2), 1, 12)
+        exact = (abs(signs @ d) >= abs(d.sum()) - 1e-9).mean()
+        cells = [(u, np.array([0]), np.array([x])) for u, x in enumerate(d)]
+        assert exact <= bounded_p(cells, lambda u: np.zeros((1, 1)), 1)[0, 0]
