@@ -140,18 +140,17 @@ def _side_by_side(
         since = (when[lane] > last[:, None]).sum(1)
         counted[0, lane] += (last[:, None] >= 0) & (sizes > since[:, None])
         for rule in (0, 1):
-            inside = held[rule, lane]  # (lanes, sizes, E)
-            hit = np.take_along_axis(inside, e[:, None, None], 2)[:, :, 0]
+            inside = held[rule]  # (lanes, sizes, E)
+            hit = inside[lane, :, e]
             counted[1 + rule, lane] += hit
             i, j = np.nonzero((room[rule, lane] <= 0) & ~hit)  # where one has to go
             # The least used, and among those the one unused for longest; or a random one.
             worth = (
                 used[lane] + when[lane] / (step + 2) if rule == 0 else rng.random((len(lane), E))
             ).astype(np.float32)
-            worst = np.where(inside[i, j], worth[i], np.float32(np.inf)).argmin(1)
-            inside[i, j, worst] = False
-            inside[np.arange(len(lane)), :, e] = True
-            held[rule, lane] = inside
+            worst = np.where(inside[lane[i], j], worth[i], np.float32(np.inf)).argmin(1)
+            inside[lane[i], j, worst] = False
+            inside[lane, :, e] = True
             room[rule, lane] -= ~hit
             room[rule, lane[i], j] += 1
         used[lane, e] += 1
