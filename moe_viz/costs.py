@@ -177,6 +177,7 @@ class GuestLedger:
     parts: tuple[Part, ...]
     experts: dict[int, int] = field(default_factory=dict)  # parameters, by the layer's number
     choices: dict[int, tuple[int, int]] = field(default_factory=dict)  # by layer: k of E
+    layers: int = 0  # of the model, those without experts too
 
     @property
     def choice(self) -> str:

@@ -39,7 +39,12 @@ def open_safetensors(files: Sequence[Path | HubPath]) -> ByteStore:
         return ByteStore(gather(dict(zip(files, headers, strict=True))))
 
 
-def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
+def headers_of(path: Path | HubPath) -> dict[str, Stored]:
+    """What a file says of its tensors, whatever they are stored as; `CheckpointError` if none."""
+    return read_from(path, _headers)
+
+
+def _headers(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
     """The tensors of an open file of `size` bytes; `path` is its name in messages."""
     try:
         _, entries = read_header(file, size)
@@ -48,6 +53,12 @@ def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored
             f"{path}: is not a whole safetensors file ({error!s:.200}). It was probably cut "
             f"short; download it again (it has {size:,} bytes now)."
         ) from error
+    return {n: Stored(e.shape, e.kind, path, e.start, e.size) for n, e in entries.items()}
+
+
+def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored]:
+    """The same; `CheckpointError` for another type of number than is computed with here."""
+    entries = _headers(file, size, path)
     for name, entry in entries.items():
         if entry.kind not in PLAIN:
             why = by_tensors(entries) or "Download the weights in bf16, or convert them."
@@ -55,7 +66,7 @@ def _stored(file: BinaryIO, size: int, path: Path | HubPath) -> dict[str, Stored
                 f"{path}: {name} is stored as {entry.kind:.20}; expected one of "
                 f"{', '.join(PLAIN)}. {why}"
             )
-    return {n: Stored(e.shape, e.kind, path, e.start, e.size) for n, e in entries.items()}
+    return entries
 
 
 def save_checkpoint(

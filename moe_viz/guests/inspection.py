@@ -15,12 +15,12 @@ from typing import Any
 from ..checkpoint.hub.repository import HubPath
 from ..checkpoint.inspection import inspect as inspect_mixtral
 from ..checkpoint.inspection import readable
-from ..checkpoint.safetensors import open_safetensors
+from ..checkpoint.safetensors import headers_of
 from ..config import read_json
 from ..errors import OtherFamilyError
 from ..placement.memory import available_memory
 from .ledger import count
-from .loading import model_type_of, refuse_unknown, transformers_here
+from .source import model_type_of, refuse_unknown, transformers_here
 
 
 def inspect(source: str | Path) -> list[tuple[str, str]]:
@@ -44,11 +44,12 @@ def _guest(described: Path | HubPath) -> list[tuple[str, str]]:
     config = _config(raw, transformers)
     text, books = config.get_text_config(), count(config)
     weights = [path for path in folder.iterdir() if path.name.endswith(".safetensors")]
-    stored = [h for path in weights for h in open_safetensors([path]).headers.values()]
+    stored = [header for path in weights for header in headers_of(path).values()]
     size = sum(header.size for header in stored)
     kinds = Counter[str]()
     for header in stored:
         kinds[header.kind] += header.size
+    context = getattr(text, "max_position_embeddings", None)
     parts = {part.name: part.total for part in books.parts}
     layers, most = books.experts, max(books.experts.values())
     fits = " and ".join(
@@ -65,12 +66,13 @@ def _guest(described: Path | HubPath) -> list[tuple[str, str]]:
         ("stored as", ", ".join(f"{kind} {n / size:.1%}" for kind, n in kinds.most_common())
                       or "nothing that is read here"),
         ("parameters", f"{books.total:,}; a token uses {books.active:,} of them"),
-        ("layers", f"{text.num_hidden_layers}, {len(layers)} of them with experts"),
-        ("experts", f"{parts['experts']:,} parameters; {readable(2 * most)} a layer in bfloat16"),
+        ("layers", f"{books.layers}, {len(layers)} of them with experts"),
+        ("experts", f"{parts['experts']:,} parameters; {readable(2 * most)} a layer in bfloat16; a "
+                    f"token goes to {books.choice}"),
         *([("shared experts", f"{parts['shared experts']:,} parameters, which every token uses")]
           if "shared experts" in parts else []),
         ("vocabulary", f"{text.vocab_size:,} tokens"),
-        ("context", f"{getattr(text, 'max_position_embeddings', 0):,} tokens"),
+        *([("context", f"{context:,} tokens")] if context else []),
         ("in memory", f"{readable(books.bytes('float32'))} exact (float32), "
                       f"{readable(books.bytes('bfloat16'))} in bfloat16; fits here now: "
                       f"{fits or 'neither, so placement=offload'}"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ..config import PRESETS, MixtralConfig
 from ..costs import GuestLedger, Ledger, Part
 from ..costs import ledger as mixtral_ledger
-from ..errors import CheckpointError, ConfigError, refused
+from ..errors import ConfigError, refused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,9 +75,9 @@ def _of_folder(source: str | Path) -> Ledger | GuestLedger:
     try:
         return mixtral_ledger(MixtralConfig.from_file(path / "config.json"))
     except ConfigError:
-        from transformers import AutoConfig
+        from .source import configuration
 
-        return ledger(AutoConfig.from_pretrained(path, trust_remote_code=False))
+        return ledger(configuration(path))
 
 
 def count(config: Any) -> GuestLedger:
@@ -86,26 +86,19 @@ def count(config: Any) -> GuestLedger:
     Raises `CheckpointError` for a family that is no known mixture.
     """
     import torch
-    import transformers
 
-    from .mixtures import mixtures_of
+    from .mixtures import language_model, mixtures_of
 
     text = config.get_text_config()
-    try:
-        with torch.device("meta"):
-            model: Any = transformers.AutoModelForCausalLM.from_config(
-                config, trust_remote_code=False
-            )
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{config.model_type}: transformers has no language model of this kind "
-            f"({error!s:.120})."
-        ) from error
+    with torch.device("meta"):
+        model: Any = language_model(config).from_config(config, trust_remote_code=False)
     return counted(model, text.model_type, mixtures_of(model, text.model_type))
 
 
 def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
     """The ledger of a model of transformers, with data or without."""
+    from .mixtures import layers_of
+
     places = {id(mixture.place): mixture for mixture in mixtures}
     owner: dict[int, str] = {}  # of a parameter, by its identity: each is counted once
     experts, used = dict.fromkeys((m.layer for m in mixtures), 0), 0.0
@@ -150,7 +143,7 @@ def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
     )
     active = {"experts": round(used), "towers": 0}
     parts = tuple(Part(k, sums[k], active.get(k, sums[k])) for k in order if k in sums)
-    return GuestLedger(name, parts, experts, choices)
+    return GuestLedger(name, parts, experts, choices, layers_of(model, mixtures))
 
 
 def _count(modules: dict[str, nn.Module], path: str, mixture: Any) -> int:

@@ -8,8 +8,6 @@ run.
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -23,11 +21,10 @@ from ..checkpoint.vocabulary import FolderVocabulary
 from ..config import read_json
 from ..errors import (
     CheckpointError,
-    MissingDependencyError,
+    MoeVizError,
     OtherFamilyError,
     PlacementError,
     TokenizerError,
-    first_line,
 )
 from ..model import Mixtral
 from ..placement.loading import devices_named, dtype_named
@@ -36,13 +33,11 @@ from ..placement.memory import free_memory, what_binds
 from ..progress import tell
 from ..tokenization import Tokenizer
 from .about import ends_of, fingerprint_of, placed, quantised, versions
-from .download import downloaded
-from .families import FAMILIES
 from .guest import Guest
+from .ledger import count
+from .mixtures import language_model
+from .source import configuration, downloaded, refuse_unknown, unreadable
 from .tokens import tokenizer_of
-
-#: transformers' routers have had one form since then.
-FLOOR = (5, 24)
 
 
 @overload
@@ -156,7 +151,6 @@ def _loaded(
     """A guest from a folder or from the Hub."""
     described: Any = other.described  # a path, here or on the Hub
     folder, raw = described.parent, read_json(described)
-    transformers = transformers_here()
     refuse_unknown(raw, described)
     if placement not in ("auto", "resident", "offload"):
         raise PlacementError(
@@ -167,22 +161,21 @@ def _loaded(
     kind = dtype_named(dtype, devices[0])
     home = downloaded(folder) if isinstance(folder, HubPath) else folder
     title = folder.repo.title if isinstance(folder, HubPath) else home.absolute().name
-    _check_room(home, kind, devices, placement, title)
+    config = configuration(home)
     pickled = [] if any(home.glob("*.safetensors")) else sorted(home.glob("*.bin"))
     if pickled:
         open_pickles(pickled)  # refuses what is more than tensors, before transformers reads it
     where: Any = {"": devices[0]} if placement != "offload" and len(devices) == 1 else "auto"
     try:
-        made = transformers.AutoModelForCausalLM.from_pretrained(
-            home, dtype=kind, device_map=where, trust_remote_code=False,
+        _check_room(_needed(config, home, kind), kind, devices, placement, title)
+        made = language_model(config).from_pretrained(
+            home, config=config, dtype=kind, device_map=where, trust_remote_code=False,
             use_safetensors=not pickled, local_files_only=True,
         )  # fmt: skip
+    except MoeVizError:
+        raise
     except Exception as error:  # of many kinds
-        raise CheckpointError(
-            f"{folder}: transformers {transformers.__version__} cannot load it "
-            f"({type(error).__name__}: {first_line(error)}). Update transformers, download the "
-            "files again, or load the model yourself and give it to moe_viz.guest."
-        ) from error
+        raise unreadable(folder, error) from error
     found = Guest(made, name=title)
     try:
         found.tokenizer = FolderVocabulary(home, found.config.vocab_size).tokenizer()
@@ -198,55 +191,10 @@ def _loaded(
     return found
 
 
-def transformers_here() -> Any:
-    """The package; `MissingDependencyError` where it is missing or too old."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingDependencyError(
-            "This is another family of mixtures than Mixtral's, which transformers runs: "
-            "pip install 'moe-viz[guests]'."
-        ) from error
-    found = tuple(int(n) for n in transformers.__version__.split(".")[:2])
-    if found < FLOOR:
-        raise MissingDependencyError(
-            f"transformers {transformers.__version__} is here, and its routers have another form: "
-            f"expected {'.'.join(map(str, FLOOR))} or later. pip install -U 'moe-viz[guests]'."
-        )
-    return transformers
-
-
-def refuse_unknown(raw: dict[str, Any], where: Path | HubPath) -> None:
-    """Raise `CheckpointError` for what cannot be a guest, by its name."""
-    kind = model_type_of(raw)
-    if kind in FAMILIES:
-        return
-    if "auto_map" in raw and kind not in FAMILIES:
-        raise CheckpointError(
-            f"{where}: {kind} comes with code of its own (auto_map), which is not run. If you "
-            "trust it, load it with transformers (trust_remote_code=True), and give the model to "
-            "moe_viz.guest."
-        )
-    raise CheckpointError(
-        f"{where}: model_type {kind!r} is no mixture of experts that can be recorded: dense "
-        "models have no router. Known families: mixtral, " + ", ".join(sorted(FAMILIES)) + "."
-    )
-
-
-def model_type_of(raw: dict[str, Any]) -> str:
-    """The family that a config.json names: of a model that also sees, that of its text part."""
-    text = raw.get("text_config") or raw.get("thinker_config", {}).get("text_config")
-    named = text.get("model_type") if isinstance(text, dict) else None
-    return str(named or raw.get("model_type"))
-
-
 def _check_room(
-    home: Path, dtype: torch.dtype, devices: list[torch.device], placement: str, title: str
+    needed: int, dtype: torch.dtype, devices: list[torch.device], placement: str, title: str
 ) -> None:
     """Raise `PlacementError` before minutes of reading, where the weights do not fit."""
-    needed = sum(
-        count * dtype.itemsize for path in home.glob("*.safetensors") for count in _counts(path)
-    )
     there = sum(free_memory(device) for device in devices)
     if needed <= there or placement == "offload":
         return
@@ -259,10 +207,11 @@ def _check_room(
     )
 
 
-def _counts(path: Path) -> list[int]:
-    """How many numbers each tensor of a safetensors file has."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, 2**27)))
-    sizes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-    return [int(torch.Size(size).numel()) for size in sizes]
+def _needed(config: Any, home: Path, dtype: torch.dtype) -> int:
+    """Bytes that its weights take in memory."""
+    quantised = getattr(config, "quantization_config", None) or {}
+    method = str(quantised.get("quant_method", "")) if isinstance(quantised, dict) else "some"
+    if method and method != "mxfp4":
+        return sum(path.stat().st_size for path in home.glob("*.safetensors"))
+    # Without kernels of its own, which go past the routers, MXFP4 is unpacked into bf16.
+    return count(config).total * (2 if method else dtype.itemsize)

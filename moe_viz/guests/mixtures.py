@@ -104,6 +104,22 @@ def _top_k(router: nn.Module, block: nn.Module, config: Any) -> int:
     raise CheckpointError("How many experts a token goes to is not said in this configuration.")
 
 
+def language_model(config: Any) -> Any:
+    """The class of transformers that makes a model of this configuration: of text, or of text and
+    pictures, where the mixture in it comes with eyes only.
+    """
+    import transformers
+
+    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return transformers.AutoModelForCausalLM
+    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.AutoModelForImageTextToText
+    raise CheckpointError(
+        f"{config.model_type}: transformers {transformers.__version__} has no model of this kind "
+        "that says which token comes next. Load it yourself, and give it to moe_viz.guest."
+    )
+
+
 def said_of(mixtures: Sequence[Mixture], layers: int, experts: int, astray: bool) -> dict[str, Any]:
     """What a trace says of these routers: its fields from `rule` on."""
     rules = {mixture.scoring.rule for mixture in mixtures if mixture.scored}

@@ -56,7 +56,8 @@ def test_the_report_speaks_of_two_choices_only_where_there_are_two(trace):
     assert {"load", "load_first", "load_second", "repetition"} <= set(found.findings)
     page = text_of(found.to_html())
     body = page[page.index("How ") :]
-    assert "any choice; Mixtral: first or second, last layer" in body
+    assert "any choice, last layer" in body
+    assert "layers (0, 15, 31); any choice is its first or second" in body
     assert not re.search(r"\bboth choices\b|\beither choice\b", body)
     uniform = found.findings["repetition"].where(what="any choice")["uniform"][0]
     assert uniform == pytest.approx(1 - 70 / 495)  # C(8, 4) of C(12, 4) sets are apart

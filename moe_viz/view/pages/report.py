@@ -115,11 +115,9 @@ def _table_5(survey: Survey) -> str:
     named = (layers[0], layers[len(layers) // 2], layers[-1])
     own = survey.findings["repetition"]
     whats = list(dict.fromkeys(own["what"].tolist()))
-    # Beside Mixtral's two choices stand all those of a model that has more.
-    any_of = ("", "" if whats[1] == WHAT[1] else "; Mixtral: first or second")
     head = "".join(
-        f'<th scope="col">{what}{other}, {where}</th>'
-        for what, other in zip(whats, any_of, strict=True)
+        f'<th scope="col">{what}, {where}</th>'
+        for what in whats
         for where in ("first layer", "middle layer", "last layer")
     )
     uniform = own.where(layer=named[0])
@@ -154,6 +152,7 @@ def _table_5(survey: Survey) -> str:
         _band(
             "PUBLISHED, not measured here: Mixtral 8x7B on subsets of The Pile "
             f"({published.PAPER}, Table 5), %; layers {published.REPETITION_LAYERS}"
+            + ("" if whats[1] == WHAT[1] else "; any choice is its first or second")
         )
     )
     for domain, groups in published.REPETITION.items():
