@@ -170,7 +170,7 @@ def _loaded(
         _check_room(_needed(config, home, kind), kind, devices, placement, title)
         made = language_model(config).from_pretrained(
             home, config=config, dtype=kind, device_map=where, trust_remote_code=False,
-            use_safetensors=not pickled, local_files_only=True,
+            use_safetensors=not pickled, local_files_only=True, **_unpacked(config),
         )  # fmt: skip
     except MoeVizError:
         raise
@@ -209,9 +209,22 @@ def _check_room(
 
 def _needed(config: Any, home: Path, dtype: torch.dtype) -> int:
     """Bytes that its weights take in memory."""
-    quantised = getattr(config, "quantization_config", None) or {}
-    method = str(quantised.get("quant_method", "")) if isinstance(quantised, dict) else "some"
+    method = _method(config)
     if method and method != "mxfp4":
         return sum(path.stat().st_size for path in home.glob("*.safetensors"))
-    # Without kernels of its own, which go past the routers, MXFP4 is unpacked into bf16.
-    return count(config).total * (2 if method else dtype.itemsize)
+    return count(config).total * dtype.itemsize
+
+
+def _method(config: Any) -> str:
+    """How its weights are quantised; "" for not at all."""
+    said = getattr(config, "quantization_config", None) or {}
+    return str(said.get("quant_method", "")) if isinstance(said, dict) else "some"
+
+
+def _unpacked(config: Any) -> dict[str, Any]:
+    """MXFP4 (gpt-oss) is unpacked: its kernels go past the modules at which decisions are heard."""
+    if _method(config) != "mxfp4":
+        return {}
+    from transformers import Mxfp4Config
+
+    return {"quantization_config": Mxfp4Config(dequantize=True)}

@@ -14,6 +14,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import close_session
+from safetensors.torch import save_file
 
 import moe_viz as mv
 from moe_viz.embedded import embedded_folder
@@ -242,3 +243,50 @@ def test_weights_on_the_disk_give_the_same_recording(folder, tmp_path):
     written = [mv.generate(model, ids[0], max_new_tokens=3, ignore_eos=True).token_ids
                for model in (found, here)]  # fmt: skip
     assert written[0] == written[1]
+
+
+#: What four bits stand for in MXFP4 (OCP Microscaling Formats, version 1.0, 5.3.3).
+FP4 = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+FP4 += [-x for x in FP4]
+
+
+def packed(rng: np.random.Generator, *shape: int) -> tuple[Any, Any, Any]:
+    """Blocks of 32 numbers in 16 bytes, a scale for each, and what they stand for."""
+    blocks = rng.integers(0, 256, (*shape[:-1], shape[-1] // 32, 16), dtype=np.uint8)
+    scales = rng.integers(120, 124, blocks.shape[:-1], dtype=np.uint8)
+    low, high = (np.array(FP4)[part] for part in (blocks & 15, blocks >> 4))
+    values = np.stack([low, high], -1).reshape(*blocks.shape[:-1], 32)
+    values = values * 2.0 ** (scales[..., None].astype(int) - 127)
+    numbers = (blocks, scales, values.reshape(shape).astype(np.float32))
+    return tuple(torch.from_numpy(x) for x in numbers)  # type: ignore[return-value]
+
+
+def test_gpt_oss_as_it_is_published_is_unpacked(tmp_path):
+    """In MXFP4, whose kernels would go past the experts."""
+    sizes: dict[str, Any] = {
+        "vocab_size": 64, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 8,
+        "num_experts_per_tok": 4, "layer_types": ["sliding_attention", "full_attention"],
+        "eos_token_id": 2, "pad_token_id": 0,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    hf: Any = transformers.GptOssForCausalLM(transformers.GptOssConfig(**sizes)).bfloat16().float()
+    state, rng = dict(hf.state_dict()), np.random.default_rng(0)
+    for n in range(2):
+        for name, shape in (("gate_up_proj", (8, 64, 64)), ("down_proj", (8, 64, 32))):
+            key = f"model.layers.{n}.mlp.experts.{name}"
+            blocks, scales, values = packed(rng, *shape)  # experts, out, in
+            getattr(hf.model.layers[n].mlp.experts, name).data = values.transpose(1, 2).contiguous()
+            del state[key]
+            state |= {f"{key}_blocks": blocks, f"{key}_scales": scales}
+    save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "model.safetensors",
+              {"format": "pt"})  # fmt: skip
+    said = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn",
+            "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]}  # fmt: skip
+    hf.config.save_pretrained(tmp_path)
+    configure(tmp_path, quantization_config=said)
+    assert "U8" in dict(mv.inspect(tmp_path))["stored as"]
+    ids = [[5, 6, 7, 8, 9, 10]]
+    found, expected = mv.record(mv.load(tmp_path), ids), mv.record(mv.guest(hf), ids)
+    assert np.array_equal(found.experts, expected.experts)
+    np.testing.assert_allclose(found.router_logits, expected.router_logits, atol=2e-2)
