@@ -36,7 +36,7 @@ from .about import ends_of, fingerprint_of, placed, quantised, versions
 from .guest import Guest
 from .ledger import count
 from .mixtures import language_model
-from .source import configuration, downloaded, refuse_unknown, unreadable
+from .source import configuration, downloaded, refuse_unknown, transformers_here, unreadable
 from .tokens import tokenizer_of
 
 
@@ -225,6 +225,4 @@ def _unpacked(config: Any) -> dict[str, Any]:
     """MXFP4 (gpt-oss) is unpacked: its kernels go past the modules at which decisions are heard."""
     if _method(config) != "mxfp4":
         return {}
-    from transformers import Mxfp4Config
-
-    return {"quantization_config": Mxfp4Config(dequantize=True)}
+    return {"quantization_config": transformers_here().Mxfp4Config(dequantize=True)}

@@ -65,7 +65,8 @@ def test_what_the_file_holds(path):
     assert header["format"] == 2
     assert header["rule"] == {
         "score": "softmax", "bias": "", "groups": 1, "groups_kept": 1, "group_score": "two best",
-        "outside_zero": False, "normalised": True, "scale": 1.0, "choice": "scores",
+        "outside_zero": False, "normalised": True, "scale": 1.0, "weighted": False,
+        "choice": "scores",
         "gates": True, "gated": True, "shared": 0, "shared_gated": False, "note": "",
     }  # fmt: skip
     assert (header["scored"], header["expert_count"], header["model_layers"]) == ([], 6, 0)
