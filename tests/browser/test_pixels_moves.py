@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.browser.conftest import until
+from tests.browser.conftest import drawn, until
 from tests.browser.seen import looking, synthetic
 
 pytestmark = pytest.mark.browser
@@ -43,7 +43,15 @@ def page(browser, tmp_path_factory, trace):
 @pytest.fixture(autouse=True)
 def at_the_middle(page, trace):
     page.evaluate("location.hash = '#prompt=1'")
-    page.evaluate("location.hash = '#prompt=0&layer=5&token=7&mode=first'")
+    # Given again until it holds: the page may write its own address between two of ours.
+    begins = f"In layer {LAYERS[1]}, ‘{trace.tokens[7]}’ goes"
+
+    def there() -> bool:
+        page.evaluate("location.hash = '#prompt=0&layer=5&token=7&mode=first'")
+        drawn(page)
+        return page.evaluate(WHERE)["sentence"].startswith(begins)
+
+    until(there)
     page.locator("footer").hover()  # off the map, which would preview what is under the pointer
     page.locator(".mv").focus()
     # An address is read when its event comes, and a busy page may be clicked on before that.
