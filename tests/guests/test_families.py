@@ -139,6 +139,8 @@ def test_the_rule_explains_choice_and_gates(name):
     assert trace.router_logits is not None
     assert not one.astray
     assert (np.diff(trace.gates, axis=2) <= 0).all()  # strongest first
+    if trace.rule.sums_to_one:
+        np.testing.assert_allclose(trace.gates.sum(axis=2), 1, atol=1e-5)
     for row, mixture in enumerate(one.mixtures):
         logits, experts = trace.router_logits[row], trace.experts[row].astype(int)
         if mixture.scored:

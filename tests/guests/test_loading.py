@@ -21,6 +21,7 @@ from moe_viz.embedded import embedded_folder
 from moe_viz.errors import CheckpointError, InputError, PlacementError, TokenizerError
 from moe_viz.guests import loading
 from moe_viz.guests.guest import Guest
+from moe_viz.guests.source import configuration
 from tests.hub.files import PathFile, Repo
 from tests.hub.server import Hub
 
@@ -286,6 +287,8 @@ def test_gpt_oss_as_it_is_published_is_unpacked(tmp_path):
     hf.config.save_pretrained(tmp_path)
     configure(tmp_path, quantization_config=said)
     assert "U8" in dict(mv.inspect(tmp_path))["stored as"]
+    # On a CPU transformers unpacks by itself; where there are kernels it must be told to.
+    assert loading._unpacked(configuration(tmp_path))["quantization_config"].dequantize
     ids = [[5, 6, 7, 8, 9, 10]]
     found, expected = mv.record(mv.load(tmp_path), ids), mv.record(mv.guest(hf), ids)
     assert np.array_equal(found.experts, expected.experts)
