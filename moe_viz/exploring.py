@@ -164,9 +164,10 @@ def explore(
     prompt: int = 0,
     layer: int | None = None,
     token: int | None = None,
-    mode: str = "first",
+    mode: str | None = None,
     scale: float = 1.0,
     beside: int | str | None = None,
+    view: str = "tokens",
 ) -> Explorer: ...
 
 
@@ -179,18 +180,23 @@ def explore(
     prompt: int | Text | None = 0,
     layer: int | None = None,
     token: int | None = None,
-    mode: str = "first",
+    mode: str | None = None,
     scale: float = 1.0,
     beside: int | str | None = None,
+    view: str = "tokens",
 ) -> Explorer | LivePrompt:
     """An interactive picture of a trace, opened at a prompt, layer and token.
 
     `prompt` and `token` count from 0, the token within its prompt (0 is BOS); `layer` is the
-    model's number (default: the first recorded). `mode` is what the map shows: the `first` choice,
-    its `gate`, the `margin`, the `entropy`, the probability of one `expert`, or, for two traces of
-    the same tokens, their `agreement`.
+    model's number (default: the first recorded). `mode` is what the map shows: the `first` choice;
+    how many experts a token has `shared` with the selected one, which is what a model of 16 experts
+    or more opens on; the first choice's `gate`, the `margin`, the `entropy`, the probability of one
+    `expert`; or, for two traces of the same tokens, their `agreement`. Where the second of two
+    traces is of an untrained twin, an expert's pieces stand beside what the twin does with them.
     `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
-    prompt, or another label, to compare this one with; it can be changed in the picture.
+    prompt, or another label, to compare this one with; it can be changed in the picture. `view` is
+    the map: of `tokens` and layers, of `experts` and layers by their load, or of those `touched` by
+    the tokens so far.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
     typed there. `prompt` is then what is run first, in any form that `record` takes; apart from
@@ -198,9 +204,9 @@ def explore(
 
     Raises `InputError` for what the trace does not have, and for two traces of different tokens.
     """
-    opening = {"layer": layer, "token": token, "mode": mode, "beside": beside}
+    opening = {"layer": layer, "token": token, "mode": mode, "beside": beside, "view": view}
     if hasattr(trace, "router_hooks"):
-        said = [name for name, value in opening.items() if value not in (None, "first")]
+        said = [name for name, value in opening.items() if value not in (None, "tokens")]
         if said:
             raise InputError(
                 f"explore(model) takes no {said[0]}: nothing has been run yet. Record first: "

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The colours of the picture, in one place for Python, JavaScript and the tests that hold them.
 
-Experts are told apart by number first and colour second. The eight colours keep their distance
+Experts are told apart by number first and colour second. Of sixteen or more, only the busiest have
+a colour; the rest share a grey. The eight colours keep their distance
 under the three common colour-vision deficiencies, and dark ink stays readable on every mixture of
 them with the light ground, light ink on every mixture with the dark one.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: One colour for each expert of a layer; beyond eight they repeat, with a hatch for each group.
+#: One colour for each expert of a layer; from 8 to 15 they repeat, with a hatch.
 EXPERTS = (
     "#1b519f", "#f18f00", "#27e6aa", "#9a1923", "#beadff", "#d54a05", "#5b83ff", "#a47a9a",
 )  # fmt: skip
@@ -28,12 +29,14 @@ class Theme:
     ink: str
     line: str
     muted: str
+    others: str  # experts that have no colour of their own, where there are many
+    shared: str  # what is shared with the selected token, and what has been touched
     faintest: float  # share of the expert's colour at the smallest possible gate, 1/k
     strongest: float  # and at gate 1
 
 
-LIGHT = Theme("#ffffff", "#1b1f24", "#d5d9de", "#5b6570", 0.18, 0.50)
-DARK = Theme("#15181c", "#f2f4f6", "#3a4047", "#aab2bb", 0.25, 0.48)
+LIGHT = Theme("#ffffff", "#1b1f24", "#d5d9de", "#5b6570", "#d9dce2", "#f2c230", 0.18, 0.50)
+DARK = Theme("#15181c", "#f2f4f6", "#3a4047", "#aab2bb", "#474d55", "#7d6210", 0.25, 0.48)
 
 #: Anchors of cividis (Nuñez, Anderton and Renslow 2018), for quantities.
 CIVIDIS = (

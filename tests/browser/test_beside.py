@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import pytest
 
 import moe_viz as mv
 from moe_viz.errors import InputError
 from tests.browser.test_page import CODE, PASSAGE
+from tests.packed import around, data_in
 
 pytestmark = pytest.mark.browser
 
@@ -35,10 +33,9 @@ def test_a_picture_opens_with_another_prompt_or_label_beside_it(browser, tmp_pat
 def test_what_stands_beside_stays_where_not_all_prompts_fit(monkeypatch):
     texts = [f"{PASSAGE} {n}" for n in range(6)]
     trace = mv.record(mv.load("8x7m"), texts)
-    monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", 1.1e5)
-    html = mv.explore(trace, prompt=4, beside=5).to_html()
-    (found,) = re.findall(r"-data\">(.*?)</script>", html, re.DOTALL)
-    data = json.loads(found)
+    room = around(mv.explore(trace).to_html()) + 16_000
+    monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", room)
+    data = data_in(mv.explore(trace, prompt=4, beside=5).to_html())
     shown = [text for _, text, *_ in data["prompts"]]
     assert 2 <= len(shown) < 6
     assert shown[data["state"]["prompt"]] == texts[4]
@@ -50,10 +47,9 @@ def test_another_run_stays_away_where_not_all_prompts_fit(monkeypatch):
     """Its choices are of all tokens: beside a part of them they would be other tokens' choices."""
     trace = mv.record(mv.load("8x7m"), [f"{PASSAGE} {n}" for n in range(6)])
     there = []
-    for limit in (4e6, 1.04e5):
+    small = around(mv.explore(trace).to_html()) + 7_000
+    for limit in (4e6, small):
         monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", limit)
-        html = mv.explore([trace, trace]).to_html()
-        (found,) = re.findall(r"-data\">(.*?)</script>", html, re.DOTALL)
-        data = json.loads(found)
+        data = data_in(mv.explore([trace, trace]).to_html())
         there.append((len(data["prompts"]) == 6, "others" in data["arrays"]))
     assert there == [(True, True), (False, False)]

@@ -7,7 +7,6 @@ Counted by the browser itself, after garbage collection: listeners, nodes, docum
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import moe_viz as mv
 from moe_viz.view.explorer.explorer import Explorer
 from tests.browser.conftest import listen, until
 from tests.conftest import random_model, small_config
+from tests.packed import packed_in
 
 pytestmark = pytest.mark.browser
 MANY = 200
@@ -36,7 +36,7 @@ STEPS = """async ([from, to]) => {
 
 def packed(trace, **opening) -> str:
     html = Explorer(trace, **opening).to_html(page=True)
-    return re.findall(r"-data\">(.*?)</script>", html, re.S)[0]
+    return packed_in(html)
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,13 @@ SENTENCE = re.compile(
     r"(; (?P<next>\d+) missed by (less than )?(?P<by>[\d.]+) (?P<unit>logits|in score))?\."
 )
 CHOSEN = re.compile(r"(\d+)(?: \((\d+)\u00a0%( of its gates)?\))?")
+MORE = re.compile(r"expert (\d+.*) and (\d+) others")
+#: Experts and figures of the bars of a decision, and of those that came next.
+RANKS = """() => { const root = document.querySelector('.moe-viz').shadowRoot;
+  const all = (query) => [...root.querySelectorAll(query)].filter((e) => e.checkVisibility())
+    .map((e) => e.innerText.trim());
+  return { experts: all('.decision .n'), values: all('.decision .value'),
+    next: all('.decision .next span') }; }"""
 
 
 def check_sentence(trace: Trace, row: int, token: int, said: str) -> None:
@@ -85,10 +92,17 @@ def check_sentence(trace: Trace, row: int, token: int, said: str) -> None:
     assert int(found["layer"]) == trace.layers[row]
     experts = [int(e) for e in trace.experts[row, token] if e >= 0]
     named = [] if found["where"] == "no expert" else CHOSEN.findall(found["where"])
-    assert [int(e) for e, _, _ in named] == experts, said
+    if trace.expert_count >= 16 and len(experts) > 2:  # the first is named, and how many more
+        several = MORE.fullmatch(found["where"])
+        assert several, said
+        assert int(several[2]) == len(experts) - 1, said
+        named = CHOSEN.findall(several[1])
+        assert int(named[0][0]) == experts[0], said
+    else:
+        assert [int(e) for e, _, _ in named] == experts, said
     gates = trace.gates[row, token, : len(experts)].astype(float)
     shared = not trace.rule.sums_to_one
-    for n, ((_, percent, of), gate) in enumerate(zip(named, gates, strict=True)):
+    for n, ((_, percent, of), gate) in enumerate(zip(named, gates, strict=False)):
         expected = 100 * (gate / gates.sum() if shared else gate)
         assert abs(int(percent) - expected) <= 0.9, (said, gates)  # gates travel as bytes
         assert bool(of) == (shared and n == 0), said
@@ -149,11 +163,38 @@ def test_every_sentence_is_true_of_its_rule(browser, name, tmp_path):
     context.close()
 
 
+def check_ranks(trace: Trace, row: int, token: int, page: Any) -> None:
+    """Of many experts: the chosen by rank with their gates, and the next with what they missed."""
+    rule, seen = trace.rule, page.evaluate(RANKS)
+    experts = [int(e) for e in trace.experts[row, token] if e >= 0]
+    assert [int(e) for e in seen["experts"]] == experts
+    gates = trace.gates[row, token, : len(experts)].astype(float)
+    expected = 100 * (gates if rule.sums_to_one else gates / gates.sum())
+    shown = [float(value.removesuffix("\u00a0%")) for value in seen["values"]]
+    np.testing.assert_allclose(shown, expected, atol=0.25)  # gates travel as bytes
+    worth = ranking(trace, row, token)
+    others = np.setdiff1d(np.flatnonzero(np.isfinite(worth)), experts)
+    order = others[np.argsort(-worth[others])]
+    gaps = worth[experts].min() - worth[order]
+    assert len(seen["next"]) == min(4, len(order))
+    for n, said in enumerate(seen["next"]):
+        expert, by = re.fullmatch(r"(\d+) −(?:less than )?([\d.]+)", said).groups()
+        near = 1.01 * 10.0 ** -len(by.partition(".")[2])
+        assert abs(float(by) - gaps[n]) <= near, (said, gaps[:5])
+        assert abs(gaps[list(order).index(int(expert))] - gaps[n]) <= near, said
+
+
 def check_panel(trace: Trace, row: int, token: int, page: Any) -> None:
     """The heading of the bars, and the note below them."""
-    rule = trace.rule
+    rule, E, k = trace.rule, trace.expert_count, trace.experts.shape[2]
     heading = next(t for t in page.locator("h2").all_inner_texts() if t.startswith("Router"))
     assert heading.startswith(f"Router, layer {trace.layers[row]}: ")
+    if E >= 16:
+        by = "gate" if rule.sums_to_one else "share of the gates"
+        assert heading.endswith(f"{k} of {E} experts, by {by}")
+        assert rule.remarks in page.locator(".note").first.inner_text()
+        check_ranks(trace, row, token, page)
+        return
     scored = (not trace.scored or trace.scored[row]) and rule.choice == "scores"
     if not scored:
         assert "chosen experts" in heading

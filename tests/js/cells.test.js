@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { paintCells } from "../../moe_viz/view/explorer/js/cells.js";
-import { Colours } from "../../moe_viz/view/explorer/js/colours.js";
-import { base64, PALETTE, trace } from "./traces.js";
+import { paintCells } from "../../moe_viz/view/explorer/js/maps/cells.js";
+import { base64, coloursOf, many, trace } from "./traces.js";
 
 const [RED, GREEN, BLUE, WHITE] = ["255 0 0", "0 255 0", "0 0 255", "255 255 255"];
 
@@ -22,7 +21,9 @@ const SIX = trace(
 /** Pixels as text, and all of them opaque. */
 function painted(look, columns, from, n, first = 0, last = 1) {
   const out = new Uint8ClampedArray(4 * columns * (last - first));
-  const whole = { trace: SIX, colours: new Colours(PALETTE), values: null, only: null, ...look };
+  const colours = coloursOf(look.trace ?? SIX);
+  const scale = colours.quantity;
+  const whole = { trace: SIX, colours, scale, values: null, only: null, ...look };
   paintCells(out, whole, columns, from, n, first, last);
   const pixels = [];
   for (let i = 0; i < out.length; i += 4) {
@@ -38,7 +39,7 @@ test("one token a column: its first choice's colour, and the ground where it has
 });
 
 test("a dark ground is a dark ground", () => {
-  const colours = new Colours(PALETTE);
+  const colours = coloursOf(SIX);
   colours.use(true);
   assert.equal(painted({ colours }, 6, 0, 6)[4], "0 0 0");
 });
@@ -94,4 +95,17 @@ test("layers go from top to bottom, and some of them can be painted alone", () =
   assert.deepEqual(whole.slice(5), [RED, RED, RED]);
   const values = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
   assert.deepEqual(painted({ trace: t, values }, 2, 1, 2, 1, 2), ["6 6 6", "7 7 7"]);
+});
+
+test("of many experts the busiest seven have a hue, and the others a grey", () => {
+  // Layer 0: 7 five times, 3 four times, 0 twice, then 4, 5, 6, 8 by number; the rest are grey.
+  const grey = "128 128 128";
+  const found = painted({ trace: many() }, 10, 0, 10);
+  assert.deepEqual(found.slice(0, 3), [RED, RED, RED], "7 is the busiest: the first hue");
+  assert.equal(found[3], GREEN, "3 is the second");
+  assert.equal(found[7], grey, "9");
+  assert.equal(found[9], grey, "12");
+  const colours = coloursOf(many(), { asked: 12 });
+  const asked = painted({ trace: many(), colours }, 10, 0, 10)[9];
+  assert.equal(asked, GREEN, "the one asked for has the eighth hue, of three the second");
 });

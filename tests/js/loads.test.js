@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { inScope, loadsOf } from "../../moe_viz/view/explorer/js/loads.js";
+import { inScope, loadsOf } from "../../moe_viz/view/explorer/js/data/loads.js";
 import { trace } from "./traces.js";
 
 test("loads are shares of assignments: special tokens and unused slots have none", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bytes, decode, halves } from "../../moe_viz/view/explorer/js/packed.js";
+import { bytes, decode, halves } from "../../moe_viz/view/explorer/js/data/packed.js";
 import { base64, packed } from "./traces.js";
 
 test("every kind of float16 has the value that IEEE 754 gives its bits", () => {

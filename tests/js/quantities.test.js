@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { NONE, Quantities } from "../../moe_viz/view/explorer/js/quantities.js";
-import { base64, trace } from "./traces.js";
+import { NONE, Quantities } from "../../moe_viz/view/explorer/js/data/quantities.js";
+import { base64, many, trace } from "./traces.js";
+
+const MODES = ["first", "shared", "gate", "margin", "entropy", "expert", "agreement"];
 
 /** A decision's number, from 0 to 254. */
+const ANY = { watched: 0, token: 0 };
 const at = (t, mode, layer, token, watched = 0) =>
-  new Quantities(t).values(mode, watched)[layer * t.T + token];
+  new Quantities(t).values(mode, { watched, token: 0 })[layer * t.T + token];
 
 test("the gate goes from an even split to everything", () => {
   assert.equal(at(trace(), "gate", 0, 0), 0); // 0.5 of two
@@ -27,7 +30,7 @@ test("margins are shares of one that most decisions stay below", () => {
   // 1, 1.5, 0, 1 (of −1, 0, 0: 0 − −1), 1, 0, 1, 0: 19 of 20 are at most 1.5.
   assert.equal(quantities.widest(), 1.5);
   assert.deepEqual(
-    [...quantities.values("margin", 0)],
+    [...quantities.values("margin", ANY)],
     [1, 1.5, 0, 1, 1, 0, 1, 0].map((x) => Math.round((254 * x) / 1.5)),
   );
 });
@@ -43,7 +46,7 @@ test("agreement is the share of the other run's choices that were made here too"
   // Here 0 1, 1 2, 2 0, 1 −, then 0 1, 0 1, 0 2, 0 1.
   const others = base64(Int8Array.of(1, 0, 1, 0, 1, -1, -1, -1, /**/ 2, -1, 0, 1, 2, 0, 1, 2));
   const quantities = new Quantities(trace({ other: "another" }, { others }));
-  const found = [...quantities.values("agreement", 0)];
+  const found = [...quantities.values("agreement", ANY)];
   assert.deepEqual(found, [254, 127, 0, NONE, 0, 254, 254, 127]);
   assert.ok(!new Quantities(trace()).offers("agreement"));
 });
@@ -51,26 +54,42 @@ test("agreement is the share of the other run's choices that were made here too"
 test("what is no number is none, and beyond the ends is the end", () => {
   const gates = new Uint16Array(16).fill(0x7e00);
   gates[2] = 0x4000; // a gate of 2
-  const found = new Quantities(trace({}, { gates: base64(gates) })).values("gate", 0);
+  const found = new Quantities(trace({}, { gates: base64(gates) })).values("gate", ANY);
   assert.deepEqual([...found], [NONE, 254, NONE, NONE, NONE, NONE, NONE, NONE]);
 });
 
-test("without logits only the gate is offered", () => {
+test("without logits only what follows from choices and gates is offered", () => {
   const quantities = new Quantities(trace({}, { logits: undefined }));
-  const modes = ["first", "gate", "margin", "entropy", "expert", "agreement", "constructor", null];
+  const modes = [...MODES, "constructor", null];
   assert.deepEqual(
     modes.filter((mode) => quantities.offers(mode)),
-    ["first", "gate"],
+    ["first", "shared", "gate"],
   );
-  assert.deepEqual(quantities.names(), [["gate", "gate of the first choice"]]);
-  assert.throws(() => quantities.values("margin", 0), /no margin/);
+  assert.deepEqual(quantities.names(), [
+    ["shared", "experts shared"],
+    ["gate", "gate of the first choice"],
+  ]);
+  assert.throws(() => quantities.values("margin", ANY), /no margin/);
 });
 
 test("numbers are worked out once, and of one watched expert at a time", () => {
   const quantities = new Quantities(trace());
-  const first = quantities.values("expert", 0);
-  assert.equal(quantities.values("expert", 0), first);
-  quantities.values("gate", 0);
-  quantities.values("expert", 1);
-  assert.deepEqual([...quantities.worked.keys()], ["gate", "expert 1"]);
+  const first = quantities.values("expert", ANY);
+  assert.equal(quantities.values("expert", { watched: 0, token: 3 }), first);
+  const gates = quantities.values("gate", ANY);
+  const second = quantities.values("expert", { watched: 1, token: 0 });
+  assert.notDeepEqual([...second], [...first]);
+  assert.equal(quantities.values("gate", { watched: 1, token: 3 }), gates);
+  assert.deepEqual([...quantities.values("expert", ANY)], [...first]);
+});
+
+test("shared is how many of the selected token's experts another has, of k", () => {
+  // Layer 0: 7 3 · 7 3 · 7 0 · 3 7 · 4 5 · 7 6 · 3 8 · 9 10 · 0 11 · 12 13; of token 0: 7 and 3.
+  const quantities = new Quantities(many());
+  const found = [...quantities.values("shared", { watched: 0, token: 0 })];
+  assert.deepEqual(found.slice(0, 10), [254, 254, 127, 254, 0, 127, 127, 0, 0, 0]);
+  assert.deepEqual(found.slice(10), [254, ...new Array(9).fill(127)], "19 is everywhere");
+  const other = [...quantities.values("shared", { watched: 0, token: 2 })]; // 7 and 0
+  assert.deepEqual(other.slice(0, 10), [127, 127, 254, 127, 0, 127, 0, 0, 127, 0]);
+  assert.ok(!new Quantities(trace({ shape: [2, 8, 3, 1] })).offers("shared"), "of one choice");
 });

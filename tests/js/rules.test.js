@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Quantities } from "../../moe_viz/view/explorer/js/quantities.js";
-import { say } from "../../moe_viz/view/explorer/js/words.js";
+import { Quantities } from "../../moe_viz/view/explorer/js/data/quantities.js";
+import { say } from "../../moe_viz/view/explorer/js/data/words.js";
 import { base64, halves, packed, trace } from "./traces.js";
 
 const MIXTRAL = packed().rule;
@@ -72,11 +72,11 @@ test("without gates no share is told, and no map of them is offered", () => {
   const found = trace({ rule, precision: "none" }, { logits: undefined });
   assert.equal(say(found, 0, 1), "In layer 0, ‘a’ goes to expert 1 and 2.");
   assert.deepEqual(found.bars(0, 1).map(Number.isNaN), [true, true, true]);
-  assert.deepEqual(new Quantities(found).names(), []);
+  assert.deepEqual(new Quantities(found).names(), [["shared", "experts shared"]]);
 });
 
 test("entropy and probability are offered of a softmax alone", () => {
   const names = (rule) => new Quantities(trace({ rule })).names().map(([mode]) => mode);
-  assert.deepEqual(names(MIXTRAL), ["gate", "margin", "entropy", "expert"]);
-  assert.deepEqual(names(SIGMOID), ["gate", "margin"]);
+  assert.deepEqual(names(MIXTRAL), ["shared", "gate", "margin", "entropy", "expert"]);
+  assert.deepEqual(names(SIGMOID), ["shared", "gate", "margin"]);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hitAfter, hitFrom, matches } from "../../moe_viz/view/explorer/js/search.js";
+import { hitAfter, hitFrom, matches } from "../../moe_viz/view/explorer/js/data/search.js";
 import { base64, trace } from "./traces.js";
 
 /** A prompt of a special token and then one token for each span. */

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { NONE, Quantities } from "../../moe_viz/view/explorer/js/quantities.js";
-import { say } from "../../moe_viz/view/explorer/js/words.js";
+import { NONE, Quantities } from "../../moe_viz/view/explorer/js/data/quantities.js";
+import { say } from "../../moe_viz/view/explorer/js/data/words.js";
 import { base64, halves, trace } from "./traces.js";
 
 const near = (found, expected) => {
@@ -131,7 +131,7 @@ test("a decision without numbers is a gap: no choice, no probability, no quantit
   assert.equal(say(t, 0, 1), said);
   const quantities = new Quantities(t);
   for (const mode of ["gate", "margin", "entropy", "expert"]) {
-    const values = quantities.values(mode, 0);
+    const values = quantities.values(mode, { watched: 0, token: 0 });
     assert.equal(values[1], NONE, mode);
     assert.notEqual(values[0], NONE, mode);
   }
@@ -139,5 +139,5 @@ test("a decision without numbers is a gap: no choice, no probability, no quantit
 
 test("the gate of a first choice that was left empty is no gate of nought", () => {
   const t = trace({}, executed(-1, 1, 1, 2, 2, 0, 1, -1));
-  assert.equal(new Quantities(t).values("gate", 0)[0], NONE);
+  assert.equal(new Quantities(t).values("gate", { watched: 0, token: 0 })[0], NONE);
 });

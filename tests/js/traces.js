@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small traces written by hand, packed as Python packs them, and a palette of plain colours.
 
-import { Trace } from "../../moe_viz/view/explorer/js/trace.js";
+import { Colours } from "../../moe_viz/view/explorer/js/colours.js";
+import { Hues } from "../../moe_viz/view/explorer/js/data/hues.js";
+import { Trace } from "../../moe_viz/view/explorer/js/data/trace.js";
 
 /** Base64 of a typed array's bytes. */
 export const base64 = (array) => Buffer.from(array.buffer).toString("base64");
@@ -45,6 +47,7 @@ export function packed(changes = {}, arrays = {}) {
     date: "",
     shape: [2, 4, 3, 2],
     layers: [0, 1],
+    dense: [],
     prompts: [
       ["en", "ab", 0, 3, "t"],
       ["fr", "b", 3, 4, "t"],
@@ -52,6 +55,7 @@ export function packed(changes = {}, arrays = {}) {
     pieces: ["<s>", "a", "b"],
     precision: "half",
     deepest: 20,
+    more: 0,
     rule: {
       plain: true,
       words: "logits",
@@ -70,6 +74,7 @@ export function packed(changes = {}, arrays = {}) {
     off: [[], []],
     partlyOff: [[], []],
     other: "",
+    twin: false,
     arrays: {
       // layer 0: tokens 0 … 3, then layer 1
       experts: base64(Int8Array.of(0, 1, 1, 2, 2, 0, 1, -1, /**/ 0, 1, 0, 1, 0, 2, 0, 1)),
@@ -100,6 +105,7 @@ export function packed(changes = {}, arrays = {}) {
       token: null,
       mode: "first",
       beside: null,
+      view: "tokens",
       page: false,
       scale: 1,
     },
@@ -109,7 +115,42 @@ export function packed(changes = {}, arrays = {}) {
 
 export const trace = (changes, arrays) => new Trace(packed(changes, arrays));
 
-const THEME = { ink: "#000000", line: "#000000", muted: "#000000" };
+/**
+ * Twenty experts, too many for a colour each: 2 layers, 10 tokens in two prompts, 2 choices. Layer 0
+ * is busiest at 7 (five times), then 3 (four), 0, 1, 2, 4 … (once or twice); layer 1 at 19 alone.
+ */
+export const MANY = {
+  shape: [2, 10, 20, 2],
+  layers: [1, 2],
+  dense: [0],
+  prompts: [
+    ["en", "abcdef", 0, 6, "t"],
+    ["fr", "abcd", 6, 10, "t"],
+  ],
+};
+export const MANY_ARRAYS = {
+  experts: base64(
+    Int8Array.of(
+      ...[7, 3, 7, 3, 7, 0, 3, 7, 4, 5, 7, 6, /**/ 3, 8, 9, 10, 0, 11, 12, 13],
+      ...[19, 0, 19, 1, 19, 2, 19, 3, 19, 4, 19, 5, /**/ 19, 6, 19, 7, 19, 8, 19, 9],
+    ),
+  ),
+  gates: base64(halves(Array.from({ length: 40 }, (_, n) => (n % 2 ? 0.25 : 0.75)))),
+  logits: base64(halves(new Array(400).fill(-1))),
+  piece: base64(Uint32Array.of(0, 1, 2, 1, 2, 1, 0, 1, 2, 1)),
+  spans: base64(Uint32Array.from({ length: 20 }, (_, n) => (n >> 1) + (n & 1))),
+  flags: base64(new Uint8Array(10)),
+};
+export const many = (changes = {}, arrays = {}) =>
+  trace({ ...MANY, ...changes }, { ...MANY_ARRAYS, ...arrays });
+
+const THEME = {
+  ink: "#000000",
+  line: "#000000",
+  muted: "#000000",
+  others: "#808080",
+  shared: "#ff0000",
+};
 
 /** Red, green, blue on white or black; a scale from black to white. */
 export const PALETTE = {
@@ -120,3 +161,7 @@ export const PALETTE = {
   cividis: ["#000000", "#fefefe"],
   difference: ["#ff0000", "#ffffff", "#0000ff"],
 };
+
+/** Colours of a trace's experts, in plain light. */
+export const coloursOf = (t, state = {}) =>
+  new Colours(PALETTE, new Hues(t, { asked: null, ...state }));

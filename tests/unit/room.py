@@ -6,12 +6,12 @@ from __future__ import annotations
 import bisect
 
 from moe_viz.trace import Trace
-from moe_viz.view.explorer.pack import precision
+from moe_viz.view.explorer.fit import precision
 
 
 def limit_for(trace: Trace, how: str) -> float:
     """The fewest bytes into which this precision fits; for the lowest, the most."""
-    order = ["none", "byte", "half"]
+    order = ["none", "top", "byte", "half"]
 
     def reached(n: int) -> bool:
         return order.index(precision(trace, n)) >= max(order.index(how), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,9 @@ import moe_viz as mv
 from moe_viz.prompts import curated
 from moe_viz.trace import Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
-from moe_viz.view.explorer.pack import fitting, pack, precision
+from moe_viz.view.explorer.fit import NOTEBOOK, PAGE, fitting, precision
+from moe_viz.view.explorer.pack import pack
+from tests.packed import around, data_in, packed_in
 from tests.unit.room import limit_for
 
 TYPES = {"piece": "<u4", "spans": "<u4", "flags": "u1"}
@@ -45,8 +48,12 @@ def opened(text: str) -> tuple[dict, dict[str, np.ndarray]]:
     L, T, E, k = data["shape"]
     whole, how = ("<i2" if data["wide"] else "i1"), data["precision"]
     number = "<f2" if how == "half" else "u1"
-    types = TYPES | {"experts": whole, "others": whole, "gates": number, "logits": number}
-    shapes = {"piece": (T,), "flags": (T,), "spans": (T, 2), "logits": (L, T, E)}
+    scores = "<f2" if how == "top" else number
+    types = TYPES | {"experts": whole, "others": whole, "nearest": whole, "gates": number,
+                     "logits": scores}  # fmt: skip
+    known, more = (k + data["more"] if how == "top" else E), data["more"]
+    shapes = {"piece": (T,), "flags": (T,), "spans": (T, 2), "logits": (L, T, known),
+              "nearest": (L, T, more)}  # fmt: skip
     arrays = {name: np.frombuffer(base64.b64decode(packed), types[name]).reshape(
         shapes.get(name, (L, T, k))) for name, packed in data["arrays"].items()}  # fmt: skip
     return data, arrays
@@ -179,7 +186,8 @@ def test_what_is_said_to_fit_fits(how, made_of):
 
 def test_a_notebook_s_output_is_no_larger_than_its_limit(monkeypatch):
     trace = mv.record(mv.load("8x7m"), curated()[:10])
-    for room in (110_000, 120_000, 150_000, 250_000):
+    base = around(mv.explore(trace).to_html())
+    for room in (base + 30_000, base + 45_000, base + 75_000, base + 170_000):
         monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", room)
         assert 0.6 * room < len(mv.explore(trace).to_html().encode()) <= room
 
@@ -233,9 +241,59 @@ def test_experts_that_were_switched_off_are_told_apart_by_layer():
 def test_the_page_holds_every_logit_and_a_notebook_output_what_fits():
     trace = made()
     for page in (True, False):
-        html = mv.explore(trace).to_html(page=page)
-        start = html.index('-data">') + 7
-        data, arrays = opened(html[start : html.index("</script>", start)])
+        data, arrays = opened(packed_in(mv.explore(trace).to_html(page=page)))
         assert data["precision"] == "half"
         assert arrays["experts"].tolist() == trace.experts.tolist()
         assert data["state"]["page"] == page
+
+
+def test_long_data_lies_in_many_elements_of_at_most_64_kb(monkeypatch):
+    """WebKit takes quadratic time for a long script element."""
+    text = "naïve 中 😀 </script> \u2028 " * 4000
+    trace = made(lengths=(900, 5, 9))
+    first = replace(trace.prompts[0], text=text)
+    trace = replace(trace, prompts=(first, *trace.prompts[1:]))
+    html = mv.explore(trace).to_html(page=True)
+    parts = re.findall(r'<script type="application/json" id="(\S+?)">(.*?)</script>', html, re.S)
+    assert len(parts) > 4
+    assert max(len(part.encode("utf-16-le")) // 2 for _, part in parts) <= 65_536
+    names = [name for name, _ in parts]
+    assert names == [names[0], *(f"{names[0]}-{n}" for n in range(1, len(names)))]
+    data, arrays = opened("".join(part for _, part in parts))
+    assert data["prompts"][0][1] == text
+    assert arrays["experts"].tolist() == trace.experts.tolist()
+    sizes = [len(mv.explore(trace).to_html().encode())]
+    for room in (400_000, 420_000, 500_000):
+        monkeypatch.setattr("moe_viz.view.explorer.explorer.NOTEBOOK", room)
+        sizes.append(len(mv.explore(trace).to_html().encode()))
+        assert sizes[-1] <= room
+
+
+def test_a_page_has_a_bound_within_which_scores_travel_as_finely_as_they_can(monkeypatch):
+    trace = made(256, 8, lengths=(300, 20, 30))
+    found = []
+    for limit in (4_000_000, 700_000, 400_000, 260_000, 200_000):
+        monkeypatch.setattr("moe_viz.view.explorer.explorer.PAGE", limit)
+        html = mv.explore(trace).to_html(page=True)
+        data = data_in(html)
+        found.append(data["precision"])
+        assert len(data["prompts"]) == 3, "a page leaves out no prompt"
+        assert len(html.encode()) <= limit or data["precision"] == "none"
+    assert found == ["half", "byte", "top", "none", "none"]
+    assert NOTEBOOK == 4_000_000
+    assert PAGE == 45_000_000
+
+
+def test_layers_without_experts_are_told():
+    trace = made()
+    assert opened(pack(trace, {}))[0]["dense"] == []
+    dense = replace(trace, layers=(2, 5, 9), mixtures=(2, 3, 5, 9), model_layers=11)
+    assert opened(pack(dense, {}))[0]["dense"] == [0, 1, 4, 6, 7, 8, 10]
+
+
+def test_an_untrained_run_beside_a_trained_one_is_its_twin():
+    trained, random = made(), made(provenance=Provenance("m", weights="random weights, seed 3"))
+    twins = [(trained, random), (trained, trained), (random, random), (random, trained)]
+    found = [opened(pack(trace, {}, other=other))[0]["twin"] for trace, other in twins]
+    assert found == [True, False, False, False]
+    assert not opened(pack(trained, {}))[0]["twin"]

@@ -16,16 +16,18 @@ import moe_viz as mv
 from moe_viz.trace import GAP, Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
 from moe_viz.view.explorer import explorer
-from moe_viz.view.explorer.pack import DEEPEST, pack
+from moe_viz.view.explorer.numbers import DEEPEST
+from moe_viz.view.explorer.pack import pack
 from tests.conftest import random_model
+from tests.packed import data_in
 from tests.unit.room import limit_for
 
 JS = Path(explorer.__file__).parent / "js"
-STATE = {"prompt": 0, "layer": 0, "token": None, "mode": "first", "beside": None}
+STATE = {"prompt": 0, "layer": 0, "token": None, "mode": "first", "beside": None, "view": "tokens"}
 
 #: Prints what the trace on standard input decodes to, a list for each array.
 DECODE = f"""
-import {{ Trace }} from {(JS / "trace.js").as_uri()!r};
+import {{ Trace }} from {(JS / "data/trace.js").as_uri()!r};
 const t = new Trace(JSON.parse(require("fs").readFileSync(0, "utf8")));
 const plain = (x) => Number.isNaN(x) ? "nan" : Number.isFinite(x) ? x : x < 0 ? "-inf" : "inf";
 const table = (codes, of) => codes && Array.from(codes, (n) => plain(of[n]));
@@ -35,6 +37,8 @@ console.log(JSON.stringify({{
   pieces: Array.from(t.pieces, (_, n) => t.piece(n)),
   special: Array.from(t.flags, (_, n) => t.isSpecial(n)),
   generated: Array.from(t.flags, (_, n) => t.isGenerated(n)),
+  scores: t.more && Array.from({{ length: t.L * t.T * t.E }}, (_, n) =>
+    plain(t.logit(Math.floor(n / t.E / t.T), Math.floor(n / t.E) % t.T, n % t.E))),
   margins: Array.from(
     {{ length: t.L * t.T }}, (_, n) => plain(t.margin(Math.floor(n / t.T), n % t.T)),
   ),
@@ -74,8 +78,13 @@ def numbers(flat: list, shape: tuple[int, ...]) -> np.ndarray:
     return np.array([float(x) for x in flat]).reshape(shape)
 
 
-@pytest.mark.parametrize("how", ["half", "byte", "none"])
-@pytest.mark.parametrize(("experts", "k"), [(8, 2), (14, 2), (15, 2), (4, 1), (8, 3), (200, 4)])
+SHAPES = [(8, 2), (14, 2), (15, 2), (4, 1), (8, 3), (200, 4)]
+
+
+@pytest.mark.parametrize(
+    ("experts", "k", "how"),
+    [(*shape, how) for shape in SHAPES for how in ("half", "byte", "none")],
+)
 def test_arrays_arrive_as_numpy_has_them(how, experts, k):
     trace = random_trace(experts, k)
     other = replace(trace, experts=trace.experts[:, ::-1])
@@ -106,6 +115,34 @@ def test_arrays_arrive_as_numpy_has_them(how, experts, k):
     assert numbers(found["margins"], shape[:2]) == pytest.approx(
         ranked[:, :, k - 1] - ranked[:, :, k]
     )
+
+
+@pytest.mark.parametrize(("experts", "k"), [(64, 8), (130, 4), (256, 8), (512, 16)])
+def test_the_highest_scores_arrive_with_margins_and_the_rest_is_unknown(experts, k):
+    trace = random_trace(experts, k)
+    chosen = trace.experts.copy()
+    chosen[0, 3] = np.argsort(trace.router_logits[0, 3])[:k]  # the weakest: an intervention
+    chosen[1, 4, 1:] = -1  # slots that were left empty
+    trace = replace(trace, experts=chosen)
+    packed = pack(trace, STATE, limit_for(trace, "top"))
+    assert json.loads(packed)["precision"] == "top"
+    more = json.loads(packed)["more"]
+    assert more == max(8, k + 1)
+    found = decoded(packed)
+    assert np.array_equal(numbers(found["experts"], chosen.shape), chosen)
+    logits = trace.router_logits
+    ranked = -np.sort(-logits.astype(float), axis=2)
+    margins = ranked[:, :, k - 1] - ranked[:, :, k]
+    assert numbers(found["margins"], chosen.shape[:2]) == pytest.approx(margins, abs=0.01)
+    below = (logits - logits.max(axis=2, keepdims=True)).astype(np.float16)
+    scores = np.array(found["scores"], object).reshape(logits.shape)
+    for (layer, t), unknown in np.ndenumerate((scores == "nan").sum(axis=2)):
+        here = {int(e) for e in chosen[layer, t] if e >= 0}
+        rest = [int(e) for e in np.argsort(-logits[layer, t], kind="stable") if e not in here]
+        known = here | set(rest[:more])
+        assert unknown == experts - len(known)
+        for e in known:
+            assert float(scores[layer, t, e]) == float(below[layer, t, e])
 
 
 def test_a_missing_expert_is_minus_infinite_and_a_decision_of_nan_is_a_gap():
@@ -156,7 +193,9 @@ def test_types_and_packed_traces_have_the_same_keys():
     assert set(packed) == set(interface("PackedTrace"))
     assert all(interface("PackedTrace").values())
     arrays = interface("PackedArrays")
-    assert set(packed["arrays"]) == set(arrays)
+    many = random_trace(64, 8)
+    top = json.loads(pack(many, STATE, limit_for(many, "top"), many))
+    assert set(packed["arrays"]) | {"nearest"} == set(top["arrays"]) == set(arrays)
     least = json.loads(pack(trace, STATE, limit_for(trace, "none")))
     assert set(least["arrays"]) == {key for key, needed in arrays.items() if needed}
 
@@ -171,7 +210,7 @@ def test_types_and_opening_states_have_the_same_keys_and_values():
     }
     for beside, said in expected.items():
         html = mv.explore(trace, beside=beside).to_html()
-        data = json.loads(re.findall(r"-data\">(.*?)</script>", html, re.S)[0])
+        data = data_in(html)
         assert set(data["state"]) == set(interface("OpeningState"))
         assert data["state"]["beside"] == said
 
@@ -183,3 +222,14 @@ def test_the_modes_of_the_map_are_the_same_in_both_languages():
     found = re.findall(r'"(\w+)"', names[1])
     assert ["first", *found] == list(explorer.MODES)
     assert 'type Mode = "first" | QuantityName;' in types
+    views = re.search(r"type View =([^;]+);", types)
+    assert views is not None
+    assert re.findall(r'"(\w+)"', views[1]) == list(explorer.VIEWS)
+
+
+def test_many_experts_are_as_many_in_both_languages():
+    said = re.search(
+        r"^const MANY = (\d+);", (JS / "data/recording.js").read_text(encoding="utf-8"), re.M
+    )
+    assert said is not None
+    assert int(said[1]) == explorer.MANY

@@ -19,9 +19,13 @@ from ...trace import Trace, mismatch
 from .. import palette
 from ..script import script
 from .fallback import fallback
-from .pack import NOTEBOOK, fitting, pack, size
+from .fit import NOTEBOOK, PAGE, fitting, size
+from .pack import PIECE, in_elements, pack
 
-MODES = ("first", "gate", "margin", "entropy", "expert", "agreement")
+MODES = ("first", "shared", "gate", "margin", "entropy", "expert", "agreement")
+VIEWS = ("tokens", "experts", "touched")
+#: Experts from which on colours cannot name them: the picture then opens on what tokens share.
+MANY = 16
 SCALES = 0.5, 3.0  # least and most
 #: The entry module, its function, and that function's name in the joined script.
 SCRIPT = "view/explorer/js/explorer.js", "mountExplorer", "moeVizExplorer"
@@ -35,10 +39,11 @@ class Explorer:
     prompt: int = 0
     layer: int | None = None  # the model's number; None: the first that was recorded
     token: int | None = None
-    mode: str = "first"
+    mode: str | None = None  # None: the first choice, or with many experts what tokens share
     other: Trace | None = None  # another run of the same tokens
     scale: float = 1.0  # of all type
     beside: int | str | None = None  # a prompt, or a label, that this one is compared with
+    view: str = "tokens"  # × layers, the map; or "experts" × layers, or those "touched" so far
 
     def __post_init__(self) -> None:
         if not isinstance(self.trace, Trace):
@@ -48,12 +53,16 @@ class Explorer:
             )  # fmt: skip
         if self.layer is None:
             object.__setattr__(self, "layer", self.trace.layers[0])
+        if self.mode is None:
+            many = self.trace.expert_count >= MANY
+            object.__setattr__(self, "mode", "shared" if many else "first")
         _within("prompt", self.prompt, range(len(self.trace.prompts)))
         _within("layer", self.layer, self.trace.layers)
         if self.token is not None:
             shown = self.trace.prompts[self.prompt]
             _within("token", self.token, range(shown.stop - shown.start))
         _within("mode", self.mode, MODES)
+        _within("view", self.view, VIEWS)
         check_scale(self.scale)
         if isinstance(self.beside, str):
             own = self.trace.prompts[self.prompt].label
@@ -86,19 +95,20 @@ class Explorer:
         before = (
             f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
             f"{fallback(self.trace, self.prompt, row)}</div>\n"
-            f'<script type="application/json" id="{name}-data">'
         )
         after = (
-            f"</script>\n<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
+            f"<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
             f"{_js(palette.for_script())});</script>\n"
         )
-        room = NOTEBOOK - size(before) - size(after)
-        return before + self._packed(row, float("inf") if page else room, page) + after
+        tags = size(in_elements(PIECE * " ", f"{name}-1234")) / PIECE  # around each piece
+        room = ((PAGE if page else NOTEBOOK) - size(before) - size(after)) / tags
+        return before + in_elements(self._packed(row, room, page), name) + after
 
     def _packed(self, row: int, limit: float, page: bool) -> str:
         """The data, in at most `limit` bytes."""
         wanted = [self.prompt, *([self.beside] if isinstance(self.beside, int) else [])]
-        kept = fitting(self.trace, wanted, limit)
+        # A page keeps every prompt, whatever its size.
+        kept = fitting(self.trace, wanted, float("inf") if page else limit)
         left_out = len(self.trace.prompts) - len(kept)
         trace = self.trace.select(prompt=kept) if left_out else self.trace
         start = trace.prompts[kept.index(self.prompt)].start
@@ -108,6 +118,7 @@ class Explorer:
             "token": None if self.token is None else start + self.token,
             "mode": self.mode,
             "beside": self._beside(trace, kept),
+            "view": self.view,
             "page": page,
             "scale": float(self.scale),
         }

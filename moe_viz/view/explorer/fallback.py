@@ -17,7 +17,7 @@ from PIL import Image
 
 from ...trace import GAP, Trace, TracePrompt, gap_sentence, with_gaps
 from ..palette import EXPERTS, LIGHT, expert_colour, mix, rgb, token_share
-from .pack import with_shares
+from .numbers import with_shares
 
 #: Tokens drawn without scripts; the text says how many of a longer prompt are left out.
 MOST = 400

@@ -6,6 +6,10 @@ export interface Theme {
   ink: string;
   line: string;
   muted: string;
+  /** Experts that have no colour of their own, where there are many. */
+  others: string;
+  /** What is shared with the selected token, and what has been touched. */
+  shared: string;
   /** Share of an expert's colour at the smallest possible gate, 1/k, and at gate 1. */
   faintest: number;
   strongest: number;

@@ -1,18 +1,20 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The address of a page says what is shown, so that one decision can be linked to.
-/** @import { OpeningState, State } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { OpeningState, State, View } from "./types.js" */
+/** @import { Trace } from "./data/trace.js" */
+/** @import { Quantities } from "./data/quantities.js" */
 
-import { read, spelt } from "./beside.js";
+import { read, spelt } from "./data/beside.js";
 
+/** @type {View[]} */
+const VIEWS = ["tokens", "experts", "touched"];
 /** Least and most that type can be scaled by. */
 const SCALES = [0.5, 3];
 
 /**
  * What an address changes; anything it names that is not there is ignored.
- * @param {string} hash #prompt=3&layer=2&token=14&mode=entropy&beside=prompt 0&scale=2
+ * @param {string} hash #prompt=3&layer=2&token=14&mode=entropy&view=experts&beside=prompt 0&scale=2
  * @param {Trace} trace
  * @param {Quantities} quantities
  * @param {number} prompt that is meant if the address names none
@@ -32,6 +34,8 @@ export function readAddress(hash, trace, quantities, prompt) {
   else if (said.has("prompt")) change.token = null;
   const mode = said.get("mode");
   if (quantities.offers(mode)) change.mode = mode;
+  const view = VIEWS.find((name) => name === said.get("view"));
+  if (view) change.view = view;
   const beside = read(said.get("beside") ?? "", trace);
   if (beside) change.beside = beside;
   const scale = Number(said.get("scale") ?? NaN);
@@ -51,6 +55,7 @@ export function addressOf(state, trace, scale) {
     token: String(state.token - trace.prompts[state.prompt].start),
     mode: state.mode,
   });
+  if (state.view !== "tokens") said.set("view", state.view);
   const beside = spelt(state.beside, trace);
   if (beside) said.set("beside", beside);
   if (state.scale !== scale) said.set("scale", String(state.scale));

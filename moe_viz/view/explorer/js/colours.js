@@ -3,6 +3,10 @@
 // Colours: experts, quantities, and the theme that they are mixed into.
 /** @import { Rgb } from "./types.js" */
 /** @import { Palette } from "../../js/types.js" */
+/** @import { Hues } from "./data/hues.js" */
+
+/** How much of its colour the smallest thing that is shared is shown in. */
+const LEAST = 0.2;
 
 /** @type {Map<string, Rgb>} */
 const parsed = new Map(); // a dozen colours, asked for a thousand times in a frame
@@ -48,9 +52,13 @@ export function scaleOf(anchors) {
 }
 
 export class Colours {
-  /** @param {Palette} palette */
-  constructor(palette) {
+  /**
+   * @param {Palette} palette
+   * @param {Hues} hues
+   */
+  constructor(palette, hues) {
     this.palette = palette;
+    this.hues = hues;
     this.theme = palette.light;
     this.quantity = scaleOf(palette.cividis);
     this.difference = scaleOf(palette.difference);
@@ -61,42 +69,76 @@ export class Colours {
     this.theme = dark ? this.palette.dark : this.palette.light;
   }
 
-  /** @param {number} e */
-  expert(e) {
-    return this.palette.experts[e % this.palette.experts.length];
+  /**
+   * The colour of a hue, by its number; −1: the grey of all that have none.
+   * @param {number} hue
+   */
+  hue(hue) {
+    return hue < 0 ? this.theme.others : this.palette.experts[hue % this.palette.experts.length];
   }
 
-  /** @param {number} e */
-  digit(e) {
-    return this.palette.white.includes(e % this.palette.experts.length) ? "#fff" : "#000";
+  /**
+   * @param {number} layer
+   * @param {number} e
+   */
+  expert(layer, e) {
+    return this.hue(this.hues.of(layer, e));
+  }
+
+  /**
+   * @param {number} layer
+   * @param {number} e
+   */
+  digit(layer, e) {
+    const hue = this.hues.of(layer, e);
+    if (hue < 0) return this.theme.ink;
+    return this.palette.white.includes(hue % this.palette.experts.length) ? "#fff" : "#000";
   }
 
   /**
    * The ground of an expert's number, as CSS.
+   * @param {number} layer
    * @param {number} e
    */
-  solid(e) {
-    return this.filled(e, this.expert(e));
+  solid(layer, e) {
+    return this.filled(this.hues.of(layer, e), this.expert(layer, e));
   }
 
   /**
    * The same for an expert that was not chosen.
+   * @param {number} layer
    * @param {number} e
    */
-  faint(e) {
+  faint(layer, e) {
     const share = this.theme === this.palette.dark ? 0.45 : 0.3;
-    return this.filled(e, css(mixed(this.expert(e), this.theme.ground, share)));
+    const colour = css(mixed(this.expert(layer, e), this.theme.ground, share));
+    return this.filled(this.hues.of(layer, e), colour);
   }
 
   /**
-   * Beyond eight experts colours repeat; a hatch tells the groups apart, beside the number.
-   * @param {number} e
+   * Beyond eight hues colours repeat; a hatch tells the groups apart, beside the number.
+   * @param {number} hue
    * @param {string} colour
    */
-  filled(e, colour) {
-    const group = Math.floor(e / this.palette.experts.length);
+  filled(hue, colour) {
+    const group = Math.max(0, Math.floor(hue / this.palette.experts.length));
     const hatch = `repeating-linear-gradient(${45 * group}deg, transparent 0 4px, #0005 4px 5px), `;
     return `${group ? hatch : ""}linear-gradient(${colour}, ${colour})`;
+  }
+
+  /**
+   * The ground of a token that shares something with the selected one; nothing shared: the plain
+   * ground. A first step that can be seen, and then even ones.
+   * @param {number} share
+   */
+  shared(share) {
+    const { ground, shared } = this.theme;
+    return mixed(shared, ground, share > 0 ? LEAST + (1 - LEAST) * share : 0);
+  }
+
+  /** The same as 255 steps. */
+  sharing() {
+    return Array.from({ length: 255 }, (_, n) => this.shared(n / 254));
   }
 
   /**

@@ -32,6 +32,15 @@ export function write(element, words) {
 }
 
 /**
+ * Have an element hold this one child, if it does not.
+ * @param {Element} element
+ * @param {Element} child
+ */
+export function only(element, child) {
+  if (element.firstElementChild !== child) element.replaceChildren(child);
+}
+
+/**
  * Values and their names as a list's entries.
  * @param {[value: string | number, name: string][]} pairs
  */

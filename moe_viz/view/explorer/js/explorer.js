@@ -7,9 +7,9 @@
 import { readAddress } from "./address.js";
 import { h } from "./dom.js";
 import { Picture } from "./picture.js";
-import { Quantities } from "./quantities.js";
+import { Quantities } from "./data/quantities.js";
 import { begin, carried, fitted } from "./state.js";
-import { Trace } from "./trace.js";
+import { Trace } from "./data/trace.js";
 
 /**
  * Draw the trace that is packed beside an element, in that element's shadow. The element's `moeViz`
@@ -21,7 +21,7 @@ import { Trace } from "./trace.js";
 export function mountExplorer(id, style, palette) {
   const host = document.getElementById(id);
   if (!host || host.moeViz) return;
-  const text = document.getElementById(id + "-data")?.textContent ?? "";
+  const text = packedBeside(id);
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
   const sheet = h("style", {}, style);
   /** @type {Picture | null} */
@@ -58,6 +58,21 @@ export function mountExplorer(id, style, palette) {
 }
 
 /**
+ * The trace beside an element: in as many elements as it takes, since none may be long.
+ * @param {string} id
+ */
+function packedBeside(id) {
+  const parts = [];
+  /** @type {HTMLElement | null} */
+  let part = document.getElementById(id + "-data");
+  while (part) {
+    parts.push(part.textContent);
+    part = document.getElementById(`${id}-data-${parts.length}`);
+  }
+  return parts.join("");
+}
+
+/**
  * What the first trace is opened with: as Python says, and on a page as its address says.
  * @param {OpeningState} opening
  * @param {Trace} trace
@@ -65,7 +80,8 @@ export function mountExplorer(id, style, palette) {
  */
 function opened(opening, trace, quantities) {
   const said = opening.page ? readAddress(location.hash, trace, quantities, opening.prompt) : {};
-  return begin({ ...opening, ...said });
+  // Of many experts those are named that are busiest in all prompts: their loads are shown first.
+  return begin({ ...opening, ...said }, trace.many ? "all" : "prompt");
 }
 
 /**

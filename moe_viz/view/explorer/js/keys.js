@@ -9,14 +9,14 @@
  * @property {boolean} typing in the search box
  * @property {boolean} field in that or in another field
  * @property {boolean} button on a button, or on anything else that is not the picture as a whole
- * @property {boolean} idle nothing is isolated or searched for: Escape has nothing to undo
- * @property {number} experts
+ * @property {boolean} idle nothing is isolated, searched for or played: Escape has nothing to undo
+ * @property {number[]} experts those of the legend, in its order
  */
 
 /**
  * - leave: not our key, the page may have it; keep: the browser acts on it as usual, and the page
  *   does not see it; nothing: neither of them sees it.
- * @typedef {"leave" | "keep" | "nothing" | "blur" | "clear" | "find" | "next"} Plain
+ * @typedef {"leave" | "keep" | "nothing" | "blur" | "clear" | "find" | "next" | "play"} Plain
  * @typedef {{ act: Plain } | { act: "token" | "layer" | "isolate", n: number }} Meaning
  */
 
@@ -28,7 +28,7 @@ const MOVES = {
   ArrowDown: { act: "layer", n: 1 },
 };
 /** These would turn a slide. */
-const TURNING = [" ", "PageUp", "PageDown", "Home", "End", "?"];
+const TURNING = ["PageUp", "PageDown", "Home", "End", "?"];
 
 /**
  * @param {KeyboardEvent} event
@@ -42,8 +42,11 @@ export function meaning({ key, ctrlKey, metaKey, altKey }, place) {
   if (place.field) return { act: "keep" };
   if (key === "/") return { act: "find" };
   if (MOVES[key]) return MOVES[key];
-  if (/^[0-9]$/.test(key) && Number(key) < place.experts) return { act: "isolate", n: Number(key) };
-  if (key === "Enter" && place.button) return { act: "keep" };
+  if (/^[0-9]$/.test(key) && Number(key) < place.experts.length) {
+    return { act: "isolate", n: place.experts[Number(key)] };
+  }
+  if ((key === "Enter" || key === " ") && place.button) return { act: "keep" };
+  if (key === " ") return { act: "play" };
   if (TURNING.includes(key)) return { act: "keep" };
   return { act: /^[a-zA-Z]$/.test(key) || key === "Enter" ? "nothing" : "leave" };
 }

@@ -1,13 +1,14 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Where the parts of a picture stand, and the words around them.
-/** @import { Trace } from "./trace.js" */
-/** @import { Controls } from "./controls.js" */
-/** @import { Comparison } from "./comparison.js" */
-/** @import { Legend } from "./legend.js" */
-/** @import { MapView } from "./map.js" */
-/** @import { DecisionPanel, LoadPanel } from "./panels.js" */
-/** @import { TextView } from "./text.js" */
+/** @import { Place } from "./types.js" */
+/** @import { Trace } from "./data/trace.js" */
+/** @import { Controls } from "./panels/controls.js" */
+/** @import { Comparison } from "./panels/comparison.js" */
+/** @import { Legend } from "./panels/legend.js" */
+/** @import { DecisionPanel } from "./panels/decision.js" */
+/** @import { PathPanel } from "./panels/path.js" */
+/** @import { TextView } from "./text/text.js" */
 
 import { h } from "./dom.js";
 
@@ -16,20 +17,14 @@ import { h } from "./dom.js";
  * @property {Controls} controls
  * @property {Legend} legend
  * @property {TextView} text
- * @property {MapView} map
+ * @property {HTMLElement} maps
  * @property {Comparison} comparison
  * @property {DecisionPanel} decision
- * @property {LoadPanel} loads
+ * @property {PathPanel} path
+ * @property {HTMLElement} below
  */
 
 const SPACES = "Show spaces, tabs and line ends";
-/** @type {Record<string, string>} */
-const PRECISION = {
-  half: "",
-  byte: "logits are shown to about a hundredth; save_page keeps them finer.",
-  none: "only the chosen experts and their gates are here; save_page keeps all logits.",
-};
-
 /**
  * Headings by their rank: the picture has a page to itself, or is a part of a notebook.
  * @param {boolean} page
@@ -40,32 +35,30 @@ export const ranks = (page) => (page ? ["h1", "h2"] : ["h2", "h3"]);
 /**
  * @param {Trace} trace
  * @param {Parts} parts
- * @param {boolean} page
- * @param {boolean} deck whether this is a slide
+ * @param {Place} place
  * @param {(event: KeyboardEvent) => void} onkeydown
  */
-export function layout(trace, parts, page, deck, onkeydown) {
-  const { legend, decision, loads } = parts;
+export function layout(trace, parts, place, onkeydown) {
+  const page = place === "page";
+  const { legend, decision, path, below } = parts;
   const [, H] = ranks(page);
   const layers = h(H, {}, "This token through all layers");
-  const first = trace.rule.gated ? "first choice above second" : "first recorded above second";
-  layers.append(h("span", { class: "spare" }, `: ${first}`));
+  layers.append(h("span", { class: "spare" }, `: ${walked(trace)}`));
   const attributes = {
-    class: "mv" + (page ? " page" : "") + (deck ? " deck" : ""),
+    class: `mv ${place}`,
     tabindex: 0,
     role: "group",
     "aria-roledescription": "explorer",
     "aria-label": `Routing explorer: ${trace.title}`,
     onkeydown,
   };
-  const scope = h("div", { class: "row" }, loads.title, loads.scope);
   const right = h(
     "div",
     {},
     decision.sentence,
-    h("section", {}, decision.title, decision.bars.element, decision.note),
-    h("section", {}, layers, decision.path),
-    h("section", { class: "spare" }, scope, loads.bars.element, loads.note),
+    decision.element,
+    h("section", {}, layers, path.element),
+    below,
   );
   return h(
     "div",
@@ -74,8 +67,18 @@ export function layout(trace, parts, page, deck, onkeydown) {
     ...banner(trace),
     legend.element,
     h("div", { class: "body" }, left(parts), right),
-    caption(trace, deck),
+    caption(trace, place),
   );
+}
+
+/**
+ * What a token's way through the layers shows.
+ * @param {Trace} trace
+ */
+function walked({ rule, many, K }) {
+  const first = rule.gated ? "first choice" : "first recorded";
+  if (K === 1) return first;
+  return many ? first : `${first} above second`;
 }
 
 /**
@@ -104,42 +107,92 @@ function banner({ synthetic }) {
 }
 
 /** @param {Parts} parts */
-function left({ controls, text, map, comparison }) {
+function left({ controls, text, maps, comparison }) {
   const tools = h(
     "div",
     { class: "tools" },
     controls.alike,
-    h("label", { class: "spare" }, "Compare with ", controls.beside),
+    h("label", { class: "spare" }, "Compare ", controls.beside),
     h("span", { class: "grow" }),
     controls.found,
     controls.search,
     h("label", { class: "spare", title: SPACES }, controls.signs, "spaces"),
   );
-  const mode = h("label", {}, controls.mapTitle, controls.mode);
-  const colour = h("div", { class: "tools" }, mode, controls.watched);
-  return h("div", {}, tools, text.element, colour, map.element, comparison.element);
+  const view = h("label", {}, "Map ", controls.view);
+  const mode = h("label", {}, "colour ", controls.mode);
+  const colour = h(
+    "div",
+    { class: "tools maps" },
+    controls.play,
+    controls.sort,
+    h("span", { class: "grow" }),
+    view,
+    mode,
+    controls.watched,
+  );
+  return h("div", {}, tools, text.element, colour, maps, comparison.element);
 }
 
 /**
  * @param {Trace} trace
- * @param {boolean} deck
+ * @param {Place} place
  */
-function caption(trace, deck) {
-  const { leftOut, model, gaps, L, T } = trace;
+function caption(trace, place) {
+  const { leftOut, model, gaps, L, T, dense, many } = trace;
   const all = (L * T).toLocaleString("en");
   const left = `${leftOut.toLocaleString("en")} prompts are left out to keep this output small`;
-  const coarse = PRECISION[trace.precision];
   const other = /^mixtral-8x7b/i.test(model) ? "" : ", not Mixtral 8x7B";
+  const colour = many
+    ? "Colour = one of the layer’s busiest seven experts; grey: any other."
+    : "Colour = expert number within its layer.";
   const notes = [
     gaps ? `${gaps.toLocaleString("en")} of ${all} decisions are gaps: NaN or infinite.` : "",
     leftOut ? `${left}; save_page keeps them.` : "",
-    "Colour = expert number within its layer.",
+    colour,
     `The same number in another layer is another network. ${model}${other}.`,
-    deck ? "" : "<s> is run and shown, but left out of loads.", // a slide shows no loads
-    coarse ? `To keep this output small, ${coarse}` : "",
+    dense.length && place !== "slide" ? `${listed(dense)}: dense, without experts.` : "",
+    place === "slide" ? "" : "<s> is run and shown, but left out of loads.", // a slide shows no loads
+    coarse(trace, place === "page"),
   ];
-  const last = Math.min(trace.E, 10) - 1;
-  const keys = `Keys: ← → token, ↑ ↓ layer, / find, 0 – ${last} one expert, Esc all.`;
+  const last = many ? 6 : Math.min(trace.E, 10) - 1;
+  const which = many ? "one of the busiest" : "one expert";
+  const keys = `Keys: ← → token, ↑ ↓ layer, space play, / find, 0 – ${last} ${which}, Esc all.`;
   const said = notes.filter(Boolean).join(" ") + " ";
   return h("footer", {}, said, h("span", { class: "hint" }, keys));
+}
+
+/**
+ * What was left out for want of room.
+ * @param {Trace} trace
+ * @param {boolean} page
+ */
+function coarse({ precision, E, more }, page) {
+  const where = page ? "the trace keeps" : "save_page keeps";
+  const why = page ? "To keep this page quick" : "To keep this output small";
+  if (precision === "byte")
+    return `${why}, logits are shown to about a hundredth; ${where} them finer.`;
+  if (precision === "top") {
+    const some = `of each decision the scores of the chosen and the next ${more} of ${E} are here`;
+    return `${why}, ${some}; ${where} ${page ? "all" : "more"}.`;
+  }
+  if (precision === "none") {
+    return `${why}, only the chosen experts and their gates are here; ${where} all logits.`;
+  }
+  return "";
+}
+
+/**
+ * Layers' numbers, runs of them as first to last.
+ * @param {number[]} numbers in order
+ */
+function listed(numbers) {
+  /** @type {number[][]} */
+  const runs = [];
+  for (const n of numbers) {
+    const run = runs.at(-1);
+    if (run && run[1] === n - 1) run[1] = n;
+    else runs.push([n, n]);
+  }
+  const names = runs.map(([a, b]) => (a === b ? String(a) : `${a}–${b}`));
+  return `Layer${numbers.length > 1 ? "s" : ""} ${names.join(", ")}`;
 }

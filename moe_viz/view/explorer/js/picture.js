@@ -1,25 +1,33 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The picture of one trace: its parts, its state, and how a change is drawn.
-/** @import { Actions, Scene, State } from "./types.js" */
+/** @import { Actions, Place, Scene, State } from "./types.js" */
 /** @import { Palette } from "../../js/types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { Trace } from "./data/trace.js" */
+/** @import { Quantities } from "./data/quantities.js" */
 
 import { isDark, onThemeChange } from "../../js/theme.js";
 import { Address, readAddress } from "./address.js";
-import { fits, neighbour } from "./beside.js";
+import { fits, neighbour } from "./data/beside.js";
 import { Colours } from "./colours.js";
-import { Comparison } from "./comparison.js";
-import { Controls } from "./controls.js";
-import { meaning } from "./keys.js";
+import { Comparison } from "./panels/comparison.js";
+import { Controls } from "./panels/controls.js";
+import { DecisionPanel } from "./panels/decision.js";
+import { GridView } from "./maps/grid.js";
+import { obey } from "./hands.js";
+import { h, only } from "./dom.js";
+import { Hues } from "./data/hues.js";
 import { layout, ranks } from "./layout.js";
-import { Legend } from "./legend.js";
-import { MapView } from "./map.js";
-import { DecisionPanel, LoadPanel } from "./panels.js";
-import { hitAfter, hitFrom, matches } from "./search.js";
+import { Legend } from "./panels/legend.js";
+import { LoadPanel } from "./panels/loadpanel.js";
+import { MapView } from "./maps/map.js";
+import { PathPanel } from "./panels/path.js";
+import { Player } from "./play.js";
+import { Rows } from "./maps/rows.js";
+import { hitFrom, matches } from "./data/search.js";
 import { fitted, focus } from "./state.js";
-import { TextView } from "./text.js";
+import { TakenPanel } from "./panels/taken.js";
+import { TextView } from "./text/text.js";
 
 /** Pixels of type at the designed size. */
 const TYPE = 12;
@@ -38,8 +46,18 @@ export class Picture {
     this.trace = trace;
     this.quantities = quantities;
     this.state = state;
+    // Decks say how much larger their type is by an attribute of the host.
+    /** @type {Place} */
+    const place = host.dataset.scale ? "slide" : state.page ? "page" : "notebook";
+    this.place = place;
     /** @type {Scene} */
-    this.scene = { state, colours: new Colours(palette), zoom: 1, hits: new Set() };
+    this.scene = {
+      state,
+      colours: new Colours(palette, new Hues(trace, state)),
+      zoom: 1,
+      rows: new Rows(trace, place, 1),
+      hits: new Set(),
+    };
     /** @type {Actions} */
     const actions = {
       set: (change) => this.set(change),
@@ -47,21 +65,28 @@ export class Picture {
       openPrompt: (number, token) => this.openPrompt(number, token),
       isolate: (expert) => this.isolate(expert),
       search: (query) => this.search(query),
+      play: () => this.player.toggle(),
     };
     const { scene } = this;
     const [, rank] = ranks(state.page);
     this.controls = new Controls(trace, quantities, scene, actions);
-    this.legend = new Legend(trace.E, quantities, scene, actions);
+    this.legend = new Legend(trace, quantities, scene, actions);
     this.text = new TextView("Text", trace, scene, actions, (token) => this.set({ token }));
     this.map = new MapView(trace, quantities, scene, actions, (token) => {
       this.set({ token });
       this.text.reveal(token);
     });
     this.comparison = new Comparison(trace, quantities, scene, actions, rank);
+    this.grid = new GridView(trace, scene, actions);
     this.decision = new DecisionPanel(trace, scene, actions, rank);
+    this.path = new PathPanel(trace, scene, actions);
+    this.taken = new TakenPanel(trace, scene, rank);
     this.loads = new LoadPanel(trace, scene, actions, rank);
-    const deck = Boolean(host.dataset.scale);
-    this.root = layout(trace, this, state.page, deck, (event) => this.onKey(event));
+    this.player = new Player(this);
+    /** One of two maps, and one of two panels: loads, or what an expert takes that is isolated. */
+    this.maps = h("div");
+    this.below = h("div");
+    this.root = layout(trace, this, place, (event) => obey(this, event));
     /** @type {boolean | null} */
     this.dark = null;
     this.frame = 0;
@@ -83,10 +108,11 @@ export class Picture {
     this.measure();
     this.openPrompt(this.state.prompt, this.state.token);
     this.drawNow();
-    this.observer.observe(this.map.stack);
+    this.observer.observe(this.maps);
   }
 
   stop() {
+    this.player.stop();
     this.observer.disconnect();
     this.deafen();
     cancelAnimationFrame(this.frame);
@@ -103,7 +129,10 @@ export class Picture {
    * can be removed without a word to anyone, and its listeners would keep it alive.
    */
   seen() {
-    if (!this.host.getClientRects().length) return this.deafen();
+    if (!this.host.getClientRects().length) {
+      this.player.stop();
+      return this.deafen();
+    }
     this.listen();
     this.measure();
     this.draw();
@@ -135,6 +164,7 @@ export class Picture {
    */
   openPrompt(number, token = null) {
     const { state, scene, trace } = this;
+    this.player.stop();
     const p = trace.prompts[number];
     const at = token ?? trace.firstShown(p);
     const beside = fits(state.beside, trace, number) ? state.beside : null;
@@ -176,41 +206,6 @@ export class Picture {
     else this.draw();
   }
 
-  /** @param {KeyboardEvent} event */
-  onKey(event) {
-    const { state, root, controls } = this;
-    const { activeElement: field } = /** @type {ShadowRoot} */ (root.getRootNode());
-    const place = {
-      typing: field === controls.search,
-      field: field instanceof HTMLInputElement || field instanceof HTMLSelectElement,
-      button: field !== root && field !== null,
-      idle: state.isolate === null && !state.query,
-      experts: this.trace.E,
-    };
-    const meant = meaning(event, place);
-    if (meant.act === "leave") return;
-    event.stopPropagation();
-    if (meant.act === "keep") return;
-    event.preventDefault();
-    const { start, stop } = this.prompt;
-    if (meant.act === "token") {
-      this.pick(Math.min(Math.max(state.token + meant.n, start), stop - 1));
-    } else if (meant.act === "layer") {
-      const layer = Math.min(Math.max(state.layer + meant.n, 0), this.trace.L - 1);
-      this.set({ layer, hover: null });
-    } else if (meant.act === "isolate") this.isolate(meant.n);
-    else if (meant.act === "find") controls.search.focus();
-    else if (meant.act === "next") {
-      const next = hitAfter(this.scene.hits, state.token);
-      if (next !== undefined) this.pick(next);
-    } else if (meant.act === "clear") {
-      controls.search.value = "";
-      this.search("");
-      this.set({ isolate: null, hover: null });
-      root.focus({ preventScroll: true });
-    } else if (meant.act === "blur" && field instanceof HTMLElement) field.blur();
-  }
-
   // ---- The address
 
   /** @param {string} hash */
@@ -236,7 +231,9 @@ export class Picture {
     // A deck asks for larger type by an attribute of the host, unless the picture asks for its own.
     const scale = state.scale === 1 ? Number(host.dataset.scale) || 1 : state.scale;
     root.style.setProperty("--scale", String(scale));
-    this.scene.zoom = parseFloat(getComputedStyle(root).fontSize) / TYPE || 1;
+    const zoom = parseFloat(getComputedStyle(root).fontSize) / TYPE || 1;
+    this.scene.zoom = zoom;
+    this.scene.rows = new Rows(this.trace, this.place, zoom);
   }
 
   /** Several changes in one frame are drawn once. */
@@ -249,20 +246,27 @@ export class Picture {
   }
 
   drawNow() {
-    const { text, map, comparison, state } = this;
+    const { text, map, grid, decision, comparison, state } = this;
+    const tokens = state.view === "tokens";
+    only(this.maps, (tokens ? map : grid).element);
+    only(this.below, (state.isolate === null ? this.loads : this.taken).element);
     // Everything is measured before anything is written: a measurement in between would have the
     // browser style and lay out the half-changed picture, and then once more.
-    for (const view of [text, map, comparison.text, comparison.map]) view.look();
+    const { text: theirs, map: theirMap } = comparison;
+    for (const view of [text, map, grid, decision, this.loads, theirs, theirMap]) view.look();
     this.takeTheme();
     const there = neighbour(state.beside, this.trace);
     this.controls.paint();
     text.paint();
     text.mark(focus(state).token);
-    map.paint();
+    if (tokens) map.paint();
+    else grid.paint();
     comparison.paint(there);
-    this.decision.paint();
+    decision.paint();
+    this.path.paint();
     this.legend.paint();
-    this.loads.paint(there);
+    if (state.isolate === null) this.loads.paint(there);
+    else this.taken.paint();
     if (state.page) this.address.write(state, this.trace);
   }
 
@@ -280,8 +284,8 @@ export class Picture {
     const { colours } = this.scene;
     colours.use(dark);
     const { style } = this.root;
-    const { ground, ink, line, muted } = colours.theme;
-    for (const [name, colour] of Object.entries({ ground, ink, line, muted })) {
+    const { ground, ink, line, muted, others } = colours.theme;
+    for (const [name, colour] of Object.entries({ ground, ink, line, muted, others })) {
       style.setProperty("--" + name, colour);
     }
     style.colorScheme = dark ? "dark" : "light";

@@ -1,11 +1,11 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What is shown: how it begins, and how it is fitted to a trace.
-/** @import { OpeningState, Spot, State } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { OpeningState, Scope, Spot, State } from "./types.js" */
+/** @import { Trace } from "./data/trace.js" */
+/** @import { Quantities } from "./data/quantities.js" */
 
-import { fits } from "./beside.js";
+import { fits } from "./data/beside.js";
 
 /**
  * What the decision panel describes: the decision under the pointer, else the pinned one.
@@ -17,9 +17,10 @@ export const focus = (state) => state.hover ?? { layer: state.layer, token: stat
 /**
  * A whole state, yet to be fitted to a trace.
  * @param {OpeningState} opening as Python or an address says
+ * @param {Scope} scope
  * @returns {State}
  */
-export function begin(opening) {
+export function begin(opening, scope) {
   return {
     ...opening,
     token: opening.token ?? -1,
@@ -27,9 +28,12 @@ export function begin(opening) {
     isolate: null,
     faded: null,
     watched: 0,
+    asked: null,
+    sorted: false,
+    playing: false,
     signs: false,
     query: "",
-    scope: "prompt",
+    scope,
   };
 }
 
@@ -50,6 +54,7 @@ export function carried(state, from, to) {
     token: p ? Math.min(p.start + place, p.stop - 1) : -1,
     hover: null,
     faded: null,
+    playing: false,
   };
 }
 
@@ -61,7 +66,7 @@ export function carried(state, from, to) {
  * @returns {State}
  */
 export function fitted(state, trace, quantities) {
-  const { isolate, token, mode } = state;
+  const { isolate, asked, token, mode } = state;
   const prompt = within(state.prompt, trace.prompts.length);
   const p = trace.prompts[prompt];
   return {
@@ -73,6 +78,7 @@ export function fitted(state, trace, quantities) {
     beside: fits(state.beside, trace, prompt) ? state.beside : null,
     watched: within(state.watched, trace.E),
     isolate: isolate !== null && isolate < trace.E ? isolate : null,
+    asked: asked !== null && asked < trace.E ? asked : null,
   };
 }
 

@@ -3,6 +3,7 @@
 // OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
 
 import type { Colours } from "./colours.js";
+import type { Rows } from "./maps/rows.js";
 
 /** The JSON beside a picture. */
 export interface PackedTrace {
@@ -15,13 +16,20 @@ export interface PackedTrace {
   shape: [number, number, number, number];
   /** (L,) the model's numbers of the layers */
   layers: number[];
+  /** The model's numbers of its layers without experts. */
+  dense: number[];
   prompts: PackedPrompt[];
   /** Every different piece once. */
   pieces: string[];
-  /** How logits and gates are written: float16, bytes, or gates alone as bytes. */
-  precision: "half" | "byte" | "none";
+  /**
+   * How scores and gates are written: float16; bytes; the highest scores alone as float16, gates
+   * as bytes; or gates alone as bytes.
+   */
+  precision: "half" | "byte" | "top" | "none";
   /** How far bytes of logits reach below their row's maximum. */
   deepest: number;
+  /** Experts beside the chosen ones whose scores are here, where not all are; else 0. */
+  more: number;
   rule: PackedRule;
   /** Whether an expert's number takes two bytes. */
   wide: boolean;
@@ -37,6 +45,8 @@ export interface PackedTrace {
   partlyOff: number[][];
   /** Title of another run of the same tokens; else empty. */
   other: string;
+  /** Whether that is the untrained twin of a trained model. */
+  twin: boolean;
   arrays: PackedArrays;
   state: OpeningState;
 }
@@ -72,8 +82,13 @@ export interface PackedArrays {
   experts: string;
   /** (L, T, K) float16, or uint8 in 255ths. Paired: (L, T), the first of each two. */
   gates: string;
-  /** (L, T, E) float16, or uint8 steps: what choices go by, less the row's largest or rule.top. */
+  /**
+   * (L, T, E) float16, or uint8 steps: what choices go by, less the row's largest or rule.top. If
+   * only the highest are here (L, T, K + more): of the chosen, then of the nearest.
+   */
   logits?: string;
+  /** (L, T, more) the experts that came next, like experts */
+  nearest?: string;
   /** (L, T, K) the choices of another run, like experts */
   others?: string;
   /** (T,) uint32, numbers of pieces */
@@ -93,6 +108,7 @@ export interface OpeningState {
   token: number | null;
   mode: Mode;
   beside: Beside | null;
+  view: View;
   /** Whether the picture has a page, and its address, to itself. */
   page: boolean;
   /** Of all type. */
@@ -109,6 +125,12 @@ export interface State extends OpeningState {
   faded: number | null;
   /** The expert whose probability is shown. */
   watched: number;
+  /** An expert that is given a colour where there are too many for each to have one. */
+  asked: number | null;
+  /** Whether the text stands in columns, one an expert. */
+  sorted: boolean;
+  /** Whether the tokens are walked through, one after the other. */
+  playing: boolean;
   /** Whether spaces, tabs and line ends are shown as signs. */
   signs: boolean;
   query: string;
@@ -121,7 +143,9 @@ export type Beside = { kind: "prompt"; number: number } | { kind: "label"; label
 export type Scope = "prompt" | "label" | "all";
 /** What the map's colours say: the first choice, or a quantity. */
 export type Mode = "first" | QuantityName;
-export type QuantityName = "gate" | "margin" | "entropy" | "expert" | "agreement";
+export type QuantityName = "shared" | "gate" | "margin" | "entropy" | "expert" | "agreement";
+/** Which map is shown: of tokens and layers, or of experts and layers, by load or as touched. */
+export type View = "tokens" | "experts" | "touched";
 
 export interface Spot {
   layer: number;
@@ -136,12 +160,17 @@ export interface Prompt {
   topic: string;
 }
 
+/** Where a picture stands: a page and a slide have other room than an output in a notebook. */
+export type Place = "page" | "slide" | "notebook";
+
 /** What all parts of a picture draw from, besides the trace. */
 export interface Scene {
   state: State;
   colours: Colours;
   /** Pixels for each pixel of the design: how large type is. */
   zoom: number;
+  /** Where layers lie in the maps. */
+  rows: Rows;
   /** Tokens that the query is found in. */
   hits: Set<number>;
 }
@@ -152,6 +181,7 @@ export interface Actions {
   draw(): void;
   openPrompt(number: number, token?: number | null): void;
   isolate(expert: number): void;
+  play(): void;
   search(query: string): void;
 }
 

@@ -1,16 +1,25 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Lists, boxes and a slider to choose with, and what they offer for a prompt.
-/** @import { Scene, Actions, Mode } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { Scene, Actions, Mode, View } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
+/** @import { Quantities } from "../data/quantities.js" */
 
-import { parallels, read, sameToken, spelt } from "./beside.js";
-import { h, options, select, write } from "./dom.js";
-import { opening, sizeOf } from "./words.js";
+import { parallels, read, sameToken, spelt } from "../data/beside.js";
+import { h, options, select, write } from "../dom.js";
+import { opening } from "../data/words.js";
 
 /** How many prompts are offered for comparison: a list of thousands would be useless. */
 const OFFERED = 400;
+/** @type {[View, string][]} */
+const MAPS = [
+  ["tokens", "tokens × layers"],
+  ["experts", "experts × layers"],
+  ["touched", "experts touched"],
+];
+const SORTED =
+  "Each token under its first choice in this layer, outlined in the colour of its second: " +
+  "a column is as high as its expert is busy";
 const PARALLEL =
   "The same passage in other languages, or the same algorithm in other programming languages";
 
@@ -39,11 +48,15 @@ export class Controls {
       oninput: () => set({ layer: Number(this.layer.value) }),
     });
     this.layerName = h("b");
-    this.mapTitle = h("span", { class: "spare" });
-    const modes = [
-      /** @type {[string, string]} */ (["first", "first choice"]),
-      ...quantities.names(),
-    ];
+    this.view = select("Map", MAPS, (view) => set({ view: /** @type {View} */ (view) }));
+    this.play = h("button", { class: "play", title: "or the space bar", onclick: actions.play });
+    this.sort = h(
+      "button",
+      { title: SORTED, onclick: () => set({ sorted: !scene.state.sorted }) },
+      "Sort by expert",
+    );
+    const first = trace.many ? "busiest seven" : "first choice";
+    const modes = [/** @type {[string, string]} */ (["first", first]), ...quantities.names()];
     this.mode = select("Colour of the map", modes, (mode) =>
       set({ mode: /** @type {Mode} */ (mode) }),
     );
@@ -58,9 +71,9 @@ export class Controls {
     );
     this.search = h("input", {
       type: "search",
-      placeholder: "find a token  /",
+      placeholder: "find  /",
       "aria-label": "Find in the text",
-      size: 14,
+      size: 7,
       oninput: () => actions.search(this.search.value),
     });
     this.found = h("span", { class: "muted", "aria-live": "polite" });
@@ -80,10 +93,11 @@ export class Controls {
     this.mode.value = state.mode;
     this.watched.value = String(state.watched);
     this.watched.hidden = state.mode !== "expert";
+    this.view.value = state.view;
+    write(this.play, state.playing ? "❚❚ Stop" : "▶ Play");
+    this.sort.setAttribute("aria-pressed", String(state.sorted));
     this.signs.checked = state.signs;
     write(this.found, state.query ? `${this.scene.hits.size} tokens` : "");
-    const afresh = state.mode === "first" ? "; colours start afresh in each layer" : "";
-    write(this.mapTitle, `${sizeOf(trace, trace.prompts[state.prompt])}${afresh}: `);
   }
 
   /** Offer what belongs to the prompt that is shown. */

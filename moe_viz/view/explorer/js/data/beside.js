@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What a prompt can be compared with: another prompt, preferably parallel, or all of a label.
-/** @import { Beside, Prompt } from "./types.js" */
+/** @import { Beside, Prompt } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Finding words in a prompt: the tokens that overlap with their occurrences in the text.
-/** @import { Prompt } from "./types.js" */
+/** @import { Prompt } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
 
 /** The signs that stand for spaces, line ends and tabs find these. */

@@ -1,15 +1,17 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The map's colours: one pixel for each column of tokens and each layer.
-/** @import { Rgb } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Colours } from "./colours.js" */
+/** @import { Rgb } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
+/** @import { Colours } from "../colours.js" */
 
-import { mixed, rgb } from "./colours.js";
-import { NONE } from "./quantities.js";
+import { mixed, rgb } from "../colours.js";
+import { NONE } from "../data/quantities.js";
 
 /** Steps between an expert's colour and the ground. */
 const LEVELS = 64;
+/** Hues where most experts share a grey. */
+const HUES = 8;
 
 /**
  * What the colours say, and about which experts and quantities.
@@ -17,6 +19,7 @@ const LEVELS = 64;
  * @property {Trace} trace
  * @property {Colours} colours
  * @property {Uint8Array | null} values a quantity (L, T) in 254ths; null: the first choice
+ * @property {Rgb[]} scale 255 colours of the quantity
  * @property {number | null} only the one expert that is shown in full
  */
 
@@ -54,7 +57,7 @@ export function paintCells(out, look, columns, from, n, first, last) {
  * @param {Look} look
  * @param {Uint8Array} values
  */
-function quantityColours({ trace, colours }, values) {
+function quantityColours({ trace, scale }, values) {
   /** @type {(layer: number, a: number, b: number) => Rgb | undefined} */
   return (layer, a, b) => {
     let sum = 0;
@@ -65,7 +68,7 @@ function quantityColours({ trace, colours }, values) {
       sum += v;
       found++;
     }
-    return found ? colours.quantity[Math.round(sum / found)] : undefined;
+    return found ? scale[Math.round(sum / found)] : undefined;
   };
 }
 
@@ -76,11 +79,7 @@ function quantityColours({ trace, colours }, values) {
 function expertColours({ trace, colours, only }) {
   const { experts, T, E, K } = trace;
   const counts = new Uint32Array(E);
-  const shades = Array.from({ length: E }, (_, e) =>
-    Array.from({ length: LEVELS + 1 }, (_, step) =>
-      mixed(colours.expert(e), colours.theme.ground, step / LEVELS),
-    ),
-  );
+  const shades = shadesOf(colours, trace.many ? HUES : E);
   /** @type {(layer: number, a: number, b: number) => Rgb | undefined} */
   return (layer, a, b) => {
     let best = -1;
@@ -97,6 +96,19 @@ function expertColours({ trace, colours, only }) {
     const one = b - a === 1;
     let level = one ? (trace.isSpecial(a) ? 0.3 : 1) : 0.25 + 0.75 * (most / (b - a));
     if (only !== null && best !== only && !(one && trace.involves(layer, a, only))) level *= 0.15;
-    return shades[best][Math.round(level * LEVELS)];
+    return shades[1 + colours.hues.of(layer, best)][Math.round(level * LEVELS)];
   };
+}
+
+/**
+ * From the ground to each hue, the grey of those that have none first.
+ * @param {Colours} colours
+ * @param {number} hues
+ */
+function shadesOf(colours, hues) {
+  return Array.from({ length: 1 + hues }, (_, n) =>
+    Array.from({ length: LEVELS + 1 }, (_, step) =>
+      mixed(colours.hue(n - 1), colours.theme.ground, step / LEVELS),
+    ),
+  );
 }

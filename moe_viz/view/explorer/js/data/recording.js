@@ -1,18 +1,20 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// A trace: its arrays, and what is read from them about one decision.
-/** @import { PackedTrace, Prompt } from "./types.js" */
+// What was recorded: tokens, prompts, and which experts each token went to.
+/** @import { PackedTrace, Prompt } from "../types.js" */
 
 import { decode } from "./packed.js";
 
 /** What a prompt without a label is called. */
 export const UNLABELLED = "text";
+/** Experts from which on their colours would repeat too often to tell them apart. */
+const MANY = 16;
 const SPECIAL = 1;
 const GENERATED = 2;
 /** The expert of a decision that was made with NaN or infinity: there is nothing to show. */
 const GAP = -2;
 
-export class Trace {
+export class Recording {
   /** @param {PackedTrace} packed */
   constructor(packed) {
     const [L, T, E, K] = packed.shape;
@@ -24,13 +26,16 @@ export class Trace {
     this.model = packed.model;
     this.synthetic = packed.synthetic;
     this.layers = packed.layers;
+    this.dense = packed.dense;
     this.precision = packed.precision;
     this.rule = packed.rule;
+    this.more = packed.more;
     this.leftOut = packed.leftOut;
     this.gaps = packed.gaps;
     this.off = packed.off;
     this.partlyOff = packed.partlyOff;
     this.other = packed.other;
+    this.twin = packed.twin;
     this.vocabulary = packed.pieces;
     /** @type {Prompt[]} */
     this.prompts = packed.prompts.map(([label, text, start, stop, topic]) => ({
@@ -47,14 +52,18 @@ export class Trace {
     this.gates = arrays.gates;
     this.gateOf = arrays.gateOf;
     this.logits = arrays.logits;
+    this.nearest = arrays.nearest;
     this.logitOf = arrays.logitOf;
     this.pieces = arrays.pieces;
     this.spans = arrays.spans;
     this.flags = arrays.flags;
+    this.taker = -1;
+    this.taken = new Uint8Array(L * E);
   }
 
-  get hasLogits() {
-    return this.logits !== null;
+  /** Whether there are more experts than colours can name. */
+  get many() {
+    return this.E >= MANY;
   }
 
   /**
@@ -64,26 +73,6 @@ export class Trace {
    */
   isGap(layer, t) {
     return this.experts[(layer * this.T + t) * this.K] === GAP;
-  }
-
-  /**
-   * Whether a layer's choice goes by numbers that are here.
-   * @param {number} layer
-   */
-  isScored(layer) {
-    return this.hasLogits && (this.rule.scored[layer] ?? true);
-  }
-
-  /**
-   * What the choice goes by, less the row's largest where these are logits; NaN in a gap, and where
-   * it is not here.
-   * @param {number} layer
-   * @param {number} t
-   * @param {number} e
-   */
-  logit(layer, t, e) {
-    if (!this.isScored(layer) || (this.gaps && this.isGap(layer, t))) return NaN;
-    return this.logits ? this.logitOf[this.logits[(layer * this.T + t) * this.E + e]] : NaN;
   }
 
   /**
@@ -132,6 +121,37 @@ export class Trace {
     return false;
   }
 
+  /**
+   * How many experts two tokens went to both.
+   * @param {number} layer
+   * @param {number} a
+   * @param {number} b
+   */
+  shared(layer, a, b) {
+    const { experts, T, E, K } = this;
+    const marks = this.takenBy(b);
+    let both = 0;
+    for (let i = (layer * T + a) * K, end = i + K; i < end; i++) {
+      if (experts[i] >= 0) both += marks[layer * E + experts[i]];
+    }
+    return both;
+  }
+
+  /**
+   * 1 for each expert of each layer that a token went to, (L, E); kept until another is asked for.
+   * @param {number} t
+   */
+  takenBy(t) {
+    if (this.taker !== t) {
+      this.taker = t;
+      this.taken.fill(0);
+      for (let l = 0; l < this.L; l++) {
+        for (const [e] of this.chosen(l, t)) this.taken[l * this.E + e] = 1;
+      }
+    }
+    return this.taken;
+  }
+
   /** @param {number} t */
   isSpecial(t) {
     return (this.flags[t] & SPECIAL) !== 0;
@@ -154,72 +174,6 @@ export class Trace {
    */
   span(t) {
     return [this.spans[2 * t], this.spans[2 * t + 1]];
-  }
-
-  /**
-   * A number for each expert to draw as a bar: the softmax over all; for a router that scores each
-   * by itself what the choice goes by; without either the gates of the chosen. Else NaN.
-   * @param {number} layer
-   * @param {number} t
-   */
-  bars(layer, t) {
-    if (this.rule.softmax || !this.isScored(layer)) return this.probabilities(layer, t);
-    return Array.from({ length: this.E }, (_, e) => {
-      const x = this.logit(layer, t, e) + this.rule.top;
-      return Number.isFinite(x) ? x : NaN;
-    });
-  }
-
-  /**
-   * Softmax over all experts; without logits the gates of the chosen, and NaN for the others.
-   * @param {number} layer
-   * @param {number} t
-   */
-  probabilities(layer, t) {
-    if (!this.rule.softmax || !this.isScored(layer)) {
-      if (!this.rule.gated) return Array.from({ length: this.E }, () => NaN);
-      const gates = new Map(this.chosen(layer, t));
-      return Array.from({ length: this.E }, (_, e) => gates.get(e) ?? NaN);
-    }
-    const row = Array.from({ length: this.E }, (_, e) => Math.exp(this.logit(layer, t, e)));
-    const sum = row.reduce((a, b) => a + b, 0);
-    return row.map((p) => p / sum);
-  }
-
-  /**
-   * Experts by logit, strongest first; equal ones by number.
-   * @param {number} layer
-   * @param {number} t
-   */
-  ranking(layer, t) {
-    return Array.from({ length: this.E }, (_, e) => e).sort(
-      (a, b) => this.logit(layer, t, b) - this.logit(layer, t, a) || a - b,
-    );
-  }
-
-  /**
-   * How far an expert's number may be off, since numbers travel rounded.
-   * @param {number} layer
-   * @param {number} t
-   * @param {number} e
-   */
-  doubt(layer, t, e) {
-    const { logits, logitOf } = this;
-    if (!logits) return NaN;
-    const n = logits[(layer * this.T + t) * this.E + e];
-    const next = [n + 1, n - 1].map((other) => Math.abs(logitOf[other] - logitOf[n]));
-    return Math.max(0, ...next.filter(Number.isFinite)) / 2;
-  }
-
-  /**
-   * How far the last of the chosen is ahead of the next, in what the choice goes by.
-   * @param {number} layer
-   * @param {number} t
-   */
-  margin(layer, t) {
-    if (this.K === this.E) return Infinity;
-    const row = this.ranking(layer, t);
-    return this.logit(layer, t, row[this.K - 1]) - this.logit(layer, t, row[this.K]);
   }
 
   /**

@@ -1,11 +1,11 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // A strip of the whole prompt below its map: which part is in sight, and where hits are.
-/** @import { Prompt, Scene } from "./types.js" */
+/** @import { Prompt, Scene } from "../types.js" */
 /** @import { Cells } from "./canvas.js" */
 
 import { sized } from "./canvas.js";
-import { across, h } from "./dom.js";
+import { across, h } from "../dom.js";
 
 /** Pixels, for type of the designed size. */
 const HEIGHT = 16;
@@ -44,7 +44,7 @@ export class Overview {
    */
   paint(prompt, [from, to], width, look) {
     const { colours, hits, state, zoom } = this.scene;
-    const key = [prompt.start, state.layer, state.watched, state.query, look].join(" ");
+    const key = [prompt.start, state.layer, state.query, look].join(" ");
     if (key === this.painted) return;
     this.painted = key;
     this.prompt = prompt;

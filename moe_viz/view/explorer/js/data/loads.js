@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Loads: the experts' shares of a layer's assignments, special tokens left out.
-/** @import { Prompt, Scope } from "./types.js" */
+/** @import { Prompt, Scope } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
 
 /**
@@ -22,9 +22,20 @@ export function inScope(trace, prompt, scope) {
  * @param {Prompt[]} prompts
  */
 export function loadsOf(trace, layer, prompts) {
+  const counts = countsOf(trace, layer, prompts);
+  const total = counts.reduce((a, b) => a + b, 0);
+  return Array.from(counts, (n) => n / (total || 1));
+}
+
+/**
+ * Assignments of each expert, (E,).
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {Prompt[]} prompts
+ */
+export function countsOf(trace, layer, prompts) {
   const { experts, flags, T, E, K } = trace;
   const counts = new Uint32Array(E);
-  let total = 0;
   for (const p of prompts) {
     for (let t = p.start, i = (layer * T + t) * K; t < p.stop; t++) {
       if (flags[t] & 1) {
@@ -33,11 +44,9 @@ export function loadsOf(trace, layer, prompts) {
       }
       for (let s = 0; s < K; s++) {
         const e = experts[i++];
-        if (e < 0) continue;
-        counts[e]++;
-        total++;
+        if (e >= 0) counts[e]++;
       }
     }
   }
-  return Array.from(counts, (n) => n / (total || 1));
+  return counts;
 }

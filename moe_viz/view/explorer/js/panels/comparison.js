@@ -1,16 +1,15 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Another prompt beside the one that is shown: its text and its map, in the same layer.
-/** @import { Scene, Actions } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
-/** @import { Neighbour } from "./beside.js" */
+/** @import { Scene, Actions } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
+/** @import { Quantities } from "../data/quantities.js" */
+/** @import { Neighbour } from "../data/beside.js" */
 
-import { h } from "./dom.js";
-import { MapView } from "./map.js";
-import { focus } from "./state.js";
-import { TextView } from "./text.js";
-import { sizeOf } from "./words.js";
+import { h } from "../dom.js";
+import { MapView } from "../maps/map.js";
+import { focus } from "../state.js";
+import { TextView } from "../text/text.js";
 
 export class Comparison {
   /**
@@ -63,7 +62,7 @@ export class Comparison {
       map.show(prompt);
       text.look(); // they are new here
       map.look();
-      this.title.textContent = `Beside it, ${there.name}. ${sizeOf(this.trace, prompt)}`;
+      this.title.textContent = `Beside it, ${there.name}`;
     }
     text.paint();
     text.mark(focus(state).token);

@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Numbers and decisions in words.
-/** @import { Prompt } from "./types.js" */
+/** @import { Prompt } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
 
 /**
@@ -46,11 +46,36 @@ export function say(trace, layer, t) {
     const weight = trace.rule.gated ? ` (${percent(gate)}${n ? "" : share})` : "";
     return `${n ? "" : "expert "}${e}${weight}`;
   });
-  const where = chosen.length
-    ? "goes to " + names.join(chosen.length > 2 ? ", " : " and ")
-    : "goes to no expert";
+  const rest = chosen.length - 1;
+  const where = !chosen.length
+    ? "goes to no expert"
+    : trace.many && rest > 1
+      ? `goes to ${names[0]} and ${rest} others`
+      : "goes to " + names.join(chosen.length > 2 ? ", " : " and ");
   const others = missed(trace, layer, t, chosen) + switchedOff(trace, layer, t, chosen);
   return `${here} ${where}${others}.`;
+}
+
+/**
+ * Experts that were not chosen, nearest first, and by how much each missed. None where that is not
+ * known, or where the choice did not go by what is here.
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {number} t
+ * @param {number} n at most so many
+ * @returns {{ e: number, by: string }[]}
+ */
+export function behind(trace, layer, t, n) {
+  const chosen = trace.chosen(layer, t);
+  if (!trace.isScored(layer) || !chosen.length) return [];
+  const taken = new Set([
+    ...chosen.map(([e]) => e),
+    ...trace.off[layer],
+    ...trace.partlyOff[layer],
+  ]);
+  const rest = trace.ranking(layer, t).filter((e) => !taken.has(e));
+  const near = rest.slice(0, n).map((e) => ({ e, gap: gapTo(trace, layer, t, chosen, e) }));
+  return near.flatMap(({ e, gap }) => (gap && gap.x >= 0 ? [{ e, by: written(trace, gap) }] : []));
 }
 
 /**
@@ -68,16 +93,36 @@ function missed(trace, layer, t, chosen) {
   const runner = trace.ranking(layer, t).find((e) => !taken.has(e));
   // Whether this token was among those for which it was switched off is not known here.
   if (runner === undefined || trace.partlyOff[layer].includes(runner)) return "";
-  const [least, last] = chosen
-    .map(([e]) => /** @type {[number, number]} */ ([trace.logit(layer, t, e), e]))
-    .reduce((a, b) => (b[0] < a[0] ? b : a));
-  const gap = least - trace.logit(layer, t, runner);
-  if (!Number.isFinite(gap)) return "";
-  const [unit, most] = trace.rule.plain ? ["logits", 2] : ["in score", 3];
-  const doubt = trace.doubt(layer, t, last) + trace.doubt(layer, t, runner);
-  if (gap >= 0) return `; ${runner} missed by ${told(gap, most, doubt)} ${unit}`;
-  return `; by ${trace.rule.plain ? "logits" : "score"}, ${runner} would have come first`;
+  const gap = gapTo(trace, layer, t, chosen, runner);
+  if (!gap) return "";
+  const { plain } = trace.rule;
+  if (gap.x >= 0)
+    return `; ${runner} missed by ${written(trace, gap)} ${plain ? "logits" : "in score"}`;
+  return `; by ${plain ? "logits" : "score"}, ${runner} would have come first`;
 }
+
+/**
+ * How far an expert is behind the last of the chosen, and how far off that may be.
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {number} t
+ * @param {[expert: number, gate: number][]} chosen
+ * @param {number} e
+ */
+function gapTo(trace, layer, t, chosen, e) {
+  const [least, last] = chosen
+    .map(([c]) => /** @type {[number, number]} */ ([trace.logit(layer, t, c), c]))
+    .reduce((a, b) => (b[0] < a[0] ? b : a));
+  const x = least - trace.logit(layer, t, e);
+  const doubt = trace.doubt(layer, t, last) + trace.doubt(layer, t, e);
+  return Number.isFinite(x) ? { x, doubt } : null;
+}
+
+/**
+ * @param {Trace} trace
+ * @param {{ x: number, doubt: number }} gap
+ */
+const written = (trace, { x, doubt }) => told(x, trace.rule.plain ? 2 : 3, doubt);
 
 /**
  * A difference with as many digits as are known of it.

@@ -1,9 +1,9 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // Canvases: one of a given size and sharpness, and a small one whose pixels are a map's cells.
-/** @import { Scene } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { Scene } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
+/** @import { Quantities } from "../data/quantities.js" */
 
 import { paintCells } from "./cells.js";
 
@@ -58,9 +58,10 @@ export class Cells {
     canvas.height = last - first;
     const g = canvas.getContext("2d");
     if (!g) return canvas;
-    const { mode, watched } = state;
-    const values = mode === "first" ? null : this.quantities.values(mode, watched);
-    const look = { trace, colours, values, only: state.faded ?? state.isolate };
+    const { mode } = state;
+    const values = mode === "first" ? null : this.quantities.values(mode, state);
+    const scale = mode === "shared" ? colours.sharing() : colours.quantity;
+    const look = { trace, colours, values, scale, only: state.faded ?? state.isolate };
     const picture = g.createImageData(columns, last - first);
     paintCells(picture.data, look, columns, from, n, first, last);
     g.putImageData(picture, 0, 0);

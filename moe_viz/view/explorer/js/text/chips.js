@@ -1,10 +1,10 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The elements of a text's tokens. Several byte tokens of one character share one.
-/** @import { Prompt } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
+/** @import { Prompt } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
 
-import { h } from "./dom.js";
+import { h } from "../dom.js";
 
 /** @type {Record<string, string>} */
 const SIGNS = { "\n": "⏎", "\t": "⇥", " ": "·" };

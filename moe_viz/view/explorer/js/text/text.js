@@ -1,12 +1,14 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// A prompt's text, each token coloured by its first choice in the chosen layer.
-/** @import { Prompt, Scene, Actions } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
+// A prompt's text, each token coloured by its first choice in the chosen layer, or by how many
+// experts it shares with the selected one; as a text, or in columns by expert.
+/** @import { Prompt, Scene, Actions } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
 
 import { Chips } from "./chips.js";
-import { css, mixed } from "./colours.js";
-import { h } from "./dom.js";
+import { css, mixed } from "../colours.js";
+import { Columns } from "./columns.js";
+import { h } from "../dom.js";
 
 /** Tokens drawn at once: each of thousands would be painted again in every frame. */
 const MOST = 400;
@@ -55,11 +57,16 @@ export class TextView {
     this.due = new Map();
     /** @type {Map<HTMLElement, number>} */
     this.tops = new Map();
-    this.painted = this.width = "";
+    this.painted = this.width = this.arranged = this.walked = "";
+    this.columns = new Columns(trace, scene);
     /** @type {number | null} */
     this.only = null;
     /** @type {HTMLElement | undefined} */
     this.marked = undefined;
+    /** @type {Node[]} buttons for the tokens that are not drawn */
+    this.before = [];
+    /** @type {Node[]} */
+    this.after = [];
     this.query = "";
     this.top = this.bottom = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -83,12 +90,10 @@ export class TextView {
     this.prompt = p;
     this.chips = new Chips(this.trace, p, from, to, signs);
     this.due = this.tops = new Map();
-    this.painted = this.width = "";
-    this.element.replaceChildren(
-      ...this.more(from - p.start, "before", from - MOST / 4),
-      ...this.chips.elements,
-      ...this.more(p.stop - to, "after", to + MOST / 4),
-    );
+    this.painted = this.width = this.arranged = this.walked = "";
+    this.before = this.more(from - p.start, "before", from - MOST / 4);
+    this.after = this.more(p.stop - to, "after", to + MOST / 4);
+    this.element.replaceChildren(...this.before, ...this.chips.elements, ...this.after);
     this.element.classList.toggle("code", PROGRAMS.includes(p.label));
     // Where runs of spaces mean something, all are kept; elsewhere none hang after a line.
     const exact = signs || /[ \t]{2}|(^|\n)[ \t]/.test(p.text);
@@ -132,7 +137,10 @@ export class TextView {
   paint() {
     const { state, colours } = this.scene;
     const only = state.faded ?? state.isolate;
-    const key = `${colours.theme.ground} ${state.layer} ${only} ${state.query}`;
+    this.arrange();
+    this.walk();
+    const shared = state.mode === "shared" ? state.token : "";
+    const key = [colours.theme.ground, state.layer, only, state.query, shared, state.asked].join();
     if (key === this.painted) return;
     this.painted = key;
     // A transition costs each token time whenever its style changes: only where some may fade.
@@ -143,6 +151,30 @@ export class TextView {
     this.paintSeen();
     clearTimeout(this.later);
     this.later = setTimeout(() => this.paintAll(), 120);
+  }
+
+  /** As a text, or in columns by expert: again for each layer. */
+  arrange() {
+    const { chips, scene, element } = this;
+    const { sorted, layer, asked } = scene.state;
+    const key = sorted ? `${layer} ${asked}` : "";
+    if (!chips || key === this.arranged) return;
+    this.arranged = key;
+    this.width = ""; // tokens are elsewhere now
+    element.classList.toggle("sorted", sorted);
+    if (sorted) this.columns.arrange(chips, element, [...this.before, ...this.after]);
+    else element.replaceChildren(...this.before, ...chips.elements, ...this.after);
+  }
+
+  /** While tokens are walked through, those that are yet to come are pale. */
+  walk() {
+    const { playing, token } = this.scene.state;
+    const key = playing ? String(token) : "";
+    if (key === this.walked || !this.chips) return;
+    this.walked = key;
+    for (const [chip, [t]] of this.chips.tokens) {
+      chip.classList.toggle("ahead", playing && t > token);
+    }
   }
 
   paintSeen() {
@@ -180,13 +212,17 @@ export class TextView {
   }
 
   /**
-   * The ground of a token: its first expert's colour, stronger for a larger gate.
+   * The ground of a token: its first expert's colour, stronger for a larger gate; or the stronger
+   * the more experts it shares with the selected one.
    * @param {number} layer
    * @param {number} t
    */
   shade(layer, t) {
-    const { colours } = this.scene;
-    const colour = colours.expert(Math.max(0, this.trace.choice(layer, t, 0)));
+    const { colours, state } = this.scene;
+    if (state.mode === "shared") {
+      return css(colours.shared(this.trace.shared(layer, t, state.token) / this.trace.K));
+    }
+    const colour = colours.expert(layer, Math.max(0, this.trace.choice(layer, t, 0)));
     const share = colours.strength(this.trace.gate(layer, t, 0), this.trace.K);
     return css(mixed(colour, colours.theme.ground, share));
   }
@@ -197,11 +233,12 @@ export class TextView {
    * @param {number[]} tokens
    */
   gates(layer, [t]) {
+    if (this.scene.state.mode === "shared") return "none";
     let at = 0;
     const bar = [];
     for (const [e, gate] of this.trace.chosen(layer, t)) {
       at += gate || 0;
-      bar.push(`${this.scene.colours.expert(e)} 0 ${100 * at}%`);
+      bar.push(`${this.scene.colours.expert(layer, e)} 0 ${100 * at}%`);
     }
     // None where no gate is a number.
     return at > 0 ? `linear-gradient(90deg, ${bar.join(", ")})` : "none";

@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What a map can show instead of the first choice: a number from 0 to 1 for every decision.
-/** @import { Mode, QuantityName } from "./types.js" */
+/** @import { Mode, QuantityName, State } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
 
 import { percent } from "./words.js";
@@ -11,8 +11,11 @@ import { percent } from "./words.js";
  * @property {string} name
  * @property {string} [short] for the legend
  * @property {() => [string, string]} ends what 0 and 1 stand for
- * @property {(layer: number, t: number, watched: number) => number} at NaN: no number
+ * @property {(state: Subject) => number} [of] the expert or token that it is about
+ * @property {(layer: number, t: number, of: number) => number} at NaN: no number
  */
+
+/** @typedef {Pick<State, "watched" | "token">} Subject */
 
 /** The byte of a decision that has no number. */
 export const NONE = 255;
@@ -23,7 +26,7 @@ export class Quantities {
     this.trace = trace;
     /** @type {Map<string, Quantity>} */
     this.all = new Map(Object.entries(quantitiesOf(trace, this)));
-    /** @type {Map<string, Uint8Array>} */
+    /** @type {Map<string, { of: number, values: Uint8Array }>} */
     this.worked = new Map();
     this.most = 0;
   }
@@ -69,26 +72,23 @@ export class Quantities {
   /**
    * A quantity of all decisions, (L, T), in 254ths; computed when it is first needed.
    * @param {QuantityName} mode
-   * @param {number} watched the expert whose probability is meant
+   * @param {Subject} subject the expert, or the token, that some are about
    */
-  values(mode, watched) {
-    const key = mode === "expert" ? `expert ${watched}` : mode;
-    const known = this.worked.get(key);
-    if (known) return known;
+  values(mode, subject) {
     const quantity = this.all.get(mode);
     if (!quantity) throw new Error(`this trace has no ${mode}`);
+    const of = quantity.of ? quantity.of(subject) : -1;
+    const known = this.worked.get(mode);
+    if (known?.of === of) return known.values;
     const { L, T } = this.trace;
     const out = new Uint8Array(L * T);
     for (let l = 0, n = 0; l < L; l++) {
       for (let t = 0; t < T; t++, n++) {
-        const x = this.trace.isGap(l, t) ? NaN : quantity.at(l, t, watched);
+        const x = this.trace.isGap(l, t) ? NaN : quantity.at(l, t, of);
         out[n] = Number.isNaN(x) ? NONE : Math.round(254 * Math.min(Math.max(x, 0), 1));
       }
     }
-    if (mode === "expert") {
-      for (const old of this.worked.keys()) if (old.startsWith("expert")) this.worked.delete(old);
-    }
-    this.worked.set(key, out);
+    this.worked.set(mode, { of, values: out });
     return out;
   }
 }
@@ -103,6 +103,15 @@ function quantitiesOf(trace, scale) {
   const { E, K } = trace;
   /** @type {Partial<Record<QuantityName, Quantity>>} */
   const found = {};
+  if (K > 1) {
+    found.shared = {
+      name: "experts shared",
+      short: "experts shared with the selected token",
+      ends: () => ["0", String(K)],
+      of: ({ token }) => token,
+      at: (l, t, token) => trace.shared(l, t, token) / K,
+    };
+  }
   if (trace.rule.gated) {
     found.gate = {
       name: trace.rule.shares ? "first choice's share of the gates" : "gate of the first choice",
@@ -118,7 +127,7 @@ function quantitiesOf(trace, scale) {
       at: (l, t) => trace.margin(l, t) / scale.widest(),
     };
   }
-  if (trace.hasLogits && trace.rule.softmax) {
+  if (trace.hasProbabilities) {
     found.entropy = {
       name: "entropy ÷ log E",
       ends: () => ["0", "1"],
@@ -129,6 +138,7 @@ function quantitiesOf(trace, scale) {
     found.expert = {
       name: "probability of one expert",
       ends: () => ["0", "1"],
+      of: ({ watched }) => watched,
       at: (l, t, watched) => trace.probabilities(l, t)[watched],
     };
   }

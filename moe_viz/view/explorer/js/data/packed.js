@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // From base64 to typed arrays: how pack.py's numbers are read, at each of its precisions.
-/** @import { PackedTrace } from "./types.js" */
+/** @import { PackedTrace } from "../types.js" */
 
 /**
  * A trace's arrays as packed, small, and the tables that say what their numbers mean.
@@ -9,8 +9,9 @@
  * @property {Int8Array | Int16Array} experts (L, T, K); −1: unused; −2: a gap, no decision
  * @property {Uint8Array | Uint16Array} gates (L, T, K), indices into gateOf
  * @property {Float32Array} gateOf
- * @property {Uint8Array | Uint16Array | null} logits (L, T, E), indices into logitOf
+ * @property {Uint8Array | Uint16Array | null} logits (L, T, E) or (L, T, K + more), into logitOf
  * @property {Float32Array} logitOf
+ * @property {Int8Array | Int16Array | null} nearest (L, T, more)
  * @property {Int8Array | Int16Array | null} others (L, T, K)
  * @property {Uint32Array} pieces (T,)
  * @property {Uint32Array} spans (T, 2)
@@ -28,14 +29,18 @@ export function decode(packed) {
   const signed = (text) => (wide ? new Int16Array(bytes(text)) : new Int8Array(bytes(text)));
   /** @param {string} text */
   const numbers = (text) => (half ? new Uint16Array(bytes(text)) : new Uint8Array(bytes(text)));
+  const fine = half || precision === "top";
+  /** @param {string} text */
+  const scores = (text) => (fine ? new Uint16Array(bytes(text)) : new Uint8Array(bytes(text)));
   const experts = paired ? apart(new Uint8Array(bytes(arrays.experts))) : signed(arrays.experts);
   const gates = numbers(arrays.gates);
   return {
     experts,
     gates: paired ? withSecond(gates, experts) : gates,
     gateOf: half ? halves() : Float32Array.from({ length: 256 }, (_, n) => n / 255),
-    logits: arrays.logits === undefined ? null : numbers(arrays.logits),
-    logitOf: half ? halves() : steps(deepest),
+    logits: arrays.logits === undefined ? null : scores(arrays.logits),
+    logitOf: fine ? halves() : steps(deepest),
+    nearest: arrays.nearest === undefined ? null : signed(arrays.nearest),
     others: arrays.others === undefined ? null : signed(arrays.others),
     pieces: new Uint32Array(bytes(arrays.piece)),
     spans: new Uint32Array(bytes(arrays.spans)),

@@ -1,15 +1,16 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The map: tokens from left to right, layers from top to bottom, and a strip of the whole below.
-/** @import { Prompt, Scene, Actions, Spot } from "./types.js" */
-/** @import { Trace } from "./trace.js" */
-/** @import { Quantities } from "./quantities.js" */
+/** @import { Prompt, Scene, Actions, Spot } from "../types.js" */
+/** @import { Trace } from "../data/trace.js" */
+/** @import { Quantities } from "../data/quantities.js" */
 
+import { layerNames, paintBands } from "./axis.js";
 import { Cells, sized } from "./canvas.js";
-import { across, h } from "./dom.js";
+import { across, h, write } from "../dom.js";
 import { Overview } from "./overview.js";
-import { Rows } from "./rows.js";
-import { focus } from "./state.js";
+import { focus } from "../state.js";
+import { sizeOf } from "../data/words.js";
 
 const HINT = "click, then wheel: zoom · drag the strip: move · double click: all";
 /** Browsers give up on wider canvases; in pixels. */
@@ -40,13 +41,14 @@ export class MapView {
     });
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.ends = [h("span"), h("span")];
+    this.size = h("span", { class: "end size" });
     this.stack = h("div", { class: "stack" }, this.base, this.marks);
     const [left, right] = this.ends;
     this.element = h(
       "div",
       { class: "map" },
       h("span", { class: "end" }, "input"),
-      h("span"),
+      this.size,
       this.axis,
       this.stack,
       h("span", { class: "end" }, "output"),
@@ -119,16 +121,12 @@ export class MapView {
     if (t < a || t >= b) this.pan(t - (b - a) / 2);
   }
 
-  get rows() {
-    return new Rows(this.trace.L, this.scene.state.page, this.scene.zoom);
-  }
-
   /**
    * @param {MouseEvent} event
    * @returns {Spot}
    */
   spot(event) {
-    const { rows } = this;
+    const { rows } = this.scene;
     const box = this.marks.getBoundingClientRect();
     const layer = rows.at(((event.clientY - box.top) / box.height) * rows.total);
     const [a, b] = this.view;
@@ -145,10 +143,9 @@ export class MapView {
     const { state, colours, zoom } = this.scene;
     const only = state.faded ?? state.isolate;
     const { ground } = colours.theme;
-    const { mode, watched } = state;
-    const base = [view, width, zoom, ground, mode, mode === "expert" ? watched : "", only].join(
-      " ",
-    );
+    const { mode, asked } = state;
+    const subject = this.quantities.get(mode)?.of?.(state);
+    const base = [view, width, zoom, ground, mode, subject, only, asked].join(" ");
     if (base !== this.painted) {
       this.painted = base;
       this.paintBase();
@@ -158,7 +155,8 @@ export class MapView {
   }
 
   paintBase() {
-    const { width, rows } = this;
+    const { width } = this;
+    const { rows } = this.scene;
     const { L } = this.trace;
     const [from, to] = this.view;
     const n = to - from;
@@ -174,6 +172,7 @@ export class MapView {
       g.drawImage(tiny, 0, l, columns, 1, 0, rows.top(l), width, rows.height - rows.gap);
     }
     if (cell > 3) for (let c = 1; c < columns; c++) g.fillRect(c * cell - 0.5, 0, 0.5, rows.total);
+    paintBands(g, rows, width, this.scene);
     if (columns === n) this.paintNumbers(g, rows, cell);
     this.describe();
   }
@@ -181,13 +180,14 @@ export class MapView {
   /**
    * The experts' numbers, where there is room for them.
    * @param {CanvasRenderingContext2D} g
-   * @param {Rows} rows
+   * @param {import("./rows.js").Rows} rows
    * @param {number} cell
    */
   paintNumbers(g, rows, cell) {
     const { trace } = this;
     const { state, colours, zoom } = this.scene;
-    const room = cell >= 12 * zoom && rows.height >= 12 * zoom;
+    const digits = String(trace.E - 1).length;
+    const room = cell >= (5 + 7 * digits) * zoom && rows.height >= 12 * zoom;
     if (!room || state.mode !== "first" || (state.faded ?? state.isolate) !== null) return;
     const [from, to] = this.view;
     g.font = `600 ${11 * zoom}px system-ui, sans-serif`;
@@ -197,7 +197,7 @@ export class MapView {
       for (let t = from; t < to; t++) {
         const e = trace.choice(l, t, 0);
         if (e < 0 || trace.isSpecial(t)) continue;
-        g.fillStyle = colours.digit(e);
+        g.fillStyle = colours.digit(l, e);
         g.fillText(String(e), (t - from + 0.5) * cell, rows.top(l) + rows.height / 2);
       }
     }
@@ -216,12 +216,15 @@ export class MapView {
         `layer ${trace.layers[0]} on top; colour: ${colour}.`,
     );
     const [left, right] = this.ends;
+    const afresh = quantity ? "" : "; colours start afresh in each layer";
+    write(this.size, sizeOf(trace, this.prompt) + afresh);
     left.textContent = from === start ? "first token" : `token ${from - start}`;
     right.textContent = to === stop ? "last token" : `token ${to - 1 - start}`;
   }
 
   paintMarks() {
-    const { width, rows } = this;
+    const { width } = this;
+    const { rows } = this.scene;
     const [from, to] = this.view;
     const at = focus(this.scene.state);
     const cell = width / (to - from);
@@ -237,18 +240,7 @@ export class MapView {
     const key = `${at.layer} ${rows.height} ${this.scene.zoom}`;
     if (key === this.axisKey) return;
     this.axisKey = key;
-    this.axis.replaceChildren(...rows.named().map((l) => this.layerName(l, l === at.layer, rows)));
-  }
-
-  /**
-   * @param {number} l
-   * @param {boolean} here
-   * @param {Rows} rows
-   */
-  layerName(l, here, rows) {
-    const name = h("span", { class: here ? "here" : "" }, String(this.trace.layers[l]));
-    name.style.top = rows.top(l) + rows.height / 2 + "px";
-    return name;
+    this.axis.replaceChildren(...layerNames(rows, at.layer));
   }
 }
 
