@@ -84,7 +84,9 @@ export class Strip {
     const [height, foot] = [TALL * zoom, BELOW * zoom];
     const g = sized(this.canvas, width, height + foot);
     if (!g) return;
-    const { muted, ink, line } = colours.theme;
+    const { muted, ink, line, ground } = colours.theme;
+    g.fillStyle = ground;
+    g.fillRect(0, 0, width, height + foot);
     const bar = width / this.experts;
     const room = shown.high - shown.low || 1;
     g.fillStyle = line;
