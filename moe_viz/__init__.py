@@ -18,6 +18,7 @@ _WHERE = {
     "chart": "view.charts.figures",
     "compare": "analysis",
     "effects": "intervention.effects",
+    "diagram": "guests.drawing",
     "explore": "exploring",
     "generate": "recording",
     "import_logits": "recording.saved_logits",
@@ -42,6 +43,7 @@ __all__ = [
     "analysis",
     "chart",
     "compare",
+    "diagram",
     "effects",
     "errors",
     "explore",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .analysis import compare as compare
     from .config import MixtralConfig as MixtralConfig
     from .exploring import explore as explore
+    from .guests.drawing import diagram as diagram
     from .guests.inspection import inspect as inspect
     from .guests.ledger import ledger as ledger
     from .guests.loading import guest as guest

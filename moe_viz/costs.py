@@ -32,6 +32,23 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """The blocks of one decoder layer with experts, and the parameters of each."""
+
+    layer: int  # the model's number of it
+    width: int  # D: a token's state is so many numbers
+    attention: int
+    norm: int  # of each of the two
+    router: int
+    expert: int  # of one expert
+    experts: int  # E
+    chosen: int  # k
+    shared: int = 0  # of experts that every token uses
+    rest: int = 0  # of what is none of these
+    dense: tuple[int, ...] = ()  # the model's layers that have no experts
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The exact counts of one configuration.
 
@@ -79,6 +96,18 @@ class Ledger:
     def layer(self) -> int:
         """Parameters of one whole layer."""
         return self.attention + self.config.experts * self.expert + self.router + self.norms
+
+    def blocks(self, layer: int = 0) -> Blocks:
+        """One layer, block by block. Raises `ConfigError` for a layer that the model has not.
+
+        >>> ledger("mixtral-8x7b").blocks(7).expert
+        176160768
+        """
+        c = self.config
+        if layer not in range(c.layers):
+            raise ConfigError(f"layer must be one of 0 … {c.layers - 1}, found {layer!r}.")
+        return Blocks(layer, c.hidden_size, self.attention, self.norms // 2, self.router,
+                      self.expert, c.experts, c.experts_per_token)  # fmt: skip
 
     # The whole model.
 
@@ -178,6 +207,20 @@ class GuestLedger:
     experts: dict[int, int] = field(default_factory=dict)  # parameters, by the layer's number
     choices: dict[int, tuple[int, int]] = field(default_factory=dict)  # by layer: k of E
     layers: int = 0  # of the model, those without experts too
+    by_layer: dict[int, Blocks] = field(default_factory=dict)  # those with experts
+
+    def blocks(self, layer: int | None = None) -> Blocks:
+        """One layer with experts, block by block; the first by default.
+
+        Raises `ConfigError` for a layer that has no experts, or that the model has not.
+        """
+        wanted = next(iter(self.by_layer), None) if layer is None else layer
+        if wanted not in self.by_layer:
+            raise ConfigError(
+                f"layer must be one of those with experts ({', '.join(map(str, self.by_layer))}), "
+                f"found {layer!r}."
+            )
+        return self.by_layer[wanted]
 
     @property
     def choice(self) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..config import PRESETS, MixtralConfig
-from ..costs import GuestLedger, Ledger, Part
+from ..costs import Blocks, GuestLedger, Ledger, Part
 from ..costs import ledger as mixtral_ledger
 from ..errors import ConfigError, refused
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .guest import Guest
 
 _TOWER = re.compile(r"vision|visual|audio|speech")
+#: What mixes tokens: attention, or the states and short memories that some families have for it.
+_ATTENTION = re.compile(r"attn|attention|mamba|ssm|mixer|conv|recurrent")
 
 
 @overload
@@ -85,14 +87,19 @@ def count(config: Any) -> GuestLedger:
 
     Raises `CheckpointError` for a family that is no known mixture.
     """
+    model, mixtures = without_data(config)
+    return counted(model, config.get_text_config().model_type, mixtures)
+
+
+def without_data(config: Any) -> tuple[Any, list[Any]]:
+    """A model of transformers on the meta device, and its mixtures."""
     import torch
 
     from .mixtures import language_model, mixtures_of
 
-    text = config.get_text_config()
     with torch.device("meta"):
         model: Any = language_model(config).from_config(config, trust_remote_code=False)
-    return counted(model, text.model_type, mixtures_of(model, text.model_type))
+    return model, mixtures_of(model, config.get_text_config().model_type)
 
 
 def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
@@ -143,7 +150,37 @@ def counted(model: nn.Module, name: str, mixtures: list[Any]) -> GuestLedger:
     )
     active = {"experts": round(used), "towers": 0}
     parts = tuple(Part(k, sums[k], active.get(k, sums[k])) for k in order if k in sums)
-    return GuestLedger(name, parts, experts, choices, layers_of(model, mixtures))
+    layers = layers_of(model, mixtures)
+    by_layer = _by_layer(model, mixtures, owner, layers)
+    return GuestLedger(name, parts, experts, choices, layers, by_layer)
+
+
+def _by_layer(
+    model: nn.Module, mixtures: list[Any], owner: dict[int, str], layers: int
+) -> dict[int, Blocks]:
+    """The blocks of each layer with experts: whose each parameter is was found before."""
+    config: Any = model.config
+    width = int(config.get_text_config().hidden_size)
+    modules = dict(model.named_modules())
+    paths = {id(module): path for path, module in modules.items()}
+    dense = tuple(sorted(set(range(layers)) - {m.layer for m in mixtures}))
+    found = dict[int, Blocks]()
+    for mixture in mixtures:
+        path = paths[id(mixture.place)]
+        whole = re.match(rf".*?\.{mixture.layer}(?=\.)", path)
+        sums: dict[str, int] = {}
+        for name, weight in modules[whole[0] if whole else path].named_parameters():
+            kind = owner.get(id(weight)) or ("attention" if _ATTENTION.search(name) else "rest")
+            if "norm" in name and weight.shape == (width,):  # before it, or after; none in it
+                kind = "norms"
+            sums[kind] = sums.get(kind, 0) + weight.numel()
+        E = _count(modules, path, mixture)
+        found[mixture.layer] = Blocks(
+            mixture.layer, width, sums.get("attention", 0), width if sums.get("norms") else 0,
+            sums.get("routers", 0), sums.get("experts", 0) // E, mixture.width, mixture.k,
+            sums.get("shared experts", 0), sums.get("rest", 0), dense,
+        )  # fmt: skip
+    return found
 
 
 def _count(modules: dict[str, nn.Module], path: str, mixture: Any) -> int:

@@ -136,7 +136,8 @@ def test_a_number_isolates_its_expert_and_escape_lets_all_back(page, trace):
         without = [t for t in range(12) if e not in trace.experts[1, t].tolist()]
         words = [trace.tokens[t].replace("␣", "") for t in without]
         until(lambda w=words: [x.strip() for x in faded.all_inner_texts()] == w)
-    plain = "e => { const s = getComputedStyle(e); return [s.color, s.backgroundImage, s.backgroundColor]; }"
+    plain = """e => { const { color, backgroundImage, backgroundColor } = getComputedStyle(e);
+      return [color, backgroundImage, backgroundColor]; }"""
     muted = ["rgb(91, 101, 112)", "none", "rgba(0, 0, 0, 0)"]
     until(lambda: faded.first.evaluate(plain) == muted)
     page.keyboard.press("6")  # again: all are back

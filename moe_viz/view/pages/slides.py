@@ -63,7 +63,8 @@ def save_slides(
         raise InputError("There is no notebook to make slides of: name at least one.")
     body, title = _joined(notebooks, execute, _deck, said)
     body, plotly = without_plotly(body)
-    body = body.replace('class="moe-viz"', 'class="moe-viz" data-scale="1.5"')
+    for host in ("moe-viz", "moe-viz-diagram"):
+        body = body.replace(f'class="{host}"', f'class="{host}" data-scale="1.5"')
     own = package_text("view/pages/slides.css") + package_text("view/pages/ansi.css")
     style = "\n".join([_reveal("dist/reveal.css"), code_style(dark=False), own])
     reveal = _reveal("dist/reveal.js").replace("</script", "<\\/script")

@@ -5,7 +5,7 @@
 /** @import { Palette } from "../../js/types.js" */
 
 import { readAddress } from "./address.js";
-import { h } from "./dom.js";
+import { h } from "../../js/dom.js";
 import { Picture } from "./picture.js";
 import { Quantities } from "./data/quantities.js";
 import { begin, carried, fitted } from "./state.js";

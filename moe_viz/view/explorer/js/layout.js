@@ -10,7 +10,7 @@
 /** @import { PathPanel } from "./panels/path.js" */
 /** @import { TextView } from "./text/text.js" */
 
-import { h } from "./dom.js";
+import { h } from "../../js/dom.js";
 
 /**
  * @typedef {object} Parts
@@ -151,7 +151,8 @@ function caption(trace, place) {
     colour,
     `The same number in another layer is another network. ${model}${other}.`,
     dense.length && place !== "slide" ? `${listed(dense)}: dense, without experts.` : "",
-    place === "slide" ? "" : "<s> is run and shown, but left out of loads.", // a slide shows no loads
+    // A slide shows no loads.
+    place === "slide" ? "" : "<s> is run and shown, but left out of loads.",
     coarse(trace, place === "page"),
   ];
   const last = many ? 6 : Math.min(trace.E, 10) - 1;

@@ -15,7 +15,7 @@ import { Controls } from "./panels/controls.js";
 import { DecisionPanel } from "./panels/decision.js";
 import { GridView } from "./maps/grid.js";
 import { obey } from "./hands.js";
-import { h, only } from "./dom.js";
+import { h, only } from "../../js/dom.js";
 import { Hues } from "./data/hues.js";
 import { layout, ranks } from "./layout.js";
 import { Legend } from "./panels/legend.js";

@@ -4,7 +4,7 @@
 /** @import { Scene } from "../types.js" */
 /** @import { Rows } from "./rows.js" */
 
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 
 /**
  * @param {Rows} rows

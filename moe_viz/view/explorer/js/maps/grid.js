@@ -8,7 +8,7 @@
 import { layerNames, paintBands } from "./axis.js";
 import { sized } from "./canvas.js";
 import { css, mixed } from "../colours.js";
-import { across, h, write } from "../dom.js";
+import { across, h, write } from "../../../js/dom.js";
 import { countsOf, inScope } from "../data/loads.js";
 import { focus } from "../state.js";
 import { percent } from "../data/words.js";

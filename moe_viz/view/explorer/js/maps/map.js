@@ -7,7 +7,7 @@
 
 import { layerNames, paintBands } from "./axis.js";
 import { Cells, sized } from "./canvas.js";
-import { across, h, write } from "../dom.js";
+import { across, h, write } from "../../../js/dom.js";
 import { Overview } from "./overview.js";
 import { focus } from "../state.js";
 import { sizeOf } from "../data/words.js";

@@ -5,7 +5,7 @@
 /** @import { Cells } from "./canvas.js" */
 
 import { sized } from "./canvas.js";
-import { across, h } from "../dom.js";
+import { across, h } from "../../../js/dom.js";
 
 /** Pixels, for type of the designed size. */
 const HEIGHT = 16;

@@ -5,7 +5,7 @@
 /** @import { Colours } from "../colours.js" */
 
 import { css } from "../colours.js";
-import { h, write } from "../dom.js";
+import { h, write } from "../../../js/dom.js";
 
 /**
  * Rows are made once: from layer to layer numbers, lengths, shades and figures change, and the

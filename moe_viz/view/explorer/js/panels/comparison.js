@@ -6,7 +6,7 @@
 /** @import { Quantities } from "../data/quantities.js" */
 /** @import { Neighbour } from "../data/beside.js" */
 
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 import { MapView } from "../maps/map.js";
 import { focus } from "../state.js";
 import { TextView } from "../text/text.js";

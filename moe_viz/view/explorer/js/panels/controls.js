@@ -6,7 +6,7 @@
 /** @import { Quantities } from "../data/quantities.js" */
 
 import { parallels, read, sameToken, spelt } from "../data/beside.js";
-import { h, options, select, write } from "../dom.js";
+import { h, options, select, write } from "../../../js/dom.js";
 import { opening } from "../data/words.js";
 
 /** How many prompts are offered for comparison: a list of thousands would be useless. */

@@ -6,7 +6,7 @@
 /** @import { Trace } from "../data/trace.js" */
 
 import { Bars } from "./bars.js";
-import { h, write } from "../dom.js";
+import { h, write } from "../../../js/dom.js";
 import { focus } from "../state.js";
 import { Strip } from "./strip.js";
 import { behind, percent, say } from "../data/words.js";

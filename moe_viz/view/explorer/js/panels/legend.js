@@ -6,7 +6,7 @@
 /** @import { Trace } from "../data/trace.js" */
 
 import { css } from "../colours.js";
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 import { countsOf } from "../data/loads.js";
 import { percent } from "../data/words.js";
 

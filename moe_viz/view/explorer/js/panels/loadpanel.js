@@ -6,7 +6,7 @@
 /** @import { Neighbour } from "../data/beside.js" */
 
 import { Bars } from "./bars.js";
-import { h, select, write } from "../dom.js";
+import { h, select, write } from "../../../js/dom.js";
 import { busiest } from "../data/hues.js";
 import { inScope, loadsOf } from "../data/loads.js";
 import { Strip } from "./strip.js";

@@ -4,7 +4,7 @@
 /** @import { Scene, Actions } from "../types.js" */
 /** @import { Trace } from "../data/trace.js" */
 
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 import { focus } from "../state.js";
 import { say } from "../data/words.js";
 

@@ -4,7 +4,7 @@
 /** @import { Actions, Scene } from "../types.js" */
 
 import { sized } from "../maps/canvas.js";
-import { across, h, write } from "../dom.js";
+import { across, h, write } from "../../../js/dom.js";
 
 /** Pixels, for type of the designed size: of the bars, and of the marks below them. */
 const TALL = 32;

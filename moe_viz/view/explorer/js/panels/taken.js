@@ -5,7 +5,7 @@
 /** @import { Prompt, Scene } from "../types.js" */
 /** @import { Trace } from "../data/trace.js" */
 
-import { h, write } from "../dom.js";
+import { h, write } from "../../../js/dom.js";
 import { inScope } from "../data/loads.js";
 import { percent } from "../data/words.js";
 

@@ -4,7 +4,7 @@
 /** @import { Prompt } from "../types.js" */
 /** @import { Trace } from "../data/trace.js" */
 
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 
 /** @type {Record<string, string>} */
 const SIGNS = { "\n": "⏎", "\t": "⇥", " ": "·" };

@@ -6,7 +6,7 @@
 /** @import { Trace } from "../data/trace.js" */
 /** @import { Chips } from "./chips.js" */
 
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 
 /** Milliseconds that a token takes to its column. */
 const FALL = 350;

@@ -8,7 +8,7 @@
 import { Chips } from "./chips.js";
 import { css, mixed } from "../colours.js";
 import { Columns } from "./columns.js";
-import { h } from "../dom.js";
+import { h } from "../../../js/dom.js";
 
 /** Tokens drawn at once: each of thousands would be painted again in every frame. */
 const MOST = 400;

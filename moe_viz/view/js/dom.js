@@ -23,6 +23,23 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
+ * An element of a drawing, with attributes, listeners and children.
+ * @param {string} tag
+ * @param {Record<string, any>} attributes
+ * @param {(Node | string)[]} children
+ * @returns {SVGElement}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(key, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+/**
  * Set an element's text, if it differs: the same words written again would be laid out again.
  * @param {Element} element
  * @param {string} words
