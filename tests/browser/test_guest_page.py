@@ -178,7 +178,9 @@ def check_ranks(trace: Trace, row: int, token: int, page: Any) -> None:
     gaps = worth[experts].min() - worth[order]
     assert len(seen["next"]) == min(4, len(order))
     for n, said in enumerate(seen["next"]):
-        expert, by = re.fullmatch(r"(\d+) −(?:less than )?([\d.]+)", said).groups()
+        found = re.fullmatch(r"(\d+) −(?:less than )?([\d.]+)", said)
+        assert found, said
+        expert, by = found.groups()
         near = 1.01 * 10.0 ** -len(by.partition(".")[2])
         assert abs(float(by) - gaps[n]) <= near, (said, gaps[:5])
         assert abs(gaps[list(order).index(int(expert))] - gaps[n]) <= near, said

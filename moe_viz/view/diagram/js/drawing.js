@@ -1,6 +1,6 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// The drawing: the state passes from top to bottom at the left, and two blocks read it and add to it.
+// The drawing: the state passes from top to bottom at the left; two blocks read it and add to it.
 /** @import { Decision, Packed } from "./types.js" */
 /** @import { Look } from "./plan.js" */
 
@@ -47,11 +47,12 @@ function stateLine(plan, height) {
   const { blocks } = plan.packed;
   const end = height - 22;
   const cls = plan.look.step === 6 ? "state strong" : "state";
+  const at = plan.x.state;
   return [
-    svg("line", { class: cls, x1: plan.x.state, y1: 26, x2: plan.x.state, y2: end - 8 }),
+    svg("line", { class: cls, x1: at, y1: 26, x2: at, y2: end - 8 }),
     svg("path", {
       class: "head",
-      d: `M${plan.x.state - 6} ${end - 10} L${plan.x.state + 6} ${end - 10} L${plan.x.state} ${end} Z`,
+      d: `M${at - 6} ${end - 10} L${at + 6} ${end - 10} L${at} ${end} Z`,
     }),
     text(8, 16, `the token’s state: ${blocks.width.toLocaleString("en")} numbers`, "label"),
     text(
