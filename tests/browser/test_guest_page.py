@@ -83,7 +83,7 @@ RANKS = """() => { const root = document.querySelector('.moe-viz').shadowRoot;
   const all = (query) => [...root.querySelectorAll(query)].filter((e) => e.checkVisibility())
     .map((e) => e.innerText.trim());
   return { experts: all('.decision .n'), values: all('.decision .value'),
-    next: all('.decision .next span') }; }"""
+    next: all('.decision .near') }; }"""
 
 
 def check_sentence(trace: Trace, row: int, token: int, said: str) -> None:

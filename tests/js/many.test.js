@@ -71,6 +71,21 @@ test("the next experts are named with what they missed by", () => {
   assert.deepEqual(behind(unscored, 0, 0, 4), []);
 });
 
+test("the best apart from some are the ranking's, whatever is here", () => {
+  const ranked = (t, layer, token, apart) =>
+    t.ranking(layer, token).filter((e) => !apart.has(e) && !Number.isNaN(t.logit(layer, token, e)));
+  const scores = base64(
+    halves(Array.from({ length: 400 }, (_, n) => [0, -0.5, -1, -2][(n * 7) % 4])),
+  );
+  for (const t of [many({}, { logits: scores }), highest()]) {
+    for (const apart of [new Set(), new Set([7]), new Set([0, 3, 9])]) {
+      for (const n of [1, 3, 30]) {
+        assert.deepEqual(t.best(0, 0, n, apart), ranked(t, 0, 0, apart).slice(0, n));
+      }
+    }
+  }
+});
+
 test("of more than two choices among many the first is named, and how many others", () => {
   const gates = base64(halves([0.5, 0.25, 0.25]));
   const arrays = { ...HIGHEST_ARRAYS, experts: base64(Int8Array.of(7, 3, 9)), gates };

@@ -83,6 +83,23 @@ test("numbers are worked out once, and of one watched expert at a time", () => {
   assert.deepEqual([...quantities.values("expert", ANY)], [...first]);
 });
 
+test("shared at once is shared one by one", () => {
+  const t = trace(
+    { gaps: 1 },
+    { experts: base64(Int8Array.of(0, 1, 1, 2, -2, -2, 1, -1, 0, 1, 0, 1, 0, 2, 0, 1)) },
+  );
+  for (const token of [0, 1, 2, 3]) {
+    const quantities = new Quantities(t);
+    const all = [...quantities.values("shared", { watched: 0, token })];
+    const one = all.map((_, n) => quantities.get("shared").at(Math.floor(n / 4), n % 4, token));
+    assert.deepEqual(
+      all,
+      one.map((x) => (Number.isNaN(x) ? NONE : Math.round(254 * x))),
+    );
+    assert.equal(all[2], NONE, "a gap");
+  }
+});
+
 test("shared is how many of the selected token's experts another has, of k", () => {
   // Layer 0: 7 3 · 7 3 · 7 0 · 3 7 · 4 5 · 7 6 · 3 8 · 9 10 · 0 11 · 12 13; of token 0: 7 and 3.
   const quantities = new Quantities(many());

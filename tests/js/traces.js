@@ -3,6 +3,7 @@
 
 import { Colours } from "../../moe_viz/view/explorer/js/colours.js";
 import { Hues } from "../../moe_viz/view/explorer/js/data/hues.js";
+import { Loads } from "../../moe_viz/view/explorer/js/data/loads.js";
 import { Trace } from "../../moe_viz/view/explorer/js/data/trace.js";
 
 /** Base64 of a typed array's bytes. */
@@ -164,4 +165,4 @@ export const PALETTE = {
 
 /** Colours of a trace's experts, in plain light. */
 export const coloursOf = (t, state = {}) =>
-  new Colours(PALETTE, new Hues(t, { asked: null, ...state }));
+  new Colours(PALETTE, new Hues(t, { asked: null, ...state }, new Loads(t)));

@@ -17,6 +17,7 @@ import { GridView } from "./maps/grid.js";
 import { obey } from "./hands.js";
 import { h, only } from "../../js/dom.js";
 import { Hues } from "./data/hues.js";
+import { Loads } from "./data/loads.js";
 import { layout, ranks } from "./layout.js";
 import { Legend } from "./panels/legend.js";
 import { LoadPanel } from "./panels/loadpanel.js";
@@ -50,10 +51,12 @@ export class Picture {
     /** @type {Place} */
     const place = host.dataset.scale ? "slide" : state.page ? "page" : "notebook";
     this.place = place;
+    const loads = new Loads(trace);
     /** @type {Scene} */
     this.scene = {
       state,
-      colours: new Colours(palette, new Hues(trace, state)),
+      loads,
+      colours: new Colours(palette, new Hues(trace, state, loads)),
       zoom: 1,
       rows: new Rows(trace, place, 1),
       hits: new Set(),

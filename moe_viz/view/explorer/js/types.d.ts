@@ -3,6 +3,7 @@
 // OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
 
 import type { Colours } from "./colours.js";
+import type { Loads } from "./data/loads.js";
 import type { Rows } from "./maps/rows.js";
 
 /** The JSON beside a picture. */
@@ -167,6 +168,7 @@ export type Place = "page" | "slide" | "notebook";
 export interface Scene {
   state: State;
   colours: Colours;
+  loads: Loads;
   /** Pixels for each pixel of the design: how large type is. */
   zoom: number;
   /** Where layers lie in the maps. */

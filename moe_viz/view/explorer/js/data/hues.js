@@ -4,8 +4,7 @@
 // the busiest of a layer have one, one that was asked for has the last, and the rest are grey.
 /** @import { State } from "../types.js" */
 /** @import { Trace } from "./trace.js" */
-
-import { countsOf } from "./loads.js";
+/** @import { Loads } from "./loads.js" */
 
 /** Experts of a layer that have a colour where there are many. */
 const NAMED = 7;
@@ -14,9 +13,11 @@ export class Hues {
   /**
    * @param {Trace} trace
    * @param {State} state says which expert was asked for
+   * @param {Loads} loads
    */
-  constructor(trace, state) {
+  constructor(trace, state, loads) {
     this.trace = trace;
+    this.loads = loads;
     this.state = state;
     /** @type {number[][] | null} of each layer, the busiest experts */
     this.ranked = null;
@@ -41,7 +42,8 @@ export class Hues {
     const { L, E, prompts } = this.trace;
     const places = new Int8Array(L * E).fill(-1);
     this.ranked = Array.from({ length: L }, (_, l) => {
-      const best = busiest(countsOf(this.trace, l, prompts)).slice(0, NAMED);
+      const { counts } = this.loads.counts(l, prompts[0], "all");
+      const best = busiest(counts).slice(0, NAMED);
       best.forEach((e, n) => (places[l * E + e] = n));
       return best;
     });

@@ -13,6 +13,7 @@ import { percent } from "./words.js";
  * @property {() => [string, string]} ends what 0 and 1 stand for
  * @property {(state: Subject) => number} [of] the expert or token that it is about
  * @property {(layer: number, t: number, of: number) => number} at NaN: no number
+ * @property {(out: Uint8Array, of: number) => void} [fill] the same of all, where it must be quick
  */
 
 /** @typedef {Pick<State, "watched" | "token">} Subject */
@@ -82,7 +83,8 @@ export class Quantities {
     if (known?.of === of) return known.values;
     const { L, T } = this.trace;
     const out = new Uint8Array(L * T);
-    for (let l = 0, n = 0; l < L; l++) {
+    if (quantity.fill) quantity.fill(out, of);
+    for (let l = 0, n = 0; l < L && !quantity.fill; l++) {
       for (let t = 0; t < T; t++, n++) {
         const x = this.trace.isGap(l, t) ? NaN : quantity.at(l, t, of);
         out[n] = Number.isNaN(x) ? NONE : Math.round(254 * Math.min(Math.max(x, 0), 1));
@@ -109,7 +111,8 @@ function quantitiesOf(trace, scale) {
       short: "experts shared with the selected token",
       ends: () => ["0", String(K)],
       of: ({ token }) => token,
-      at: (l, t, token) => trace.shared(l, t, token) / K,
+      at: (l, t, token) => (trace.isGap(l, t) ? NaN : trace.shared(l, t, token) / K),
+      fill: (out, token) => fillShared(trace, out, token),
     };
   }
   if (trace.rule.gated) {
@@ -151,6 +154,28 @@ function quantitiesOf(trace, scale) {
     };
   }
   return found;
+}
+
+/**
+ * How many experts every token shares with one, in 254ths of K: anew for each token that is
+ * selected, while it is played four times a second.
+ * @param {Trace} trace
+ * @param {Uint8Array} out (L, T)
+ * @param {number} token
+ */
+function fillShared(trace, out, token) {
+  const { L, T, E, K, experts } = trace;
+  const marks = trace.takenBy(token);
+  const steps = Uint8Array.from({ length: K + 1 }, (_, n) => Math.round((254 * n) / K));
+  for (let l = 0, n = 0, i = 0; l < L; l++) {
+    const own = marks.subarray(l * E, (l + 1) * E);
+    for (let t = 0; t < T; t++, n++) {
+      let both = 0;
+      const gap = experts[i] < -1;
+      for (const end = i + K; i < end; i++) if (experts[i] >= 0) both += own[experts[i]];
+      out[n] = gap ? NONE : steps[both];
+    }
+  }
 }
 
 /**

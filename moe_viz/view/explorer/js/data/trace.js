@@ -99,6 +99,34 @@ export class Trace extends Recording {
   }
 
   /**
+   * The best experts apart from some, as `ranking` has them; without sorting hundreds.
+   * @param {number} layer
+   * @param {number} t
+   * @param {number} n at most so many
+   * @param {Set<number>} apart
+   */
+  best(layer, t, n, apart) {
+    /** @type {{ e: number, x: number }[]} */
+    const found = [];
+    const { logits, logitOf, nearest, width, K, E, more } = this;
+    if (!logits || !this.isScored(layer) || (this.gaps && this.isGap(layer, t))) return [];
+    const decision = layer * this.T + t;
+    for (let i = 0; i < width; i++) {
+      const known = i < K ? this.choice(layer, t, i) : nearest?.[decision * more + i - K];
+      const e = nearest ? (known ?? -1) : i;
+      const x = logitOf[logits[decision * width + i]];
+      if (e < 0 || e >= E || apart.has(e)) continue;
+      const last = found[n - 1];
+      if (last && !(x > last.x || (x === last.x && e < last.e))) continue;
+      let at = found.length;
+      while (at && (x > found[at - 1].x || (x === found[at - 1].x && e < found[at - 1].e))) at--;
+      found.splice(at, 0, { e, x });
+      if (found.length > n) found.pop();
+    }
+    return found.map(({ e }) => e);
+  }
+
+  /**
    * How far an expert's number may be off, since numbers travel rounded.
    * @param {number} layer
    * @param {number} t

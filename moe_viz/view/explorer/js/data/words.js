@@ -36,6 +36,19 @@ export function sizeOf(trace, prompt) {
  * @param {number} t
  */
 export function say(trace, layer, t) {
+  const chosen = trace.chosen(layer, t);
+  const others = missed(trace, layer, t, chosen) + switchedOff(trace, layer, t, chosen);
+  return goes(trace, layer, t, trace.isGap(layer, t) ? "" : others);
+}
+
+/**
+ * Where a token goes, in a sentence.
+ * @param {Trace} trace
+ * @param {number} layer
+ * @param {number} t
+ * @param {string} more what else is to be said, before the full stop
+ */
+export function goes(trace, layer, t, more = "") {
   const here = `In layer ${trace.layers[layer]}, ‘${trace.piece(t)}’`;
   if (trace.isGap(layer, t)) {
     return `${here} has no decision to show: the router’s numbers are NaN or infinite.`;
@@ -52,8 +65,7 @@ export function say(trace, layer, t) {
     : trace.many && rest > 1
       ? `goes to ${names[0]} and ${rest} others`
       : "goes to " + names.join(chosen.length > 2 ? ", " : " and ");
-  const others = missed(trace, layer, t, chosen) + switchedOff(trace, layer, t, chosen);
-  return `${here} ${where}${others}.`;
+  return `${here} ${where}${more}.`;
 }
 
 /**
@@ -73,8 +85,8 @@ export function behind(trace, layer, t, n) {
     ...trace.off[layer],
     ...trace.partlyOff[layer],
   ]);
-  const rest = trace.ranking(layer, t).filter((e) => !taken.has(e));
-  const near = rest.slice(0, n).map((e) => ({ e, gap: gapTo(trace, layer, t, chosen, e) }));
+  const rest = trace.best(layer, t, n, taken);
+  const near = rest.map((e) => ({ e, gap: gapTo(trace, layer, t, chosen, e) }));
   return near.flatMap(({ e, gap }) => (gap && gap.x >= 0 ? [{ e, by: written(trace, gap) }] : []));
 }
 
@@ -90,7 +102,7 @@ function missed(trace, layer, t, chosen) {
   // Beside an expert that was switched off, an empty slot was nobody's to take.
   if (chosen.length < trace.K && trace.off[layer].length + trace.partlyOff[layer].length) return "";
   const taken = new Set([...chosen.map(([e]) => e), ...trace.off[layer]]);
-  const runner = trace.ranking(layer, t).find((e) => !taken.has(e));
+  const [runner] = trace.best(layer, t, 1, taken);
   // Whether this token was among those for which it was switched off is not known here.
   if (runner === undefined || trace.partlyOff[layer].includes(runner)) return "";
   const gap = gapTo(trace, layer, t, chosen, runner);

@@ -9,7 +9,6 @@ import { layerNames, paintBands } from "./axis.js";
 import { sized } from "./canvas.js";
 import { css, mixed } from "../colours.js";
 import { across, h, write } from "../../../js/dom.js";
-import { countsOf, inScope } from "../data/loads.js";
 import { focus } from "../state.js";
 import { percent } from "../data/words.js";
 
@@ -124,12 +123,10 @@ export class GridView {
     const scope = `${state.prompt} ${state.scope}`;
     if (scope !== this.counted) {
       this.counted = scope;
-      const prompts = inScope(trace, this.prompt, state.scope);
       this.loads = new Float32Array(L * E);
       for (let l = 0; l < L; l++) {
-        const counts = countsOf(trace, l, prompts);
-        const total = counts.reduce((a, b) => a + b, 0) || 1;
-        counts.forEach((n, e) => (this.loads[l * E + e] = n / total));
+        const { counts, total } = this.scene.loads.counts(l, this.prompt, state.scope);
+        for (let e = 0; e < E; e++) this.loads[l * E + e] = counts[e] / (total || 1);
       }
     }
     if (String(state.prompt) !== this.used) {
@@ -153,14 +150,13 @@ export class GridView {
     if (!t) return;
     const picture = t.createImageData(E, L);
     const shades = Array.from({ length: 256 }, (_, n) =>
-      mixed(ink, ground, 0.04 + (0.9 * n) / 255),
+      packedPixel(mixed(ink, ground, 0.04 + (0.9 * n) / 255)),
     );
-    const [lit, unlit] = [mixed(shared, ground, 1), mixed(line, ground, 1)];
+    const [lit, unlit] = [shared, line].map((colour) => packedPixel(mixed(colour, ground, 1)));
+    const pixels = new Uint32Array(picture.data.buffer);
     for (let i = 0; i < L * E; i++) {
-      const full = Math.min((loads[i] * E) / FULLEST, 1);
-      const on = first[i] >= 0 && first[i] <= state.token;
-      const colour = touched ? (on ? lit : unlit) : shades[Math.round(255 * full)];
-      picture.data.set([...colour, 255], 4 * i);
+      if (touched) pixels[i] = first[i] >= 0 && first[i] <= state.token ? lit : unlit;
+      else pixels[i] = shades[Math.round(255 * Math.min((loads[i] * E) / FULLEST, 1))];
     }
     t.putImageData(picture, 0, 0);
     g.imageSmoothingEnabled = false;
@@ -245,6 +241,12 @@ export class GridView {
     g.strokeRect(left(state.isolate) - 1, rows.top(state.layer) - 2, wide + 2, high + 4);
   }
 }
+
+/**
+ * A pixel as four bytes in one number, red first in memory.
+ * @param {number[]} colour
+ */
+const packedPixel = ([r, g, b]) => new Uint32Array(Uint8Array.of(r, g, b, 255).buffer)[0];
 
 /**
  * Experts' numbers below their columns: all where there is room, else at even steps.

@@ -27,16 +27,23 @@ export class DecisionPanel {
     this.sentence = h("p", { class: "sentence", "aria-live": "polite" });
     this.title = h(rank);
     this.bars = new Bars(trace.many ? trace.K : trace.E, scene.colours);
-    this.next = h("p", { class: "next" });
+    this.unit = h("span");
+    this.nearest = Array.from({ length: NEXT }, () => {
+      const number = h("b", { class: "number" });
+      const by = h("span");
+      return { element: h("span", { class: "near" }, number, by), number, by };
+    });
+    const all = this.nearest.map(({ element }) => element);
+    this.next = h("p", { class: "next" }, "Next: ", ...all, this.unit);
     this.strip = trace.many ? new Strip(trace.E, scene, actions) : null;
     this.note = h("p", { class: "note" });
-    const all = this.strip ? [this.next, this.strip.element] : [];
+    const more = this.strip ? [this.next, this.strip.element] : [];
     this.element = h(
       "section",
       { class: "decision" },
       this.title,
       this.bars.element,
-      ...all,
+      ...more,
       this.note,
     );
     if (trace.many) this.bars.element.classList.add("ranked");
@@ -95,24 +102,17 @@ export class DecisionPanel {
     bars.end(chosen.length);
     const near = behind(trace, layer, token, NEXT);
     next.hidden = !near.length;
-    const unit = trace.rule.plain ? "logits" : "in score";
-    next.replaceChildren(
-      "Next: ",
-      ...near.map(({ e, by }) => h("span", {}, this.swatch(layer, e), ` −${by} `)),
-      unit,
-    );
-  }
-
-  /**
-   * @param {number} layer
-   * @param {number} e
-   */
-  swatch(layer, e) {
+    write(this.unit, trace.rule.plain ? "logits" : "in score");
     const { colours } = this.scene;
-    const number = h("b", { class: "number" }, String(e));
-    number.style.background = colours.solid(layer, e);
-    number.style.color = colours.digit(layer, e);
-    return number;
+    this.nearest.forEach(({ element, number, by }, n) => {
+      element.hidden = !near[n];
+      if (!near[n]) return;
+      const { e } = near[n];
+      number.style.background = colours.solid(layer, e);
+      number.style.color = colours.digit(layer, e);
+      write(number, String(e));
+      write(by, ` −${near[n].by} `);
+    });
   }
 
   /**

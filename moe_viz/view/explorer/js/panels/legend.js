@@ -6,8 +6,7 @@
 /** @import { Trace } from "../data/trace.js" */
 
 import { css } from "../colours.js";
-import { h } from "../../../js/dom.js";
-import { countsOf } from "../data/loads.js";
+import { h, write } from "../../../js/dom.js";
 import { percent } from "../data/words.js";
 
 const WEIGHED =
@@ -17,6 +16,9 @@ const SHARED =
 const LISTED = "token: the expert that was recorded first; line below: all its experts";
 const BUSIEST =
   "The busiest of this layer in the whole recording, with their loads; grey: all others";
+
+/** Experts that have a colour where there are many: the busiest, and one that was asked for. */
+const HUED = 8;
 
 export class Legend {
   /**
@@ -31,7 +33,11 @@ export class Legend {
     this.scene = scene;
     this.actions = actions;
     this.element = h("div", { class: "legend" });
-    this.swatches = h("span", { class: "swatches" });
+    const few = "Experts of this layer: ";
+    this.head = h("span", {}, trace.many ? "" : few);
+    const most = trace.many ? HUED : trace.E;
+    this.swatches = Array.from({ length: most }, () => this.swatch());
+    this.rest = h("span", { class: "swatch rest" });
     this.field = h("input", {
       type: "number",
       min: 0,
@@ -43,7 +49,10 @@ export class Legend {
     this.words = h("span", { class: "muted" });
     this.measure = h("span", { class: "muted scale" });
     const asked = trace.many ? [h("label", { class: "asked" }, "expert ", this.field)] : [];
-    this.element.append(this.swatches, ...asked, this.words, this.measure);
+    const named = h("span", { class: "swatches", title: trace.many ? BUSIEST : null }, this.head);
+    named.append(...this.swatches.map(({ element }) => element));
+    if (trace.many) named.append(this.rest);
+    this.element.append(named, ...asked, this.words, this.measure);
     this.painted = "";
   }
 
@@ -67,27 +76,32 @@ export class Legend {
     this.measure.replaceChildren(...(mode === "shared" ? this.steps() : this.scale()));
   }
 
+  /** Swatches are made once, and told anew which expert they stand for. */
   paintSwatches() {
-    const { trace, scene } = this;
-    const { layer, asked } = scene.state;
-    const named = scene.colours.hues.named(layer);
-    if (!trace.many) {
-      const all = named.map((e) => this.swatch(layer, e, ""));
-      return this.swatches.replaceChildren("Experts of this layer: ", ...all);
-    }
-    const counts = countsOf(trace, layer, trace.prompts);
-    const total = counts.reduce((a, b) => a + b, 0) || 1;
-    const also = asked === null || named.includes(asked) ? [] : [asked];
-    const load = (/** @type {number} */ e) => percent(counts[e] / total, 1);
-    const rest = trace.E - named.length - also.length;
-    const grey = h("span", { class: "swatch rest" }, `${rest} others`);
-    grey.style.background = scene.colours.theme.others;
-    this.swatches.title = BUSIEST;
-    this.swatches.replaceChildren(
-      h("span", {}, `Busiest of layer ${trace.layers[layer]} (even: ${percent(1 / trace.E, 1)}): `),
-      ...[...named, ...also].map((e) => this.swatch(layer, e, load(e))),
-      grey,
-    );
+    const { trace, scene, swatches } = this;
+    const { layer, asked, isolate } = scene.state;
+    const { colours } = scene;
+    const named = colours.hues.named(layer);
+    const also = trace.many && asked !== null && !named.includes(asked) ? [asked] : [];
+    const shown = [...named, ...also];
+    const shares = trace.many ? scene.loads.shares(layer, trace.prompts[0], "all") : [];
+    swatches.forEach(({ element, button, load }, n) => {
+      const e = shown[n];
+      element.hidden = e === undefined;
+      button.setAttribute("aria-pressed", String(e !== undefined && isolate === e));
+      if (e === undefined) return;
+      button.dataset.expert = String(e);
+      button.setAttribute("aria-label", `Expert ${e}: show only its tokens`);
+      button.style.background = colours.solid(layer, e);
+      button.style.color = colours.digit(layer, e);
+      write(button, String(e));
+      if (trace.many) write(load, percent(shares[e], 1));
+    });
+    if (!trace.many) return;
+    const even = percent(1 / trace.E, 1);
+    write(this.head, `Busiest of layer ${trace.layers[layer]} (even: ${even}): `);
+    write(this.rest, `${trace.E - shown.length} others`);
+    this.rest.style.background = colours.theme.others;
   }
 
   /** What the colours of a token and the line below it stand for. */
@@ -97,28 +111,21 @@ export class Legend {
     return shares ? SHARED : WEIGHED;
   }
 
-  /**
-   * @param {number} layer
-   * @param {number} e
-   * @param {string} load
-   */
-  swatch(layer, e, load) {
+  /** A swatch, yet of no expert. */
+  swatch() {
     const { actions } = this;
-    const { state, colours } = this.scene;
+    const expert = () => Number(button.dataset.expert);
     const attributes = {
       class: "swatch",
-      "aria-pressed": String(state.isolate === e),
-      "aria-label": `Expert ${e}: show only its tokens`,
       tabindex: -1,
-      onclick: () => actions.isolate(e),
-      onpointerenter: () => actions.set({ faded: e }),
+      onclick: () => actions.isolate(expert()),
+      onpointerenter: () => actions.set({ faded: expert() }),
       onpointerleave: () => actions.set({ faded: null }),
     };
-    const button = h("button", attributes, String(e));
-    button.style.background = colours.solid(layer, e);
-    button.style.color = colours.digit(layer, e);
-    if (!load) return button;
-    return h("span", { class: "pair" }, button, h("span", { class: "load" }, load));
+    const button = h("button", attributes);
+    const load = h("span", { class: "load" });
+    const element = this.trace.many ? h("span", { class: "pair" }, button, load) : button;
+    return { element, button, load };
   }
 
   /** From nothing shared with the selected token to all of its experts. */

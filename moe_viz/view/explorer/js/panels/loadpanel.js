@@ -8,7 +8,6 @@
 import { Bars } from "./bars.js";
 import { h, select, write } from "../../../js/dom.js";
 import { busiest } from "../data/hues.js";
-import { inScope, loadsOf } from "../data/loads.js";
 import { Strip } from "./strip.js";
 import { percent } from "../data/words.js";
 
@@ -56,16 +55,14 @@ export class LoadPanel {
     const { state, colours } = this.scene;
     const { layer } = state;
     const what = [layer, state.prompt, state.scope].join();
-    const prompts = inScope(trace, trace.prompts[state.prompt], state.scope);
-    this.strip?.paint(what, () => this.all(loadsOf(trace, layer, prompts)));
+    const { loads } = this.scene;
+    const own = loads.shares(layer, trace.prompts[state.prompt], state.scope);
+    this.strip?.paint(what, () => this.all(own));
     const key = [what, beside?.value, colours.theme.ground, state.asked].join();
     if (key === this.painted) return;
     this.painted = key;
     this.scope.value = state.scope;
-    const own = loadsOf(trace, layer, prompts);
-    const theirs =
-      beside &&
-      loadsOf(trace, layer, inScope(trace, beside.prompt, beside.whole ? "label" : "prompt"));
+    const theirs = beside && loads.shares(layer, beside.prompt, beside.whole ? "label" : "prompt");
     const even = 1 / trace.E;
     const shown = trace.many ? this.few(own) : own.map((_, e) => e);
     const most = shown.flatMap((e) => [own[e], theirs ? theirs[e] : 0]);

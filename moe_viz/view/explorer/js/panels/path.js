@@ -6,7 +6,7 @@
 
 import { h } from "../../../js/dom.js";
 import { focus } from "../state.js";
-import { say } from "../data/words.js";
+import { goes, say } from "../data/words.js";
 
 /** Layers up to which there is room for numbers of one or two digits, and of three. */
 const NUMBERED = [16, 10];
@@ -65,7 +65,8 @@ export class PathPanel {
   step(l, token, numbered) {
     const { trace, actions } = this;
     const { colours } = this.scene;
-    const title = say(trace, l, token);
+    // Of many experts and layers, all that could be said would take longer than a frame.
+    const title = trace.many ? goes(trace, l, token) : say(trace, l, token);
     const onclick = () => actions.set({ layer: l });
     const button = h("button", { "aria-current": "false", tabindex: -1, title, onclick });
     const chosen = trace.chosen(l, token);

@@ -91,22 +91,36 @@ export class Strip {
     const room = shown.high - shown.low || 1;
     g.fillStyle = line;
     g.fillRect(0, height - 1, width, 1);
-    // The many first, so that none of them covers a marked one where bars are thinner than pixels.
-    const order = shown.values.map((_, e) => e);
-    order.sort((a, b) => Number(shown.marked.has(a)) - Number(shown.marked.has(b)));
-    for (const e of order) {
-      const x = shown.values[e];
-      if (Number.isNaN(x)) continue;
+    /**
+     * @param {number} e
+     * @param {number} least px, of width and height
+     * @returns {[left: number, top: number, width: number, height: number]}
+     */
+    const box = (e, least) => {
+      const wide = Math.max(bar - (bar > 3 ? 1 : 0), least);
+      const tall = Math.max(((shown.values[e] - shown.low) / room) * (height - 1), least);
+      return [Math.min(e * bar, width - wide), height - tall, wide, tall];
+    };
+    // The many first, in one go; so none covers a marked one where bars are thinner than pixels.
+    /** @type {number[]} */
+    const apart = [];
+    g.fillStyle = muted;
+    g.beginPath();
+    for (let e = 0; e < this.experts; e++) {
+      if (Number.isNaN(shown.values[e])) continue;
+      if (shown.marked.has(e) || colours.hues.of(shown.layer, e) >= 0) apart.push(e);
+      else g.rect(...box(e, 0.5));
+    }
+    g.fill();
+    for (const e of apart) {
       const marked = shown.marked.has(e);
-      const wide = Math.max(bar - (bar > 3 ? 1 : 0), marked ? 2 * zoom : 0.5);
-      const left = Math.min(e * bar, width - wide);
-      const tall = Math.max(((x - shown.low) / room) * (height - 1), marked ? 2 : 0.5);
       const hue = colours.hues.of(shown.layer, e);
-      g.fillStyle = hue < 0 ? (marked ? ink : muted) : colours.hue(hue);
-      g.fillRect(left, height - tall, wide, tall);
+      const place = box(e, marked ? 2 * zoom : 0.5);
+      g.fillStyle = hue < 0 ? ink : colours.hue(hue);
+      g.fillRect(...place);
       if (!marked) continue;
       g.fillStyle = ink;
-      g.fillRect(left, height + 1, wide, foot - 1);
+      g.fillRect(place[0], height + 1, place[2], foot - 1);
     }
     if (shown.line === null) return;
     g.fillStyle = ink;
