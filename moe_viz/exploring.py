@@ -2,22 +2,24 @@
 """Seeing what a model does: `explore` of a trace, or of a model with a box to type into.
 
 In: a trace. Out: its picture. Or in: a model, in a notebook with a kernel. Out: a box of
-ipywidgets, which lives as long as the kernel, beside a picture, which is plain HTML; the box
-replaces the picture through its display id, and the picture stays when the notebook is saved and
-the kernel is gone. The prompts that were run are kept, so that they can be compared.
+ipywidgets, which lives as long as the kernel, beside a picture, which is plain HTML and stays when
+the notebook is saved and the kernel is gone. What was run is kept, so that it can be compared.
+While a text is continued, the picture follows token by token.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from .errors import InputError, MissingDependencyError, MoeVizError
 from .progress import quiet
 from .trace import Trace
+from .trace.kept import Kept
 from .view.explorer.explorer import Explorer, check_scale, opened
+from .view.explorer.standing import Standing
 
 if TYPE_CHECKING:  # torch is for those who run a model
     from .guests.guest import Recordable
@@ -55,12 +57,13 @@ class LivePrompt:
         self.scale: float = scale
         self.history: list[str] = []
         self._first: Text | None = first
-        self._given: list[Given] = []  # what the texts were given as
+        self._kept = Kept(KEPT)
         self.picture: Explorer | None = None
-        self._display, self._html = display, HTML
+        self._display = display
+        self._standing: Standing | None = None  # once it is shown
+        self._wrap: Any = HTML
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
-        self._handle: Any = None
         wide = widgets.Layout(width="100%")
         self.text: Any = widgets.Textarea(
             placeholder="Type a text, and run it through the model", rows=3, layout=wide
@@ -68,6 +71,13 @@ class LivePrompt:
         self.run_button: Any = widgets.Button(
             description="Run", button_style="primary", icon="play"
         )
+        self.continue_button: Any = widgets.Button(
+            description="Continue", icon="forward", tooltip="Let the model write on from this text"
+        )
+        self.length: Any = widgets.BoundedIntText(
+            value=40, min=1, max=2000, description="tokens", layout=widgets.Layout(width="9em"),
+            style={"description_width": "4em"},
+        )  # fmt: skip
         self.cancel_button: Any = widgets.Button(description="Cancel", icon="stop", disabled=True)
         self.past: Any = widgets.Dropdown(
             options=["earlier prompts"], layout=widgets.Layout(width="18em")
@@ -76,23 +86,17 @@ class LivePrompt:
             max=model.config.layers, layout={"visibility": "hidden"}
         )
         self.status: Any = widgets.Label(f"{model.provenance.title}: nothing has been run yet.")
-        self.box: Any = widgets.VBox(
-            [
-                self.text,
-                widgets.HBox([self.run_button, self.cancel_button, self.past, self.progress]),
-                self.status,
-            ]
-        )
+        row = [self.run_button, self.continue_button, self.length, self.cancel_button, self.past]
+        self.box: Any = widgets.VBox([self.text, widgets.HBox([*row, self.progress]), self.status])
         self.run_button.on_click(lambda _: self.run(self.text.value))
+        self.continue_button.on_click(lambda _: self.write_on(self.text.value))
         self.cancel_button.on_click(lambda _: self.cancel())
         self.past.observe(self._recall, names="value")
 
     def _ipython_display_(self) -> None:
         self._display(self.box)
-        self._handle = self._display(
-            self._html("<p>The picture appears here when a text has been run.</p>"),
-            display_id=True,
-        )
+        self._standing = Standing(self._display, self._wrap)
+        self._standing.say("The picture appears here when a text has been run.")
         if self._first is not None:
             self.run(self._first)
 
@@ -104,54 +108,123 @@ class LivePrompt:
 
         In any form that `record` takes.
         """
-        if self._thread is not None and self._thread.is_alive():
-            return None
-        self._cancel.clear()
-        self.run_button.disabled, self.cancel_button.disabled = True, False
-        self.progress.value, self.progress.layout.visibility = 0, "visible"
-        self.status.value = "Running …"
-        self._thread = threading.Thread(target=self._run, args=(text,), name="moe_viz live prompt")
-        self._thread.start()
-        return self._thread
+        return self._start(self._record, text, self.model.config.layers)
+
+    def write_on(self, text: Text, tokens: int | None = None) -> threading.Thread | None:
+        """Start continuing a prompt, by as many tokens as the field says; else as `run`.
+
+        The picture follows token by token; a cancelled text stays as far as it came.
+        """
+        wanted = tokens or int(self.length.value)
+        return self._start(lambda given: self._generate(given, wanted), text, wanted)
 
     def cancel(self) -> None:
         """Stop the current run before its next layer."""
         self._cancel.set()
 
-    def _run(self, text: Text) -> None:
-        from .recording import record
+    # ---- What `generate(watch=)` calls, in this box or elsewhere
+
+    def due(self) -> bool:
+        """Whether it is time for another trace."""
+        return self._standing is not None and self._standing.due()
+
+    def follow(self, trace: Trace) -> None:
+        """Show a trace that is still growing, at its last token."""
+        if self._standing is not None:
+            self._standing.follow(Explorer(trace, scale=self.scale).grown(trace))
+
+    def done(self, trace: Trace) -> None:
+        """Keep a trace that is whole, and show it beside the earlier ones."""
+        from .recording.given import Given
+
+        self._keep(Given(trace.prompts[-1].text), trace)
+
+    # ---- In a thread of its own
+
+    def _start(
+        self, work: Callable[[Given], Trace], text: Text, steps: int
+    ) -> threading.Thread | None:
+        if self._thread is not None and self._thread.is_alive():
+            return None
+        self._cancel.clear()
+        self._enable(running=True)
+        self.progress.max, self.progress.value = steps, 0
+        self.progress.layout.visibility = "visible"
+        self.status.value = "Running …"
+        self._thread = threading.Thread(target=self._run, args=(work, text), name="moe_viz box")
+        self._thread.start()
+        return self._thread
+
+    def _run(self, work: Callable[[Given], Trace], text: Text) -> None:
         from .recording.given import one_prompt
 
         try:
-            new = replace(one_prompt(text, "The prompt box"), label="")
-            given = [*(one for one in self._given if one != new), new][-KEPT:]
-            labels = [str(n + 1) for n in range(len(given))]
+            given = replace(one_prompt(text, "The prompt box"), label="")
             with quiet(), self.model.router_hooks(self._watch):
-                trace = record(self.model, [one.content for one in given], labels=labels)
-            self._given, self.history = given, [prompt.text for prompt in trace.prompts]
-            self.picture = Explorer(trace, prompt=len(given) - 1, scale=self.scale)
-            self._show(self.picture)
-            self.past.options = ["earlier prompts", *reversed(self.history)]
+                trace = work(given)
+            said = self._keep(given, trace)
             tokens = trace.prompts[-1].stop - trace.prompts[-1].start
-            self.status.value = f"{self.model.provenance.title}: {tokens} tokens."
+            end = " Cancelled: the text is kept as far as it came." if self._cancel.is_set() else ""
+            self.status.value = f"{self.model.provenance.title}: {tokens} tokens.{end}{said}"
         except Cancelled:
             self.status.value = "Cancelled. The picture shows the earlier prompts."
+            self._show()
         except MoeVizError as error:
             self.status.value = str(error)
         except BaseException as error:  # whatever it is: a thread's error is seen by nobody else
             self.status.value = f"This run failed ({type(error).__name__}: {error})."
         finally:
-            self.run_button.disabled, self.cancel_button.disabled = False, True
+            self._enable(running=False)
             self.progress.layout.visibility = "hidden"
+
+    def _record(self, given: Given) -> Trace:
+        from .recording import record
+
+        return record(self.model, [given.content])
+
+    def _generate(self, given: Given, tokens: int) -> Trace:
+        from .recording import generate
+
+        so_far: list[Trace] = []
+
+        def watch(trace: Trace) -> None:
+            so_far[:] = [trace]
+            self.progress.value = int(trace.generated.sum())
+            if self.due():
+                self.follow(trace)
+
+        try:
+            return generate(self.model, given.content, tokens, watch=watch).trace
+        except Cancelled:
+            if not so_far:
+                raise
+            return so_far[0]
 
     def _watch(self, routing: Routing) -> None:
         if self._cancel.is_set():
             raise Cancelled
-        self.progress.value = routing.layer + 1
+        if self.progress.max == self.model.config.layers:
+            self.progress.value = routing.layer + 1
 
-    def _show(self, picture: Explorer) -> None:
-        if self._handle is not None:
-            self._handle.update(self._html(picture.to_html()))
+    # ---- What has been run
+
+    def _keep(self, given: Given, trace: Trace) -> str:
+        """Put a recording with the earlier ones and show them all; what else is to be said."""
+        said = self._kept.add(given, trace)
+        self.history = self._kept.texts
+        last = len(self.history) - 1
+        self.picture = Explorer(self._kept.joined(), prompt=last, scale=self.scale)
+        self._show()
+        self.past.options = ["earlier prompts", *reversed(self.history)]
+        return said
+
+    def _show(self) -> None:
+        if self._standing is not None and self.picture is not None:
+            self._standing.show(self.picture)
+
+    def _enable(self, running: bool) -> None:
+        self.run_button.disabled = self.continue_button.disabled = running
+        self.cancel_button.disabled = not running
 
     def _recall(self, change: dict[str, Any]) -> None:
         if change["new"] in self.history:

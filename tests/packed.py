@@ -7,8 +7,9 @@ import json
 import re
 from typing import Any
 
-_PART = re.compile(r'<script type="application/json" id="moe-viz-\w+-data(?:-\d+)?">(.*?)</script>',
-                   re.S)  # fmt: skip
+_PART = re.compile(
+    r'<script type="application/json" id="moe-viz-[\w-]+?-data(?:-\d+)?">(.*?)</script>', re.S
+)
 
 
 def packed_in(html: str) -> str:

@@ -7,10 +7,11 @@ token is run too, so that generating gives the same trace as recording the same 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,6 +44,23 @@ class Generation:
     trace: Trace  # of prompt and new tokens
 
 
+@runtime_checkable
+class Watcher(Protocol):
+    """What follows a trace while it grows: a picture in a notebook."""
+
+    def due(self) -> bool:
+        """Whether it is time for another trace."""
+        ...
+
+    def follow(self, trace: Trace) -> None:
+        """The trace so far."""
+        ...
+
+    def done(self, trace: Trace) -> None:
+        """The whole trace."""
+        ...
+
+
 def generate(
     model: Recordable,
     text: Text,
@@ -51,6 +69,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     ignore_eos: bool = False,
+    watch: Callable[[Trace], object] | Watcher | None = None,
 ) -> Generation:
     """Continue a text, a chat, or token ids until it ends, `max_new_tokens`, or the context's end.
 
@@ -59,6 +78,10 @@ def generate(
     Temperature 0 takes the likeliest token each time; above 0, tokens are sampled, from the
     smallest set of likeliest ones that holds `top_p` of the probability, the same ones for the
     same `seed`.
+
+    `watch` is told of the trace so far, after the prompt and after each token: a function, or in a
+    notebook what `explore` has made, whose picture then follows token by token. What it raises ends
+    the writing.
 
     Raises `InputError` for an empty or too long text and for settings out of range.
 
@@ -97,12 +120,17 @@ def generate(
     carried = attached.then(recorder)
     generator = torch.Generator().manual_seed(seed)
     ids = list(encoding.ids)
+
+    def so_far() -> Generation:
+        return _finish(model, attached, ids, given, prompt.label, recorder)
+
     with torch.inference_mode():
         cache: Any = model.new_cache(given + room)
         logits: Any = model(torch.tensor(ids), logits="last", cache=cache, attached=carried)
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
+        _tell(watch, so_far)
         with _products(model):
             for n in range(room):
                 ids.append(choose(logits[0], temperature, top_p, generator))
@@ -116,7 +144,24 @@ def generate(
                 )
                 if last:
                     break
-    return _finish(model, attached, ids, given, prompt.label, recorder)
+                _tell(watch, so_far)
+    written = so_far()
+    if isinstance(watch, Watcher):
+        watch.done(written.trace)
+    elif watch is not None:
+        watch(written.trace)
+    return written
+
+
+def _tell(
+    watch: Callable[[Trace], object] | Watcher | None, so_far: Callable[[], Generation]
+) -> None:
+    """Tell whoever watches of the trace so far, if it is time."""
+    if isinstance(watch, Watcher):
+        if watch.due():
+            watch.follow(so_far().trace)
+    elif watch is not None:
+        watch(so_far().trace)
 
 
 def ends_of(model: Recordable) -> frozenset[int]:
@@ -162,7 +207,8 @@ def _finish(
     recorder: Recorder,
 ) -> Generation:
     whole, encoding = encode_prompt(model, Given(ids))
-    start = encoding.spans[given][0]  # the new text begins where the first new token does
+    # The new text begins where the first new token does; there may be none yet.
+    start = encoding.spans[given][0] if len(ids) > given else len(whole)
     generated = np.arange(len(ids)) >= given
     trace = assemble(
         model,

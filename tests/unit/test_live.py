@@ -138,3 +138,55 @@ def test_a_guest_has_a_box_too():
     live._cancel.set()
     with pytest.raises(Cancelled), live.model.router_hooks(live._watch):
         mv.record(live.model, ["Good morning."])
+
+
+def write_on(live: LivePrompt, text: str, tokens: int) -> None:
+    live.text.value, live.length.value = text, tokens
+    live.continue_button.click()
+    assert live._thread is not None
+    live._thread.join(120)
+
+
+def test_a_text_is_continued_as_generate_does_and_kept_beside_the_others(live):
+    run(live, "Good morning.")
+    write_on(live, "The first file", 6)
+    expected = mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=6)
+    assert live.picture is not None
+    trace = live.picture.trace
+    assert live.history == ["Good morning.", expected.trace.prompts[0].text]
+    last = trace.prompts[1]
+    assert (trace.experts[:, last.start :] == expected.trace.experts).all()
+    assert trace.generated[last.start :].tolist() == expected.trace.generated.tolist()
+    assert [p.label for p in trace.prompts] == ["1", "2"]
+    assert live.progress.value == 6
+    assert not live.continue_button.disabled
+    run(live, "Good evening.")
+    assert len(live.history) == 3
+    assert live.picture.trace.generated.sum() == 6, "what was generated stays marked"
+
+
+def test_a_cancelled_text_stays_as_far_as_it_came(live, monkeypatch):
+    seen, watch = [], live._watch
+
+    def stop(routing):
+        watch(routing)
+        seen.append(routing.layer)
+        if len(seen) == 6 + 3 * 6:  # the prompt, and three tokens
+            live.cancel_button.click()
+
+    monkeypatch.setattr(live, "_watch", stop)
+    write_on(live, "The first file", 30)
+    assert live.picture is not None
+    assert live.picture.trace.generated.sum() == 3
+    assert "Cancelled: the text is kept as far as it came." in live.status.value
+    assert not live.run_button.disabled
+
+
+def test_recordings_of_another_kind_are_not_mixed(live):
+    run(live, "Good morning.")
+    with mv.intervene(live.model, ablate=[(0, 0)]):
+        live.run_button  # noqa: B018  (the box runs in a thread, which a with block reaches not)
+        kept = mv.record(live.model, ["Good evening."])
+    live.done(kept)
+    assert live.history == ["Good evening."]
+    assert "ablated" in live.picture.trace.provenance.title

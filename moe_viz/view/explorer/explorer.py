@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ...errors import InputError, refused
@@ -21,6 +22,7 @@ from ..script import script
 from .fallback import fallback
 from .fit import NOTEBOOK, PAGE, fitting, size
 from .pack import PIECE, in_elements, pack
+from .standing import Standing
 
 MODES = ("first", "shared", "gate", "margin", "entropy", "expert", "agreement")
 VIEWS = ("tokens", "experts", "touched")
@@ -87,10 +89,13 @@ class Explorer:
     def __repr__(self) -> str:
         return f"<Explorer of {self.trace!r}>"
 
-    def to_html(self, page: bool = False) -> str:
-        """The picture as an HTML fragment: a fallback, the data, and the script that draws it."""
+    def to_html(self, page: bool = False, name: str = "") -> str:
+        """The picture as an HTML fragment: a fallback, the data, and the script that draws it.
+
+        `name` is what its element is called, where something else is to find it.
+        """
         row = self.trace.layers.index(self.layer)
-        name = f"moe-viz-{uuid.uuid4().hex[:12]}"
+        name = name or f"moe-viz-{uuid.uuid4().hex[:12]}"
         style = package_text("view/explorer/explorer.css")
         before = (
             f'<div id="{name}" class="moe-viz" data-lm-suppress-shortcuts="true">'
@@ -103,6 +108,44 @@ class Explorer:
         tags = size(in_elements(PIECE * " ", f"{name}-1234")) / PIECE  # around each piece
         room = ((PAGE if page else NOTEBOOK) - size(before) - size(after)) / tags
         return before + in_elements(self._packed(row, room, page), name) + after
+
+    def elements(self, name: str) -> str:
+        """The packed trace alone, in script elements that run nothing: `name`-data and so on."""
+        row = self.trace.layers.index(self.layer)
+        return in_elements(self._packed(row, NOTEBOOK, page=False), name)
+
+    def opening(self) -> dict[str, Any]:
+        """The prompt and token that it opens at, as the script's state counts them."""
+        shown = self.trace.prompts[self.prompt]
+        token = shown.start + self.token if self.token is not None else -1
+        return {"prompt": self.prompt, "token": token}
+
+    # ---- While a trace grows: what `generate(watch=)` calls
+
+    def due(self) -> bool:
+        """Whether it is time for another trace."""
+        return self._standing.due()
+
+    def follow(self, trace: Trace) -> None:
+        """Show a longer trace of the same model, at its last token; in a notebook."""
+        self._standing.follow(self.grown(trace))
+
+    def done(self, trace: Trace) -> None:
+        """Show the whole of it, to stay."""
+        self._standing.show(self.grown(trace))
+
+    def grown(self, trace: Trace) -> Explorer:
+        """This picture of another trace, at the last token of its last prompt."""
+        last = len(trace.prompts) - 1
+        token = trace.prompts[last].stop - trace.prompts[last].start - 1
+        layer = self.layer if self.layer in trace.layers else None
+        mode = None if self.mode == "agreement" else self.mode
+        return replace(self, trace=trace, prompt=last, token=token, layer=layer, mode=mode,
+                       other=None, beside=None)  # fmt: skip
+
+    @cached_property
+    def _standing(self) -> Standing:
+        return Standing()
 
     def _packed(self, row: int, limit: float, page: bool) -> str:
         """The data, in at most `limit` bytes."""

@@ -53,8 +53,14 @@ export function mountExplorer(id, style, palette) {
     delete host.moeViz;
   };
 
+  /** @type {Mounted["take"]} */
+  const take = (from, change) => {
+    const found = packedBeside(from);
+    if (found) show(found, change);
+  };
+
   show(text);
-  host.moeViz = { show, teardown };
+  host.moeViz = { show, take, teardown };
 }
 
 /**

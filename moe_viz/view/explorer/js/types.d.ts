@@ -196,6 +196,8 @@ export interface Mounted {
    * and the rest stay as they are where the new trace has them, except for what `change` says.
    */
   show(packed: PackedTrace | string, change?: Partial<State>): void;
+  /** Put the trace there that is packed in the elements id-data, id-data-1 and so on. */
+  take(id: string, change?: Partial<State>): void;
   /** Remove the picture, and every listener, observer, timer and frame with it. */
   teardown(): void;
 }
