@@ -192,3 +192,33 @@ def test_the_explorer_carries_the_fallback_of_the_prompt_and_layer_it_opens_at()
     trace = made()
     html = mv.explore(trace, prompt=1, layer=9).to_html()
     assert fallback(trace, 1, 2) in html
+
+
+def test_of_many_experts_the_busiest_seven_are_coloured_and_the_rest_is_grey():
+    trace = made(lengths=(60, 9), E=20, k=3)
+    html = fallback(trace, 0, 1)
+    grey = tuple(int("#d9dce2"[n : n + 2], 16) for n in (1, 3, 5))
+    parts = Parts(html)
+    (image,) = parts.images
+    file = BytesIO(base64.b64decode(image["src"].partition(",")[2]))
+    pixels = np.asarray(Image.open(file).convert("RGB"))
+    height, width = pixels.shape[0] // 3, pixels.shape[1] // 60
+    for row in range(3):
+        counts = np.zeros(20, int)
+        for experts in trace.experts[row][~trace.special]:  # of all prompts
+            for e in experts[experts >= 0]:
+                counts[e] += 1
+        order = sorted(range(20), key=lambda e, c=counts: (-c[e], e))[:7]
+        for t in range(60):
+            e = int(trace.experts[row, t, 0])
+            wanted = WHITE if e < 0 else grey
+            if e in order:
+                wanted = tuple(int(EXPERTS[order.index(e)][n : n + 2], 16) for n in (1, 3, 5))
+            found = tuple(pixels[row * height + height // 2, t * width + width // 2].tolist())
+            assert found == wanted, (row, t, e)
+        if row == 1:
+            legend = [text for _, text in parts.spans if text.isdigit()]
+            assert legend == [str(e) for e in order]
+    assert "and 13 others, in grey" in words(html)
+    assert "Colour = one of the layer's 7 busiest experts; grey: any other." in words(html)
+    assert "else grey" in image["alt"]

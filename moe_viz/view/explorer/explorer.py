@@ -19,15 +19,13 @@ from ...files import package_text
 from ...trace import Trace, mismatch
 from .. import palette
 from ..script import script
-from .fallback import fallback
+from .fallback import MANY, fallback
 from .fit import NOTEBOOK, PAGE, fitting, size
 from .pack import PIECE, in_elements, pack
 from .standing import Standing
 
 MODES = ("first", "shared", "gate", "margin", "entropy", "expert", "agreement")
 VIEWS = ("tokens", "experts", "touched")
-#: Experts from which on colours cannot name them: the picture then opens on what tokens share.
-MANY = 16
 SCALES = 0.5, 3.0  # least and most
 #: The entry module, its function, and that function's name in the joined script.
 SCRIPT = "view/explorer/js/explorer.js", "mountExplorer", "moeVizExplorer"
