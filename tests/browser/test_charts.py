@@ -117,6 +117,9 @@ def test_arrow_keys_change_the_layer_and_turn_nothing_else(opened, charts, kind)
     shown.evaluate("window.leaked = 0; onkeydown = () => { window.leaked++; }; 0")
     drawing = plot(shown, kind)
     drawing.focus()
+    for _ in steps:  # it opens where there is most to see
+        shown.keyboard.press("ArrowLeft")
+    until(lambda: drawing.evaluate("e => e.layout.sliders[0].active") == 0, WAIT)
     for key, at in (("ArrowRight", 1), ("ArrowRight", min(2, len(steps) - 1)), ("ArrowLeft", None)):
         shown.keyboard.press(key)
         at = min(2, len(steps) - 1) - 1 if at is None else at

@@ -211,7 +211,7 @@ def test_sorted_each_token_stands_below_its_first_choice(scene):
             assert names == [str(e) for e in range(8)]
         else:
             assert len(names) == 8
-            assert names[-1] == f"{trace.expert_count - 7} others"
+            assert names[-1] == f"the other {trace.expert_count - 7}"
         named = {int(name) for name in names if name.isdigit()}
         for name, number, tokens in piles:
             mine = [

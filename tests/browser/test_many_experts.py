@@ -102,7 +102,7 @@ def test_the_picture_opens_on_what_tokens_share(scene):
         near(np.array([found]), np.array([expected[1, t]]), 2)
         assert image == "none", "no line of gates where colours say something else"
     said = " ".join(drawn_now["legend"].split())
-    assert f"Shared with the selected token: 0 {k}" in said
+    assert f"Experts shared with the selected token: 0 {k}" in said
 
 
 def map_rows(pixels: np.ndarray, page) -> list[int]:
@@ -133,7 +133,7 @@ def test_the_busiest_seven_have_colours_in_map_and_legend(scene):
     listed = [f"{e} {100 * counts[e] / total:.1f}\u00a0%" for e in busiest(trace, 1, every)[:7]]
     said = re.sub(r"[ \n]+", " ", seen["legend"])
     assert " ".join(listed) in said
-    assert f"{trace.expert_count - 7} others" in said
+    assert f"the other {trace.expert_count - 7}" in said
     page.evaluate(MODES, ["shared"])
 
 

@@ -351,7 +351,7 @@ def test_any_number_of_experts(browser, tmp_path, experts):
     assert said.split("expert ")[1].startswith(f"{trace.experts[1, 2, 0]} (")
     many = experts >= 16  # the busiest seven, and all others as one
     assert page.locator(".legend .swatch:visible").count() == (8 if many else experts)
-    assert (f"{experts - 7} others" in page.locator(".legend").inner_text()) == many
+    assert (f"the other {experts - 7}" in page.locator(".legend").inner_text()) == many
     assert page.evaluate(MISFITS) == []
     assert noise.errors == []
     context.close()

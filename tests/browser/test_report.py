@@ -75,7 +75,9 @@ def test_the_page_draws_every_section_and_asks_for_nothing(opened, made):
         anchor = page.locator("nav a", has_text=name).get_attribute("href")
         assert page.locator(anchor).inner_text() == name
     shown = page.locator(".moe-viz-chart:visible")
-    assert shown.count() == len(ANALYSES) - 3 + 1  # three are tables; and the effects
+    assert (
+        shown.count() == len(ANALYSES) - 3 + 2
+    )  # three are tables; the effects, and a map of loads
     assert page.locator(".moe-viz-status:not(:empty)").count() == 0
     assert page.locator(".moe-viz-chart:visible svg.main-svg").count() >= shown.count()
     assert noise.errors == []

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,19 @@ def steps(chart) -> dict[int, tuple[dict, list]]:
     """What each position of the slider writes, and into which traces, by layer."""
     (slider,) = chart.figure["layout"]["sliders"]
     assert all(step["method"] == "restyle" for step in slider["steps"])
-    assert slider["active"] == 0
     return {int(step["label"]): step["args"] for step in slider["steps"]}
+
+
+def opens(chart) -> int:
+    """The layer that a chart opens on."""
+    (slider,) = chart.figure["layout"]["sliders"]
+    return int(slider["steps"][slider["active"]]["label"])
+
+
+def reach(values: np.ndarray) -> float:
+    """What all but the largest 2 % of differences stay within."""
+    there = np.abs(values[np.isfinite(values) & (values != 0)])
+    return np.quantile(there, 0.98)
 
 
 def intervals(error, part, value="share") -> None:
@@ -54,7 +67,7 @@ def test_bars_of_load_and_their_intervals(found):
     table, chart = found["load"], chart_of(found["load"])
     assert len(chart.figure.data) == 2
     for n, (bar, label) in enumerate(zip(chart.figure.data, ("en", "fr"), strict=True)):
-        part = table.where(label=label, layer=0)
+        part = table.where(label=label, layer=opens(chart))
         same(bar.y, part["share"])
         intervals(bar.error_y, part)
         assert list(bar.x) == [str(e) for e in part["expert"]]
@@ -66,15 +79,22 @@ def test_bars_of_load_and_their_intervals(found):
             error = {name: values[f"error_y.{name}"][n] for name in ("array", "arrayminus")}
             intervals(error, part)
     assert list(steps(chart)) == [0, 1, 2]
+    far = np.abs(table["share"] - 1 / 8)
+    assert opens(chart) == table["layer"][far.argmax()], "where there is most to see"
+    titles = [(axis.title.text, n) for n in (1, 2) for axis in (chart.figure.layout[f"xaxis{n}"],)]
+    assert titles == [("expert", 1), ("expert", 2)]
+    assert chart.figure.layout.yaxis.title.text == "share of assignments"
     assert {line["y0"] for line in chart.figure.layout.shapes} == {1 / 8}
 
 
 def test_bars_of_margins(found):
     table, chart = found["margins"], chart_of(found["margins"])
     (bar,) = chart.figure.data
-    same(bar.x, table.where(layer=0)["start"])
-    same(bar.y, table.where(layer=0)["share"])
-    intervals(bar.error_y, table.where(layer=0))
+    closest = max(range(3), key=lambda n: table.where(layer=n)["share"][0])
+    assert opens(chart) == closest
+    same(bar.x, table.where(layer=closest)["start"])
+    same(bar.y, table.where(layer=closest)["share"])
+    intervals(bar.error_y, table.where(layer=closest))
     for layer, (values, _) in steps(chart).items():
         part = table.where(layer=layer)
         same(values["x"][0], part["start"])
@@ -116,7 +136,9 @@ def test_lines_of_every_label_and_baseline_in_every_panel(found, controls, kind,
         drawn = [
             y for m in range(len(tables)) for line in panels[1 + n + whats * m] for y in line.y
         ]
-        assert axes[0].range[0] == 0
+        assert axes[0].range[0] <= 0
+        lows = [low for table in tables for low in table["low"] if np.isfinite(low)]
+        assert axes[0].range[0] == 0 or min(lows) < 0, "nothing below zero"
         assert axes[0].range[1] >= np.nanmax(drawn)
 
 
@@ -127,7 +149,9 @@ def test_cells_of_a_matrix_and_of_each_of_its_layers(found, kind):
     first = {"z": [heat.z], "text": [heat.text], "customdata": [heat.customdata]}
     layers = dict.fromkeys(table["layer"].tolist())
     assert list(steps(chart)) == list(layers)
-    shown = [(next(iter(layers)), first), *((n, v) for n, (v, _) in steps(chart).items())]
+    far = np.abs(table["share"] - table[against])
+    assert opens(chart) == table["layer"][np.nanargmax(far)]
+    shown = [(opens(chart), first), *((n, v) for n, (v, _) in steps(chart).items())]
     for layer, values in shown:
         z, text, detail = (np.array(values[k][0]) for k in ("z", "text", "customdata"))
         cells = {(row["expert"], row[other]): row for row in table.where(layer=layer).rows()}
@@ -140,7 +164,7 @@ def test_cells_of_a_matrix_and_of_each_of_its_layers(found, kind):
                 same(z[i, j], row["share"] - row[against])
                 same(detail[i, j], [row[c] for c in ("share", against, "low", "high")])
                 assert text[i, j] == f"{100 * row['share']:.0f}%"
-    assert -heat.zmin == heat.zmax == np.nanmax(np.abs(table["share"] - table[against]))
+    assert -heat.zmin == heat.zmax == pytest.approx(reach(table["share"] - table[against]))
 
 
 def test_lines_of_a_cache(found):
@@ -148,7 +172,10 @@ def test_lines_of_a_cache(found):
     names = [line.name for line in chart.figure.data]
     assert names == ["LRU", "LFU", "random", "LRU, tokens shuffled", "size / experts"]
     first = {"y": [line.y for line in chart.figure.data[:4]]}
-    for layer, values in [(0, first), *((n, v) for n, (v, _) in steps(chart).items())]:
+    lru = [table.where(layer=n, policy="LRU") for n in range(3)]
+    gain = {n: np.nanmax(part["hit"] - part["shuffled"]) for n, part in enumerate(lru)}
+    assert opens(chart) == max(gain, key=lambda n: gain[n])
+    for layer, values in [(opens(chart), first), *((n, v) for n, (v, _) in steps(chart).items())]:
         for n, policy in enumerate(names[:3]):
             same(values["y"][n], table.where(layer=layer, policy=policy)["hit"])
         same(values["y"][3], table.where(layer=layer, policy="LRU")["shuffled"])
@@ -167,7 +194,12 @@ def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
                 row = cells[name, label]
                 same(heat.z[i][j], row["change"])
                 same(heat.customdata[i][j], [row[c] for c in ("change", "low", "high")])
-        assert -heat.zmin == heat.zmax == max(np.abs(t["change"]).max() for t in tables)
+                crosses = row["low"] < 0 < row["high"]
+                assert heat.text[i][j] == ("○" if crosses else "")
+        both = np.concatenate([t["change"] for t in tables])
+        assert -heat.zmin == heat.zmax == pytest.approx(reach(both))
+    crossing = any(((t["low"] < 0) & (t["high"] > 0)).any() for t in tables)
+    assert ("○: the interval crosses zero" in chart.sentence) == crossing
 
 
 @pytest.mark.parametrize("source", ["8x7m", "mixtral-8x7b"])
@@ -218,3 +250,62 @@ def test_every_shape_of_trace_is_drawn_or_refused_by_its_analysis(changes):
             assert "sliders" not in page.content["figure"]["layout"]
         drawn += 1
     assert drawn >= 5
+
+
+def test_loads_of_many_experts_are_a_map_and_of_few_if_asked_for():
+    few, many = (mv.analysis.load(documents(E=E)) for E in (8, 20))
+    assert chart_of(few).figure.data[0].type == "bar"
+    assert chart_of(many).figure.data[0].type == "heatmap"
+    assert mv.chart(many, view="bars").figure.data[0].type == "bar"  # type: ignore[attr-defined]
+    for table in (few, many):
+        chart: Any = mv.chart(table, view="map")
+        (heat,) = chart.figure.data
+        counts = table["share"] * table["assignments"]
+        for i, layer in enumerate(heat.y):
+            for j, expert in enumerate(heat.x):
+                here = (table["layer"] == int(layer)) & (table["expert"] == int(expert))
+                share = counts[here].sum() / table["assignments"][here].sum()
+                same(heat.customdata[i][j], share)
+                same(heat.z[i][j], share / table["uniform"][0])
+        row, column = np.unravel_index(np.argmax(heat.z), np.shape(heat.z))
+        said = f"Busiest: expert {heat.x[column]} of layer {heat.y[row]} takes "
+        assert said + f"{heat.customdata[row][column]:.1%}" in chart.sentence
+        axes = chart.figure.layout.xaxis1.title.text, chart.figure.layout.yaxis1.title.text
+        assert axes == ("expert", "layer")
+        assert "even" in heat.colorbar.ticktext
+    both: Any = mv.chart(many, mv.analysis.load(documents(seed=1, E=20, provenance=TWIN)))
+    assert len(both.figure.data) == 2
+    assert "random weights, seed 7" in both.provenance
+    for wrong in ({"view": "pie"}, {"view": ""}):
+        with pytest.raises(InputError, match="view is one of bars, map, for loads"):
+            mv.chart(few, **wrong)
+    with pytest.raises(InputError, match="for loads; found 'map' for 'margins'"):
+        mv.chart(mv.analysis.margin_histogram(documents()), view="map")
+
+
+def test_lines_join_layers_that_are_next_to_each_other_and_no_others():
+    table = KINDS["certainty"](documents())
+    assert {line.mode for line in chart_of(table).figure.data} == {"lines+markers", "lines"}
+    docs = documents()
+    apart = replace(docs.trace, layers=(0, 1, 5))
+    other = KINDS["certainty"](type(docs)(apart, [f"topic {n}" for n in range(8)]))
+    assert {line.mode for line in chart_of(other).figure.data} == {"markers"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_axis_says_what_it_shows(found, kind):
+    layout = chart_of(found[kind]).figure.to_dict()["layout"]
+    axes = {name: axis for name, axis in layout.items() if re.fullmatch(r"[xy]axis\d*", name)}
+    assert axes
+    titled = {name[0] for name, axis in axes.items() if (axis.get("title") or {}).get("text")}
+    assert titled == {"x", "y"}
+
+
+def test_a_bar_that_crosses_zero_is_not_cut_and_says_so(found):
+    table = found["label divergence"]
+    columns = {name: table[name].copy() for name in table.columns}
+    columns["divergence"][0], columns["low"][0], columns["high"][0] = -0.02, -0.05, 0.01
+    chart = chart_of(replace(table, columns=columns))
+    assert chart.figure.layout.yaxis1.range[0] < -0.05
+    assert chart.sentence.endswith("Bars that cross zero leave open whether there is anything.")
+    assert "cross zero" not in chart_of(table).sentence or (table["divergence"] < 0).any()

@@ -121,6 +121,10 @@ def test_each_chart_is_the_chart_of_its_finding_and_names_both_titles(report, pa
         if "control" not in chart.provenance:  # drawn alone: and the control's folded beside
             expected.append(f"{chart.title} {twin}")
             assert mv.chart(report.controls[key]).sentence in unescape(page)
+        if key == "load":  # all layers at once, the control beside
+            every = mv.chart(report.findings[key], report.controls.get(key), view="map")
+            expected.append(f"{every.title} {every.provenance}")
+            assert every.sentence in unescape(page)
     assert sorted(shown) == sorted(expected)
     assert all(head.endswith((own, twin)) for head in shown)
 

@@ -21,7 +21,10 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
     experts = each(found, "expert")
     columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
-    figure = grid(go, labels, rows, columns, height=150 + 170 * rows)
+    figure = grid(go, labels, rows, columns, 150 + 170 * rows, "expert", "share of assignments")
+    furthest = int(np.nanargmax(np.abs(found["share"] - found["uniform"])))
+    row = list(found.rows())[furthest]
+    opens = layers.index(row["layer"])  # where there is most to see
 
     def bars(layer: Any) -> dict[str, list]:
         parts = [found.where(label=label, layer=layer) for label in labels]
@@ -31,7 +34,7 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
             "error_y.arrayminus": [np.nan_to_num(p["share"] - p["low"]).tolist() for p in parts],
         }
 
-    first = bars(layers[0])
+    first = bars(layers[opens])
     for n, label in enumerate(labels):
         figure.add_bar(
             x=[str(e) for e in experts], y=first["y"][n], name=escape(label),
@@ -55,9 +58,8 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
          "line": {"color": BASELINE, "dash": "dash", "width": 1.2}}
         for number in ["", *range(2, len(labels) + 1)]
     ]  # fmt: skip
-    layer_slider(figure, [(str(layer), bars(layer)) for layer in layers], range(len(labels)))
-    furthest = int(np.nanargmax(np.abs(found["share"] - found["uniform"])))
-    row = list(found.rows())[furthest]
+    steps = [(str(layer), bars(layer)) for layer in layers]
+    layer_slider(figure, steps, range(len(labels)), opens)
     sentence = (
         f"Furthest from even routing (dashed, {row['uniform']:.1%}): in layer {row['layer']}, "
         f"{row['share']:.1%} of the {row['assignments']:,} assignments of {quoted(row['label'])} "
@@ -78,7 +80,10 @@ def margin_bars(found: Finding, _control: Finding | None) -> Chart:
                 "error_y.arrayminus": [np.nan_to_num(part["share"] - part["low"]).tolist()],
                 "width": [float(part["start"][1] - part["start"][0])]}  # fmt: skip
 
-    first = {name: values[0] for name, values in bars(layers[0]).items()}
+    closest = {layer: found.where(layer=layer)["share"][0] for layer in layers}
+    layer = max(closest, key=lambda n: closest[n])
+    opens = layers.index(layer)
+    first = {name: values[0] for name, values in bars(layer).items()}
     figure = go.Figure(
         go.Bar(x=first["x"], y=first["y"], width=first["width"], offset=0,
                error_y={"type": "data", "array": first["error_y.array"], "thickness": 1,
@@ -89,9 +94,7 @@ def margin_bars(found: Finding, _control: Finding | None) -> Chart:
     figure.update_layout(height=420, margin={"t": 16, "r": 16, "b": 16, "l": 64})
     figure.update_xaxes(title="margin, in logits (the last step holds all that is larger)")
     figure.update_yaxes(title="share of tokens", tickformat=".0%")
-    layer_slider(figure, [(str(layer), bars(layer)) for layer in layers], [0])
-    closest = {layer: found.where(layer=layer)["share"][0] for layer in layers}
-    layer = max(closest, key=lambda n: closest[n])
+    layer_slider(figure, [(str(layer), bars(layer)) for layer in layers], [0], opens)
     stop = found.where(layer=layer)["stop"][0]
     sentence = (
         f"Close decisions are most common in layer {layer}: there {closest[layer]:.1%} of the "

@@ -16,8 +16,11 @@ from .bars import load_bars, margin_bars
 from .chart import Chart
 from .ledger import ledger_chart
 from .lines import by_layer, cache_lines
+from .maps import load_map
 from .matrices import damage_matrix, expert_matrix
 
+#: How loads can be drawn, and from how many experts on bars are too many.
+VIEWS, MANY = ("bars", "map"), 16
 _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "load": load_bars,
     "repetition": by_layer(
@@ -49,11 +52,17 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
 }  # fmt: skip
 
 
-def chart(found: Finding | Ledger | GuestLedger, control: Finding | None = None) -> Chart:
+def chart(
+    found: Finding | Ledger | GuestLedger,
+    control: Finding | None = None,
+    view: str | None = None,
+) -> Chart:
     """The chart of what an analysis found, or of a ledger.
 
     `control` is the same analysis of another trace, usually the untrained twin's: where the chart
-    is over layers, it is drawn beside, on the same axes.
+    is over layers, it is drawn beside, on the same axes. Loads are drawn as "bars" of one layer, or
+    as a "map" of all experts and layers, which is what sixteen experts or more open on: `view` says
+    which.
 
     Raises `InputError` for what has no chart (its table is shown by itself).
 
@@ -68,6 +77,13 @@ def chart(found: Finding | Ledger | GuestLedger, control: Finding | None = None)
             "chart", "what an analysis found, or a ledger", found,
             "For a trace: moe_viz.chart(moe_viz.analysis.load(trace)), or explore(trace).",
         )  # fmt: skip
+    if view is not None and (view not in VIEWS or not found.name.startswith("load")):
+        raise InputError(
+            f"view is one of {', '.join(VIEWS)}, for loads; found {view!r} for {found.name!r}."
+        )
+    many = found.name.startswith("load") and len(set(found["expert"].tolist())) >= MANY
+    if view == "map" or (many and view is None):
+        return load_map(found, control)
     for name, draw in _KINDS.items():
         if found.name.startswith(name):
             return draw(found, control)

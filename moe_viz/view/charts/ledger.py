@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...analysis.finding import Finding
@@ -10,6 +12,9 @@ from ...costs import GuestLedger, Ledger
 from .. import palette
 from .chart import Chart, graph_objects
 
+#: Shares of a model: parts below the first have no room for their names, and those below the second
+#: share one.
+WIDE, NARROW = 0.12, 0.02
 #: Colours of the parts; experts, which are nearly everything, take the first.
 PARTS = {
     "experts": 6, "attention": 1, "embedding": 2, "output head": 4, "routers": 3, "norms": 7,
@@ -17,10 +22,35 @@ PARTS = {
 }  # fmt: skip
 
 
+def _leaders(
+    names: list[str], counts: list[int], left: float, width: float
+) -> list[dict[str, Any]]:
+    """Names of the parts that are too narrow for them, below, each with a line to its part.
+
+    The narrowest share one.
+    """
+    total, at = sum(counts), 0
+    apart, together = list[tuple[list[str], int, float]](), (list[str](), 0, 0.0)
+    for name, count in zip(names, counts, strict=True):
+        middle = left + width * (at + count / 2) / total
+        at += count
+        if NARROW <= count / total < WIDE:
+            apart.append(([name], count, middle))
+        elif count / total < NARROW:
+            together = ([*together[0], name], together[1] + count, middle)
+    groups = [*apart, *([together] if together[0] else [])]
+    return [
+        {"text": f"{', '.join(who)}: {count:,}", "x": x, "y": 0, "xref": "paper", "yref": "paper",
+         "ax": -12, "ay": 16 + 18 * n, "xanchor": "right", "yanchor": "middle", "arrowhead": 0,
+         "arrowwidth": 1, "showarrow": True, "standoff": 0, "font": {"size": 12}}
+        for n, (who, count, x) in enumerate(groups)
+    ]  # fmt: skip
+
+
 def ledger_chart(books: Ledger | GuestLedger) -> Chart:
     """Parameters part by part: stored on the left, used by one token on the right, to one scale."""
     go = graph_objects()
-    name, figure = books.name, go.Figure()
+    name, figure, notes = books.name, go.Figure(), list[dict[str, Any]]()
     for n, (head, total) in enumerate((("stored", books.total), ("used by a token", books.active))):
         labels, parents, values, colours = [head], [""], [total], [palette.LIGHT.line]
         for part in sorted(books.parts, key=lambda p: -p.total):
@@ -40,10 +70,10 @@ def ledger_chart(books: Ledger | GuestLedger) -> Chart:
             texttemplate="%{label}<br>%{value:,}", sort=False,
             hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%}<extra></extra>",
         )  # fmt: skip
+        notes += _leaders(labels[1:], values[1:], (0 if n == 0 else 0.53), width)
     figure.update_layout(
-        height=320,
-        margin={"t": 8, "r": 8, "b": 8, "l": 8},
-    )
+        height=370, margin={"t": 8, "r": 8, "b": 58, "l": 8}, annotations=notes
+    )  # fmt: skip
     columns = {
         "part": np.array([*(p.name for p in books.parts), "total"], dtype=object),
         "stored": np.array([*(p.total for p in books.parts), books.total]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,21 +43,22 @@ def by_layer(
             names = [f"{h}: {n}" if n else h for h, n in zip(heads, names, strict=True)]
         # Side by side while there is room, so that they can be compared at a glance.
         rows, columns = (1, len(panels)) if len(panels) <= 2 else (2 if control else 1, whats)
-        figure = grid(go, names, rows, columns, height=120 + 290 * rows)
-        for n in range(len(panels) - columns, len(panels)):
-            figure.layout[f"xaxis{n + 1}"].title = "layer"
+        figure = grid(go, names, rows, columns, 120 + 290 * rows, "layer", value)
         for n, (part, what) in enumerate(panels):
             shown = part if what is None else part.where(**{split: what})  # type: ignore[dict-item]
             _lines(figure, shown, value, form, baselines, n)
         for what in range(whats):
             both = [p for p in figure.data if _panel(p) % whats == what]
-            tops = [y for t in both for y in t.y if np.isfinite(y)]
+            tops = [y for t in both for y in t.y if y is not None and np.isfinite(y)]
             top = 1.12 * max(tops, default=1.0)
+            bottom = min(0.0, 1.12 * min((y for t in both for y in _lows(t)), default=0.0))
             for n in range(what, len(panels), whats):
-                figure.layout[f"yaxis{n + 1}"].update(range=[0, top], tickformat=form)
+                figure.layout[f"yaxis{n + 1}"].update(
+                    range=[bottom, top], tickformat=form, zeroline=bottom < 0
+                )
         # Only the first quantity: a margin in logits and an entropy cannot be compared.
         first = found if split is None else found.where(**{split: each(found, split)[0]})  # type: ignore[dict-item]
-        sentence = _largest(first, value, form, baselines, ask, split)
+        sentence = _largest(first, value, form, baselines, ask, split) + _crossing(found, value)
         title = f"{found.name.capitalize()} by layer"
         return Chart(figure, title, beside(found, control), sentence, joined(found, control))
 
@@ -83,6 +85,22 @@ def _largest(
     )
 
 
+def _crossing(found: Finding, value: str) -> str:
+    """What is to be said of intervals that reach to both sides of nothing."""
+    low, high = found["low"], found["high"]
+    if not ((low < 0) & (high > 0)).any() or not (found[value] < 0).any():
+        return ""
+    return " Bars that cross zero leave open whether there is anything."
+
+
+def _lows(line: Any) -> list[float]:
+    """Where a line's error bars end below."""
+    down = line.error_y.arrayminus
+    if down is None:
+        return []
+    return [y - d for y, d in zip(line.y, down, strict=True) if y is not None and np.isfinite(y)]
+
+
 def _lines(
     figure: Any, shown: Finding, value: str, form: str, baselines: dict[str, str], panel: int
 ) -> None:
@@ -94,9 +112,10 @@ def _lines(
         error = {"type": "data", "array": np.nan_to_num(part["high"] - part[value]).tolist(),
                  "arrayminus": np.nan_to_num(part[value] - part["low"]).tolist(),
                  "thickness": 1.2, "width": 2}  # fmt: skip
+        numbers = part["layer"].tolist()
         figure.add_scatter(
-            x=part["layer"].tolist(), y=part[value].tolist(), name=escape(name) or "texts",
-            error_y=error, legendgroup=name, showlegend=panel == 0, mode="lines+markers",
+            x=numbers, y=part[value].tolist(), name=escape(name) or "texts",
+            error_y=error, legendgroup=name, showlegend=panel == 0, mode=_mode(numbers),
             line={"color": LABELS[n % 9], "width": 2},
             marker={"symbol": MARKS[n % 9], "size": 8},
             hovertemplate=f"layer %{{x}}: %{{y:{form}}}<extra>{escape(name)}</extra>", **axes,
@@ -108,14 +127,27 @@ def _lines(
             continue
         name += f", mean of {len(labels)}" if len(labels) > 1 else ""
         figure.add_scatter(
-            x=layers, y=means, name=name, mode="lines", legendgroup=name, showlegend=panel == 0,
+            x=layers, y=means, name=name, mode=_mode(layers, "lines"), legendgroup=name,
+            showlegend=panel == 0,
             line={"color": BASELINE, "dash": dash, "width": 2},
             hovertemplate=f"layer %{{x}}: %{{y:{form}}}<extra>{name}</extra>", **axes,
         )  # fmt: skip
 
 
+def _mode(layers: list[int], usual: str = "lines+markers") -> str:
+    """How numbers by layer are drawn: joined by lines only where each layer is next to the last."""
+    series = len(layers) > 1 and all(b - a == 1 for a, b in pairwise(layers))
+    return usual if series else "markers"
+
+
 def _panel(trace: Any) -> int:
     return int((trace.xaxis or "x1")[1:] or 1) - 1
+
+
+def _gain(found: Finding, layer: Any) -> np.ndarray:
+    """How far a layer's hit rates lie above those of shuffled tokens, by size."""
+    part = found.where(layer=layer, policy="LRU")
+    return part["hit"] - part["shuffled"]
 
 
 def cache_lines(found: Finding, _control: Finding | None) -> Chart:
@@ -128,7 +160,9 @@ def cache_lines(found: Finding, _control: Finding | None) -> Chart:
         mixed = found.where(layer=layer, policy="LRU")["shuffled"].tolist()
         return {"y": [*[p["hit"].tolist() for p in parts], mixed]}
 
-    sizes, first = each(found, "size"), lines(layers[0])["y"]
+    gains = [np.nanmax(_gain(found, layer)) for layer in layers]
+    opens = int(np.nanargmax(gains))  # where a cache gains most from the order of tokens
+    sizes, first = each(found, "size"), lines(layers[opens])["y"]
     figure = go.Figure()
     for n, policy in enumerate(policies):
         figure.add_scatter(
@@ -144,7 +178,7 @@ def cache_lines(found: Finding, _control: Finding | None) -> Chart:
     figure.update_xaxes(title="experts of a layer that fit into fast memory", dtick=1)
     figure.update_yaxes(title="hit rate", tickformat=".0%", range=[0, 1.02])
     steps = [(str(layer), lines(layer)) for layer in layers]
-    layer_slider(figure, steps, range(len(policies) + 1))
+    layer_slider(figure, steps, range(len(policies) + 1), opens)
     half = found.where(size=max(sizes) // 2)
     mean = {policy: half.where(policy=policy)["hit"].mean() for policy in policies}
     sentence = (

@@ -12,7 +12,7 @@ import numpy as np
 from ...analysis.finding import Finding
 from .. import palette
 from .chart import Chart, graph_objects
-from .panels import beside, between, each, grid, joined, layer_slider, plain, quoted
+from .panels import beside, between, each, grid, joined, layer_slider, plain, quoted, widest
 
 
 def expert_matrix(
@@ -40,9 +40,11 @@ def expert_matrix(
             }  # fmt: skip
 
         difference = np.abs(found["share"] - found[against])
-        wide = float(np.nanmax(difference)) if len(difference) else 1.0
+        wide = widest(difference)
         low, middle, high = palette.DIFFERENCE
-        first = cells(layers[0])
+        row = list(found.rows())[int(np.nanargmax(difference))]
+        opens = layers.index(row["layer"])  # where there is most to see
+        first = cells(layers[opens])
         figure = go.Figure(
             go.Heatmap(
                 x=[str(e) for e in experts], y=[str(e) for e in experts], z=first["z"][0],
@@ -58,8 +60,7 @@ def expert_matrix(
         figure.update_layout(height=520, margin={"t": 24, "r": 16, "b": 16, "l": 64})
         figure.update_xaxes(title=columns, type="category", showgrid=False)
         figure.update_yaxes(title=rows, type="category", autorange="reversed", showgrid=False)
-        layer_slider(figure, [(str(layer), cells(layer)) for layer in layers], [0])
-        row = list(found.rows())[int(np.nanargmax(difference))]
+        layer_slider(figure, [(str(layer), cells(layer)) for layer in layers], [0], opens)
         sentence = (
             f"Furthest from its baseline: in layer {row['layer']}, {row['share']:.1%} of the "
             f"{row['tokens']:,} tokens of expert {row[rows]}{between(row, '.1%')} "
@@ -76,9 +77,9 @@ def damage_matrix(found: Finding, control: Finding | None) -> Chart:
     go = graph_objects()
     labels, names = each(found, "label"), each(found, "intervention")
     parts = [("", found)] if control is None else [("", found), (" (control)", control)]
-    figure = grid(go, [name or "" for name, _ in parts], 1, len(parts),
-                   height=max(320, 120 + 15 * len(names)))  # fmt: skip
-    wide = max(float(np.nanmax(np.abs(part["change"]))) for _, part in parts)
+    height = max(320, 120 + 15 * len(names))
+    figure = grid(go, [name or "" for name, _ in parts], 1, len(parts), height, "label", "change")
+    wide = widest(np.concatenate([part["change"] for _, part in parts]))
     low, middle, high = palette.DIFFERENCE
     for n, (_, part) in enumerate(parts):
         z = np.array([[_cell(part, name, label) for label in labels] for name in names])
@@ -87,6 +88,8 @@ def damage_matrix(found: Finding, control: Finding | None) -> Chart:
             z=plain(z[..., 0]), customdata=plain(z), zmin=-wide, zmax=wide,
             colorscale=[[0, low], [0.5, middle], [1, high]], xgap=1, ygap=1,
             xaxis=f"x{n + 1}", yaxis=f"y{n + 1}", showscale=n == 0,
+            text=np.where((z[..., 1] < 0) & (z[..., 2] > 0), "○", "").tolist(),
+            texttemplate="%{text}", textfont={"color": palette.LIGHT.ink},
             colorbar={"title": {"text": "nats per token"}},
             hovertemplate="%{y}, %{x}: %{customdata[0]:+.3f} nats "
             "(%{customdata[1]:+.3f} … %{customdata[2]:+.3f})<extra></extra>",
@@ -103,6 +106,8 @@ def damage_matrix(found: Finding, control: Finding | None) -> Chart:
         f"Most harm: {row['intervention']} changes the loss of {quoted(row['label'])} by "
         f"{row['change']:+.3f} nats per token{between(row, '.3f')}, from {row['loss']:.3f}."
     )
+    if any(((part["low"] < 0) & (part["high"] > 0)).any() for _, part in parts):
+        sentence += " ○: the interval crosses zero, so no change is shown."
     title = "Change of loss by intervention and label"
     return Chart(figure, title, beside(found, control), sentence, joined(found, control))
 

@@ -21,8 +21,13 @@ MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross",
 BASELINE = "#7f8a96"
 
 
-def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> Any:
-    """Panels side by side and below each other, axes named x1 y1, x2 y2, … row by row."""
+def grid(
+    go: Any, titles: list[str], rows: int, columns: int, height: int, across: str, down: str
+) -> Any:
+    """Panels side by side and below each other, axes named x1 y1, x2 y2, … row by row.
+
+    `across` and `down` are what the axes show: said below the last row, and left of each row.
+    """
     figure = go.Figure()
     layout: dict[str, Any] = {"height": height, "margin": {"t": 32, "r": 16, "b": 16, "l": 56}}
     gap_x, gap_y = 0.06, min(0.15, 0.4 / rows)  # room for an axis, and for the next panel's title
@@ -31,9 +36,15 @@ def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> An
     for n, title in enumerate(titles):
         row, column = divmod(n, columns)
         left, top = column * (wide + gap_x), 1 - row * (tall + gap_y)
-        across = [left, min(left + wide, 1)]
-        layout[f"xaxis{n + 1}"] = {"domain": across, "anchor": f"y{n + 1}", "dtick": None}
-        layout[f"yaxis{n + 1}"] = {"domain": [max(top - tall, 0), top], "anchor": f"x{n + 1}"}
+        last = n + columns >= len(titles)  # nothing stands below it
+        layout[f"xaxis{n + 1}"] = {
+            "domain": [left, min(left + wide, 1)], "anchor": f"y{n + 1}", "dtick": None,
+            "title": across if last else None,
+        }  # fmt: skip
+        layout[f"yaxis{n + 1}"] = {
+            "domain": [max(top - tall, 0), top], "anchor": f"x{n + 1}",
+            "title": None if column else down,
+        }  # fmt: skip
         notes.append(
             {"text": f"<b>{escape(str(title))}</b>", "x": left, "y": top, "xref": "paper",
              "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
@@ -46,14 +57,16 @@ def grid(go: Any, titles: list[str], rows: int, columns: int, height: int) -> An
     return figure
 
 
-def layer_slider(figure: Any, steps: list[tuple[str, dict[str, Any]]], traces: Any) -> None:
-    """A slider over layers that needs no kernel; none where there is one layer."""
+def layer_slider(
+    figure: Any, steps: list[tuple[str, dict[str, Any]]], traces: Any, opens: int
+) -> None:
+    """A slider over layers that needs no kernel, at step `opens`; none where there is one layer."""
     if len(steps) < 2:
         return
     figure.update_layout(
         sliders=[
             {
-                "active": 0, "pad": {"t": 44}, "currentvalue": {"prefix": "layer "},
+                "active": opens, "pad": {"t": 44}, "currentvalue": {"prefix": "layer "},
                 "steps": [
                     {"method": "restyle", "label": name, "args": [values, list(traces)]}
                     for name, values in steps
@@ -82,6 +95,16 @@ def joined(found: Finding, control: Finding | None) -> Finding:
 def beside(found: Finding, control: Finding | None) -> str:
     """Whose numbers these are: the trace's title, and the control's."""
     return found.title if control is None else f"{found.title}; control: {control.title}"
+
+
+def widest(differences: np.ndarray) -> float:
+    """What a scale of differences reaches to: what all but the largest 2 % stay within.
+
+    One cell far away would leave all others without colour.
+    """
+    there = np.abs(differences[np.isfinite(differences)])
+    there = there[there > 0]
+    return float(np.quantile(there, 0.98)) if there.size else 1.0
 
 
 def plain(values: np.ndarray) -> list[Any]:

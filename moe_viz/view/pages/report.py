@@ -98,6 +98,10 @@ def _shown(survey: Survey, name: str) -> str:
     if control is not None and drawn.data is found:  # drawn alone: so is the control
         other = chart(control).to_html(plotly=False)
         shown += f"<details><summary>The same for the control</summary>{other}</details>"
+    if name == "load":
+        every = chart(found, control, view="map")
+        if every.title != drawn.title:  # bars of one layer: and then all layers
+            shown += every.to_html(plotly=False)
     return shown
 
 

@@ -78,7 +78,7 @@ export function layout(trace, parts, place, onkeydown) {
 function walked({ rule, many, K }) {
   const first = rule.gated ? "first choice" : "first recorded";
   if (K === 1) return first;
-  return many ? first : `${first} above second`;
+  return many ? `${first} of ${K}, above the layer’s number` : `${first} above second`;
 }
 
 /**

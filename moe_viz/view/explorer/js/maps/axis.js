@@ -11,7 +11,7 @@ import { h } from "../../../js/dom.js";
  * @param {number} here the layer that is shown
  */
 export function layerNames(rows, here) {
-  return rows.named().map(({ name, layer, y }) => {
+  return rows.named(here).map(({ name, layer, y }) => {
     const label = h("span", { class: layer === here ? "here" : "" }, name);
     label.style.top = y + "px";
     return label;

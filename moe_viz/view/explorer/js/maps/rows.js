@@ -82,19 +82,21 @@ export class Rows {
   }
 
   /**
-   * What is labelled at the edge, and how far down: bands, and as many layers as have room. A
-   * band's layer is −1.
+   * What is labelled at the edge, and how far down: bands, and as many layers as have room, above
+   * all the one that is shown. A band's layer is −1.
+   * @param {number} [here]
    * @returns {{ name: string, layer: number, y: number }[]}
    */
-  named() {
+  named(here) {
     const { layers } = this;
     const n = layers.length;
     const bands = this.bands.map(({ first, last, top, height }) => {
       const name = first === last ? String(first) : `${first}–${last}`;
       return { name, layer: -1, y: top + height / 2 };
     });
-    const some = [0, n - 1, ...layers.keys()].filter(
-      (l) => n <= EACH || l === n - 1 || l % EACH === 0,
+    const first = here === undefined ? [] : [here];
+    const some = [...first, 0, n - 1, ...layers.keys()].filter(
+      (l) => n <= EACH || l === here || l === n - 1 || l % EACH === 0,
     );
     const found = [...bands];
     for (const layer of new Set(some)) {

@@ -100,7 +100,7 @@ export class Legend {
     if (!trace.many) return;
     const even = percent(1 / trace.E, 1);
     write(this.head, `Busiest of layer ${trace.layers[layer]} (even: ${even}): `);
-    write(this.rest, `${trace.E - shown.length} others`);
+    write(this.rest, `the other ${trace.E - shown.length}`);
     this.rest.style.background = colours.theme.others;
   }
 
@@ -137,7 +137,7 @@ export class Legend {
       return box;
     });
     const steps = h("span", { class: "steps", "aria-hidden": "true" }, ...boxes);
-    return ["Shared with the selected token: 0 ", steps, ` ${K}`];
+    return ["Experts shared with the selected token: 0 ", steps, ` ${K}`];
   }
 
   /** The scale of a quantity. */

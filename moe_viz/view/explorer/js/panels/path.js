@@ -1,6 +1,6 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// A token's way through all layers: its first two choices in each, or the first and how many more.
+// A token's way through all layers: its first two choices in each, or of many experts the first.
 /** @import { Scene, Actions } from "../types.js" */
 /** @import { Trace } from "../data/trace.js" */
 
@@ -76,8 +76,8 @@ export class PathPanel {
       cell.style.color = colours.digit(l, e);
       button.append(cell);
     }
-    if (trace.many && numbered && chosen.length > 1) {
-      button.append(h("span", { class: "cell" }, `+${chosen.length - 1}`));
+    if (trace.many && numbered) {
+      button.append(h("span", { class: "cell layer" }, String(trace.layers[l])));
     }
     if (!numbered) button.setAttribute("aria-label", title);
     return button;

@@ -104,11 +104,12 @@ export class Strip {
     // The many first, in one go; so none covers a marked one where bars are thinner than pixels.
     /** @type {number[]} */
     const apart = [];
+    const every = !shown.marked.size; // where some are marked, others of a hue would be taken for them
     g.fillStyle = muted;
     g.beginPath();
     for (let e = 0; e < this.experts; e++) {
       if (Number.isNaN(shown.values[e])) continue;
-      if (shown.marked.has(e) || colours.hues.of(shown.layer, e) >= 0) apart.push(e);
+      if (shown.marked.has(e) || (every && colours.hues.of(shown.layer, e) >= 0)) apart.push(e);
       else g.rect(...box(e, 0.5));
     }
     g.fill();

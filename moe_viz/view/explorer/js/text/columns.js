@@ -82,7 +82,7 @@ export class Columns {
   /** @param {{ name: string, e: number, layer: number, tokens: HTMLElement[] }} pile */
   column({ name, e, layer, tokens }) {
     const { colours } = this.scene;
-    const number = h("b", {}, name || `${e} others`);
+    const number = h("b", {}, name || `the other ${e}`);
     if (name) {
       number.style.background = colours.solid(layer, e);
       number.style.color = colours.digit(layer, e);
