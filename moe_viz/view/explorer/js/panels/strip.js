@@ -104,7 +104,7 @@ export class Strip {
     // The many first, in one go; so none covers a marked one where bars are thinner than pixels.
     /** @type {number[]} */
     const apart = [];
-    const every = !shown.marked.size; // where some are marked, others of a hue would be taken for them
+    const every = !shown.marked.size; // beside marked ones, others of a hue would be taken for them
     g.fillStyle = muted;
     g.beginPath();
     for (let e = 0; e < this.experts; e++) {
