@@ -61,6 +61,7 @@ class LivePrompt:
         self.picture: Explorer | None = None
         self._display = display
         self._standing: Standing | None = None  # once it is shown
+        self._so_far: Trace | None = None  # of a text that is being continued
         self._wrap: Any = HTML
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
@@ -126,10 +127,12 @@ class LivePrompt:
 
     def due(self) -> bool:
         """Whether it is time for another trace."""
-        return self._standing is not None and self._standing.due()
+        return self._standing is None or self._standing.due()
 
     def follow(self, trace: Trace) -> None:
         """Show a trace that is still growing, at its last token."""
+        self._so_far = trace
+        self.progress.value = int(trace.generated.sum())
         if self._standing is not None:
             self._standing.follow(Explorer(trace, scale=self.scale).grown(trace))
 
@@ -180,31 +183,26 @@ class LivePrompt:
     def _record(self, given: Given) -> Trace:
         from .recording import record
 
-        return record(self.model, [given.content])
+        with self.model.router_hooks(self._advance):
+            return record(self.model, [given.content])
 
     def _generate(self, given: Given, tokens: int) -> Trace:
         from .recording import generate
 
-        so_far: list[Trace] = []
-
-        def watch(trace: Trace) -> None:
-            so_far[:] = [trace]
-            self.progress.value = int(trace.generated.sum())
-            if self.due():
-                self.follow(trace)
-
+        self._so_far = None
         try:
-            return generate(self.model, given.content, tokens, watch=watch).trace
+            return generate(self.model, given.content, tokens, watch=_Followed(self)).trace
         except Cancelled:
-            if not so_far:
+            if self._so_far is None:
                 raise
-            return so_far[0]
+            return self._so_far
 
     def _watch(self, routing: Routing) -> None:
         if self._cancel.is_set():
             raise Cancelled
-        if self.progress.max == self.model.config.layers:
-            self.progress.value = routing.layer + 1
+
+    def _advance(self, routing: Routing) -> None:
+        self.progress.value = routing.layer + 1
 
     # ---- What has been run
 
@@ -229,6 +227,17 @@ class LivePrompt:
     def _recall(self, change: dict[str, Any]) -> None:
         if change["new"] in self.history:
             self.text.value = change["new"]
+
+
+class _Followed:
+    """A text that the box itself continues: what it gives back is kept where `run` keeps it."""
+
+    def __init__(self, box: LivePrompt) -> None:
+        self.box, self.due, self.follow = box, box.due, box.follow
+
+    def done(self, trace: Trace) -> None:
+        """It has been written: the trace itself is returned, too."""
+        self.box.progress.value = int(trace.generated.sum())
 
 
 @overload

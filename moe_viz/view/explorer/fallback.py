@@ -29,7 +29,7 @@ def fallback(trace: Trace, prompt: int, layer: int) -> str:
     """One prompt's tokens coloured by first choice at row `layer` of the trace, and its map."""
     whole, trace = trace, trace.select(prompt=prompt)
     trace = with_shares(with_gaps(trace))
-    shown, hues = trace.prompts[0], hues_of(with_gaps(whole))
+    shown, hues = trace.prompts[0], hues_of(whole)
     where = trace.experts[:, :, 0] == GAP
     broken = f" {gap_sentence(int(where.sum()), where.size)}" if where.any() else ""
     stop = min(shown.stop, shown.start + MOST)
@@ -69,7 +69,7 @@ def hues_of(trace: Trace) -> np.ndarray:
     if E < MANY:
         return np.tile(np.arange(E), (L, 1))
     hues = np.full((L, E), -1)
-    for layer, experts in enumerate(trace.experts[:, ~trace.special]):
+    for layer, experts in enumerate(with_gaps(trace).experts[:, ~trace.special]):
         counts = np.bincount(experts[experts >= 0].astype(int), minlength=E)
         hues[layer, np.argsort(-counts, kind="stable")[:NAMED]] = np.arange(min(NAMED, E))
     return hues

@@ -178,7 +178,7 @@ export class GridView {
     const { trace, first, scale } = this;
     const { L, E, K, model } = trace;
     const { state, colours } = this.scene;
-    const how = touched ? "lit once a token has used it" : "darker for a larger load";
+    const how = touched ? "lit once a token has used it" : "stronger for a larger load";
     this.base.setAttribute(
       "aria-label",
       `Map of ${E} experts by ${L} layers of ${model}, layer ${trace.layers[0]} on top; ${how}.`,

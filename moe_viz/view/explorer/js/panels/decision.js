@@ -133,6 +133,8 @@ export class DecisionPanel {
       : trace.bars(layer, token).map((x, e) => (rule.gated ? x : marked.has(e) ? 1 : NaN));
     const there = values.filter((x) => !Number.isNaN(x));
     const least = Math.min(...there);
+    // Logits have no zero: the lowest has no height, and where only the highest are here, a little.
+    const low = scored && rule.plain ? least - (more ? 1 : 0) : Math.min(0, least);
     const words = !scored
       ? `the ${marked.size} chosen of ${E} experts`
       : more
@@ -140,8 +142,7 @@ export class DecisionPanel {
         : `${rule.words} of all ${E}; the chosen are marked below`;
     return {
       values,
-      // Logits have no zero; of those that are few, all are high.
-      low: scored && rule.plain && !more ? least : Math.min(0, least - (rule.plain ? 1 : 0)),
+      low,
       high: Math.max(...there),
       layer,
       marked,

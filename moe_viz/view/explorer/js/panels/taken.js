@@ -13,7 +13,7 @@ import { percent } from "../data/words.js";
 const SHOWN = 8;
 const ALONE =
   " Without an untrained twin beside it no single piece is a finding: " +
-  "a router of random numbers also keeps a piece at one expert.";
+  "a router with random weights keeps a piece at one expert too.";
 
 /**
  * A piece that an expert took.
