@@ -97,13 +97,15 @@ class Ledger:
         """Parameters of one whole layer."""
         return self.attention + self.config.experts * self.expert + self.router + self.norms
 
-    def blocks(self, layer: int = 0) -> Blocks:
-        """One layer, block by block. Raises `ConfigError` for a layer that the model has not.
+    def blocks(self, layer: int | None = None) -> Blocks:
+        """One layer, block by block; the first by default.
+
+        Raises `ConfigError` for a layer that the model has not.
 
         >>> ledger("mixtral-8x7b").blocks(7).expert
         176160768
         """
-        c = self.config
+        c, layer = self.config, 0 if layer is None else layer
         if layer not in range(c.layers):
             raise ConfigError(f"layer must be one of 0 … {c.layers - 1}, found {layer!r}.")
         return Blocks(layer, c.hidden_size, self.attention, self.norms // 2, self.router,

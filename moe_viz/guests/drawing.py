@@ -53,7 +53,7 @@ def diagram(
     books = ledger(model)
     if layer is None and trace is not None:
         layer = trace.layers[0]
-    blocks = books.blocks(*([] if layer is None else [layer]))
+    blocks = books.blocks(layer)
     if trace is None:
         rule = _rule(model) if isinstance(books, GuestLedger) else MIXTRAL
         bias = np.zeros(blocks.experts) if rule.bias else None

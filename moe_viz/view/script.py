@@ -8,11 +8,13 @@ needed, since the modules keep to a few plain forms; any other form is refused.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from ..files import package_text
 
@@ -36,6 +38,17 @@ _REFUSED = {
     r"^(?:[^`\n]*`[^`\n]*`)*[^`\n]*`[^`\n]*$": "a template over several lines",
     r"</script|<!--": "text that ends a script element, or hides it,",
 }
+
+
+def inert(data: Any) -> str:
+    """JSON, or a JavaScript literal, that cannot end the script element it stands in.
+
+    >>> inert(["</script>", 1])
+    '["\\\\u003c/script>",1]'
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Escaped as JSON allows: no "</script>", no "<!--", no line separator of Unicode can occur.
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def test_a_cell_is_as_dark_as_its_expert_is_busy(scene, scope, prompts):
     most = {8: "50.0", 64: "6.3", 256: "1.6"}[E]  # four times an even one
     said = f"{most}\u00a0% or more; even, {100 / E:.1f}\u00a0%, is marked"
     assert said in " ".join(seen["said"].split(" "))
-    label = f"Map of {E} experts by 3 layers of made-up, layer 2 on top; stronger for a larger load."
+    label = (
+        f"Map of {E} experts by 3 layers of made-up, layer 2 on top; stronger for a larger load."
+    )
     assert seen["label"] == label
 
 

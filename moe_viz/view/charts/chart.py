@@ -24,7 +24,7 @@ from ...errors import MissingDependencyError
 from ...files import package_text
 from .. import palette
 from ..document import CHARTS, document, write
-from ..script import script
+from ..script import inert, script
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -62,9 +62,7 @@ class Chart:
             "csv": self.data.csv(),
             "name": re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"),
         }
-        packed = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        packed = packed.replace("<", "\\u003c").replace("\u2028", "\\u2028")
-        themes = json.dumps(palette.for_script()).replace("<", "\\u003c")
+        packed, themes = inert(content), inert(palette.for_script())
         flag = (
             '<p style="margin:4px 0"><strong>Few documents: treat intervals with care.</strong></p>'
             if self.data.few

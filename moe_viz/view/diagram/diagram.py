@@ -7,7 +7,6 @@ needs no network and no kernel. Without scripts the six steps remain, in words.
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -21,7 +20,7 @@ from ...files import package_text
 from ...trace.rule import MIXTRAL, Rule
 from .. import palette
 from ..document import document, write
-from ..script import script
+from ..script import inert, script
 
 #: The entry module, its function, and that function's name in the joined script.
 SCRIPT = "view/diagram/js/mount.js", "mountDiagram", "moeVizDiagram"
@@ -97,9 +96,9 @@ class Diagram:
             f'<div style="border:1px solid {palette.LIGHT.line};padding:8px 12px;'
             f'font-family:system-ui,sans-serif"><p style="margin:0"><b>{title}</b></p>'
             f"<ol>{steps}</ol><p>{escape(self.caption)}</p></div></div>\n"
-            f'<script type="application/json" id="{name}-data">{_js(self._data(page))}</script>\n'
-            f"<script>{script(*SCRIPT)}\nmoeVizDiagram({_js(name)}, {_js(style)}, "
-            f"{_js(palette.for_script())});</script>\n"
+            f'<script type="application/json" id="{name}-data">{inert(self._data(page))}</script>\n'
+            f"<script>{script(*SCRIPT)}\nmoeVizDiagram({inert(name)}, {inert(style)}, "
+            f"{inert(palette.for_script())});</script>\n"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -175,9 +174,3 @@ def _weighed(rule: Rule, k: int) -> str:
         said = "The kept scores" + (", divided by their sum," if rule.normalised else "")
         said += " are their gates"
     return said + (f", times {rule.scale:g}" if rule.scale != 1 else "")
-
-
-def _js(value: Any) -> str:
-    """A value as JavaScript, or JSON, that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -7,7 +7,6 @@ No torch, no network, no kernel: the HTML holds the data and one script.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from ...errors import InputError, refused
 from ...files import package_text
 from ...trace import Trace, mismatch
 from .. import palette
-from ..script import script
+from ..script import inert, script
 from .fallback import MANY, fallback
 from .fit import NOTEBOOK, PAGE, fitting, size
 from .pack import PIECE, in_elements, pack
@@ -100,8 +99,8 @@ class Explorer:
             f"{fallback(self.trace, self.prompt, row)}</div>\n"
         )
         after = (
-            f"<script>{script(*SCRIPT)}\nmoeVizExplorer({_js(name)}, {_js(style)}, "
-            f"{_js(palette.for_script())});</script>\n"
+            f"<script>{script(*SCRIPT)}\nmoeVizExplorer({inert(name)}, {inert(style)}, "
+            f"{inert(palette.for_script())});</script>\n"
         )
         tags = size(in_elements(PIECE * " ", f"{name}-1234")) / PIECE  # around each piece
         room = ((PAGE if page else NOTEBOOK) - size(before) - size(after)) / tags
@@ -194,8 +193,3 @@ def _within(name: str, found: Any, allowed: Any) -> None:
     if found not in allowed:
         few = list(allowed) if len(allowed) <= 8 else f"{allowed[0]} … {allowed[-1]}"
         raise InputError(f"{name} must be one of {few}, found {found!r}.")
-
-
-def _js(value: Any) -> str:
-    """A value as a JavaScript literal that cannot end the script element it stands in."""
-    return json.dumps(value).replace("<", "\\u003c")

@@ -7,13 +7,12 @@ shapes, `pack` then writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from ...trace import Trace
+from ..script import inert
 from .numbers import ranked
 
 #: Bytes of a notebook's output, and of a page, which a browser should open in a moment.
@@ -68,13 +67,6 @@ def size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def in_json(data: Any) -> str:
-    """JSON without any `<`, so that no tag can end the element it stands in."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # Escaped as JSON allows: no "</script>", no "<!--", no line separator of Unicode can occur.
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
 def paired(trace: Trace) -> bool:
     """Whether two choices fit into a byte, and the first gate determines the second.
 
@@ -117,4 +109,4 @@ def _width(trace: Trace, how: str) -> float:
 
 def _texts(texts: Iterable[str]) -> int:
     """Bytes of texts in JSON, escaped."""
-    return sum(size(in_json(text)) + 3 for text in texts)
+    return sum(size(inert(text)) + 3 for text in texts)

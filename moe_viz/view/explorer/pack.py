@@ -17,6 +17,7 @@ from ...prompts import topics_of
 from ...trace import GAP, Trace, with_gaps
 from ...trace.choice import has_probabilities
 from ...trace.rule import MIXTRAL
+from ..script import inert
 from . import fit
 from .numbers import DEEPEST, gates_as, ranked, reach, scores_as, top_scores, with_shares
 
@@ -110,7 +111,7 @@ def pack(
         "arrays": {name: _encode(array) for name, array in arrays.items()},
         "state": state,
     }
-    return fit.in_json(data)
+    return inert(data)
 
 
 def in_elements(packed: str, name: str) -> str:

@@ -75,9 +75,9 @@ class Standing:
     def follow(self, picture: Drawable) -> None:
         """Another trace, into the picture that stands here."""
         self._last = time.monotonic()
-        if self._handle is None or self.alone or self._beside is None:
+        if self.alone or self._beside is None:  # no picture stands here yet
             self._put(picture.to_html(name=self._name))
-            self._beside = None if self.alone else self._beside or self._begun("")
+            self._beside = None if self.alone else self._begun("")
             return
         name, change = f"{self._name}-next", json.dumps(picture.opening())
         host = f"document.getElementById({json.dumps(self._name)})"

@@ -46,20 +46,36 @@ export function row(plan, e, n) {
   const expert = svg(
     "g",
     { class: `${plan.on(4, 5)}${stage >= 4 && !kept ? " out" : ""}` },
-    svg("rect", {
-      x: x.block,
+    ...expertBlock(
+      plan,
       y,
-      width: x.blockEnd - x.block,
-      height: h,
-      rx: 4,
-      class: "expert",
-      style: `fill: ${runs ? colour.fill : "none"}`,
-    }),
-    text((x.block + x.blockEnd) / 2, middle, written(plan, e), "inside", runs ? colour.ink : null),
+      h,
+      runs ? colour.fill : "none",
+      written(plan, e),
+      runs ? colour.ink : null,
+    ),
   );
   const parts = [number, bar, expert];
   if (runs) parts.push(gate(plan, at, middle, colour.fill));
   return parts;
+}
+
+/**
+ * An expert's block and what stands in it.
+ * @param {Plan} plan
+ * @param {number} y
+ * @param {number} height
+ * @param {string} fill
+ * @param {string} words
+ * @param {string | null} ink
+ */
+function expertBlock({ x }, y, height, fill, words, ink) {
+  const width = x.blockEnd - x.block;
+  const style = `fill: ${fill}`;
+  return [
+    svg("rect", { x: x.block, y, width, height, rx: 4, class: "expert", style }),
+    text(x.block + width / 2, y + height / 2, words, "inside", ink),
+  ];
 }
 
 /**
@@ -133,21 +149,13 @@ export function shared(plan) {
     svg(
       "g",
       { class: plan.on(4) },
-      svg("rect", {
-        x: x.block,
+      ...expertBlock(
+        plan,
         y,
-        width: x.blockEnd - x.block,
-        height: h,
-        rx: 4,
-        class: "expert",
-        style: `fill: ${fill}`,
-      }),
-      text(
-        (x.block + x.blockEnd) / 2,
-        y + h / 2,
+        h,
+        fill,
         plan.wide ? `shared, ${brief(blocks.shared)}` : "shared",
-        "inside",
-        "var(--ink)",
+        null,
       ),
       svg("line", {
         x1: x.blockEnd,
