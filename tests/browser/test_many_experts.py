@@ -32,6 +32,7 @@ from tests.browser.seen import (
 
 pytestmark = pytest.mark.browser
 OTHERS = {"light": "#d9dce2", "dark": "#474d55"}
+INK = {"light": "#1b1f24", "dark": "#f2f4f6"}
 SHARED = {"light": "#f2c230", "dark": "#7d6210"}
 LAYERS = (1, 2, 4, 5)
 GROUNDS_OF_TOKENS = f"""async () => {{ {TOOLS} await settled();
@@ -103,6 +104,22 @@ def test_the_picture_opens_on_what_tokens_share(scene):
         assert image == "none", "no line of gates where colours say something else"
     said = " ".join(drawn_now["legend"].split())
     assert f"Experts shared with the selected token: 0 {k}" in said
+    steps = page.locator(".steps .step").evaluate_all(
+        "all => all.map((e) => getComputedStyle(e).backgroundColor)"
+    )
+    assert len(steps) == k + 1
+    near(np.array([colours(c)[0] for c in steps]), [tint(n / k, theme) for n in range(k + 1)], 2)
+
+
+def test_the_path_names_each_layer_and_its_first_choice(scene):
+    trace, _, page = scene
+    cells = page.locator(".path button").evaluate_all(
+        "all => all.map((e) => [...e.children].map((c) => c.innerText))"
+    )
+    firsts = [int(e) for e in trace.experts[:, 2, 0]]
+    assert cells == [[str(e), str(n)] for e, n in zip(firsts, LAYERS, strict=True)]
+    dense = page.locator(".path > *").evaluate_all("all => all.map((e) => e.matches('.dense'))")
+    assert dense == [True, False, False, True, False, False, True]
 
 
 def map_rows(pixels: np.ndarray, page) -> list[int]:
@@ -159,6 +176,7 @@ def test_strips_are_as_high_as_what_they_show(scene):
     free = [e for e in range(E) if E < 200 or not chosen & {e - 1, e + 1}]
     exact = 0.99 if E < 200 else 0.9  # beside bars of less than two pixels
     assert np.corrcoef(heights[free], expected[free])[0, 1] > exact
+    assert heights.min() <= 2, "the lowest has no height"
     assert said == f"logits of all {E}; the chosen are marked below"
     marks = marked(picture(scores), E, theme)
     assert chosen <= marks
@@ -166,9 +184,33 @@ def test_strips_are_as_high_as_what_they_show(scene):
     counts = assigned(trace, 1, [0, 1, 2])
     shares = np.array([counts[e] for e in range(E)]) / sum(counts.values())
     assert np.corrcoef(heights_of(picture(loads), E), shares)[0, 1] > exact - 0.02
+    pixels = picture(loads)
+    even = round(32 - 31 / E / max(shares.max(), 2 / E))  # px from above, of 32
+    row = pixels[int((even + 0.5) * pixels.shape[0] / 37), 1]
+    near(row[None], rgb(INK[theme])[None], 40)  # the first dash of the line of even loads
     first, second = busiest(trace, 1, [0, 1, 2])[:2]
     times = [f"{shares[e] * E:.1f} × even" for e in (first, second)]
     assert busy == f"busiest: {first}, {times[0]}; then {second}, {times[1]}"
+
+
+def test_a_strip_says_the_expert_under_the_pointer_and_a_press_isolates_it(scene):
+    trace, _, page = scene
+    E, counts = trace.expert_count, assigned(trace, 1, [0, 1, 2])
+    e = busiest(trace, 1, [0, 1, 2])[9]
+    canvas = page.locator(".strip canvas").last
+    box = canvas.bounding_box()
+    at = {"x": (e + 0.5) * box["width"] / E, "y": 10}
+    canvas.hover(position=at)
+    share = counts[e] / sum(counts.values())
+    said = f"expert {e}: {100 * share:.1f}\u00a0%, {share * E:.1f} × even"
+    until(lambda: page.locator(".strip .muted").last.inner_text() == said)
+    canvas.click(position=at)
+    page.get_by_text(f"Expert {e} of layer 2 takes").wait_for()
+    assert page.locator(".swatch[aria-pressed=true]").inner_text() == str(e)
+    page.locator(".mv").focus()
+    page.keyboard.press("Escape")
+    page.locator("footer").hover()
+    until(lambda: page.locator(".taken").count() == 0)
 
 
 def heights_of(pixels: np.ndarray, E: int) -> np.ndarray:
@@ -199,9 +241,14 @@ def test_a_number_typed_lends_an_expert_the_eighth_colour(scene):
     assert pressed.inner_text() == str(wanted)
     ground = pressed.evaluate("e => getComputedStyle(e).backgroundImage")
     near(np.array(colours(ground)[:1]), np.array([full(7)]))
+    assert page.locator(".taken").count() == 1  # in the place of the loads
     involved = (trace.experts[1, part(trace, 0)] == wanted).any(axis=1)
     until(lambda: page.locator(".tok.faded").count() == (~involved).sum())
     assert page.get_by_text(f"Expert {wanted} of layer 2 takes").is_visible()
+    page.locator(".swatch[aria-pressed=true]").click()  # loads again, with a bar of its own
+    loads = page.locator("section.spare .bars .n:visible")
+    until(lambda: loads.count() == 8)
+    assert loads.last.inner_text() == str(wanted)
     for silly in ("", "-1", str(trace.expert_count), "1.5"):
         field.fill(silly)
         drawn(page)
@@ -248,29 +295,6 @@ def test_what_an_expert_takes_is_counted_by_hand(scene):
     assert "no single piece is a finding" in said
     page.locator(".legend .swatch").first.click()
     until(lambda: page.locator(".taken").count() == 0)
-
-
-def test_beside_a_twin_a_piece_has_the_twin_s_share(look):
-    trace = synthetic(20, 2, LAYERS)
-    tokens = [t if special else f"␣{n % 5}" for n, (t, special) in enumerate(
-        zip(trace.tokens, trace.special, strict=True))]  # fmt: skip
-    trace = replace(trace, tokens=tokens)
-    random = replace(trace.provenance, weights="random weights, seed 1")
-    twin = replace(trace, experts=trace.experts[::-1].copy(), provenance=random)
-    page = look([trace, twin], layer=1, token=2)
-    e = busiest(trace, 0, [0, 1, 2])[0]
-    page.locator(".legend .swatch").first.click()
-    page.locator(".taken").wait_for()
-    values = page.locator(".taken .value").all_inner_texts()
-    pieces = page.locator(".taken code").all_text_contents()
-    where = np.array([t for t in range(len(trace)) if not trace.special[t]])
-    for piece, value in zip(pieces, values, strict=True):
-        mine = [t for t in where if tokens[t] == piece]
-        theirs = Counter(int(x) for t in mine for x in twin.experts[0, t] if x >= 0)
-        share = max(theirs.values(), default=0) / len(mine)
-        here = sum(e in trace.experts[0, t] for t in mine)
-        assert value == f"{here} of {len(mine)}, twin {100 * share:.0f}\u00a0%"
-    assert "untrained twin takes of the same piece" in page.locator(".taken + .note").inner_text()
 
 
 def test_few_experts_are_shown_as_before(look):

@@ -35,6 +35,7 @@ def test_what_is_run_is_recorded_and_shown(live):
     assert (live.picture.trace.experts == expected.experts).all()
     assert "tokens" in live.status.value
     assert not live.run_button.disabled
+    assert (live.progress.value, live.progress.max) == (6, 6), "layers"
     assert live.model.attached.hooks == ()
 
 

@@ -122,15 +122,16 @@ def test_the_highest_scores_arrive_with_margins_and_the_rest_is_unknown(experts,
     trace = random_trace(experts, k)
     chosen = trace.experts.copy()
     chosen[0, 3] = np.argsort(trace.router_logits[0, 3])[:k]  # the weakest: an intervention
-    chosen[1, 4, 1:] = -1  # slots that were left empty
-    trace = replace(trace, experts=chosen)
+    logits = trace.router_logits.copy()
+    logits[1, 4, 0] = logits[1, 4].max() + 1  # expert 0 comes first, and was not chosen
+    chosen[1, 4] = [5, *[-1] * (k - 1)]  # beside slots that were left empty
+    trace = replace(trace, experts=chosen, router_logits=logits)
     packed = pack(trace, STATE, limit_for(trace, "top"))
     assert json.loads(packed)["precision"] == "top"
     more = json.loads(packed)["more"]
     assert more == max(8, k + 1)
     found = decoded(packed)
     assert np.array_equal(numbers(found["experts"], chosen.shape), chosen)
-    logits = trace.router_logits
     ranked = -np.sort(-logits.astype(float), axis=2)
     margins = ranked[:, :, k - 1] - ranked[:, :, k]
     assert numbers(found["margins"], chosen.shape[:2]) == pytest.approx(margins, abs=0.01)

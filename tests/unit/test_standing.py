@@ -109,6 +109,9 @@ def test_where_outputs_are_alone_the_whole_picture_is_written_less_often(
     assert display.told == [6]
     assert data_in(display.outputs[0])["shape"][1] == len(out.trace)
     assert standing.Standing(display, str).due()
+    monkeypatch.setattr(standing, "WHOLE", 1e9)
+    mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=5, watch=watched)
+    assert display.told == [7], "the end alone, though another picture would be due"
 
 
 def test_a_function_is_told_of_every_token_and_can_end_the_writing():

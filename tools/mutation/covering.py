@@ -34,6 +34,8 @@ SCRIPT_TESTS = {
     "moe_viz/view/*": ("tests/browser/test_pixels*", "tests/browser/test_page*",
                        "tests/browser/test_layer_change*", "tests/browser/test_beside*",
                        "tests/browser/test_scale*", "tests/browser/test_finding*",
+                       "tests/browser/test_many*", "tests/browser/test_grid*",
+                       "tests/browser/test_diagram*", "tests/browser/test_standing*",
                        "tests/browser/test_explorer*", "tests/browser/test_slides*",
                        "tests/unit/test_js*", "tests/js/*"),
 }  # fmt: skip

@@ -75,7 +75,7 @@ def scores_as(trace: Trace, how: str, top: float | None, deepest: float) -> np.n
 def top_scores(trace: Trace, more: int, top: float | None) -> tuple[np.ndarray, np.ndarray]:
     """The `more` best of those not chosen, (L, T, more) int16, and the scores of chosen and these.
 
-    The scores are float16, (L, T, k + more), as `scores_as` has them; −∞ at unused slots.
+    The best are in no order. The scores are float16, (L, T, k + more), as `scores_as` has them; −∞ at unused slots.
     """
     L, T, k = trace.experts.shape
     nearest = np.full((L, T, more), -1, np.int16)
@@ -85,14 +85,12 @@ def top_scores(trace: Trace, more: int, top: float | None) -> tuple[np.ndarray, 
         chosen = np.maximum(trace.experts[layer].astype(int), 0)
         unused = trace.experts[layer] < 0
         own = np.take_along_axis(relative, chosen, axis=1)
-        # An unused slot stands for expert 0 here, which must stay eligible: it is set aside last.
+        # Set aside are the chosen, and for an unused slot a column that no expert has.
         rest = np.concatenate([relative, np.full((T, 1), -np.inf, np.float32)], axis=1)
         aside = np.where(unused, trace.expert_count, chosen)
         np.put_along_axis(rest, aside, -np.inf, axis=1)
         best = np.argpartition(-rest, more, axis=1)[:, :more]
         found = np.take_along_axis(rest, best, axis=1)
-        order = np.lexsort((best, -found), axis=1)  # the lower number first where they are even
-        found, best = (np.take_along_axis(x, order, axis=1) for x in (found, best))
         nearest[layer] = np.where(np.isneginf(found), -1, best)
         with np.errstate(over="ignore"):
             out[layer, :, :k] = np.where(unused, -np.inf, own)

@@ -16,7 +16,7 @@ import { percent } from "../data/words.js";
 const FULLEST = 4;
 const RINGED =
   "Ringed: the selected token’s experts. The line joins its first choices, because it went " +
-  "there: numbers of two layers have nothing to do with each other.";
+  "there; numbers in two layers have nothing to do with each other.";
 
 export class GridView {
   /**
@@ -44,6 +44,8 @@ export class GridView {
       h("div", { class: "experts", "aria-hidden": "true" }, ...columnNames(trace.E)),
       h("span"),
       h("div", { class: "row" }, this.counter, this.said, this.scale),
+      h("span"),
+      h("p", { class: "note" }, RINGED),
     );
     this.width = 600;
     this.painted = this.marked = this.counted = this.used = "";
@@ -201,7 +203,6 @@ export class GridView {
     gradient.style.setProperty("--even", `${100 / FULLEST}%`);
     const [even, most] = [1 / E, FULLEST / E].map((x) => percent(x, 1));
     scale.replaceChildren(`load: 0 `, gradient, ` ${most} or more; even, ${even}, is marked`);
-    scale.title = RINGED;
   }
 
   /** The selected token's choices, its way through the layers, and the expert that is isolated. */

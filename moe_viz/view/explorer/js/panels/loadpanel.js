@@ -56,12 +56,13 @@ export class LoadPanel {
     const { layer } = state;
     const what = [layer, state.prompt, state.scope].join();
     const { loads } = this.scene;
-    const own = loads.shares(layer, trace.prompts[state.prompt], state.scope);
-    this.strip?.paint(what, () => this.all(own));
+    const here = () => loads.shares(layer, trace.prompts[state.prompt], state.scope);
+    this.strip?.paint(what, () => this.all(here()));
     const key = [what, beside?.value, colours.theme.ground, state.asked].join();
     if (key === this.painted) return;
     this.painted = key;
     this.scope.value = state.scope;
+    const own = here();
     const theirs = beside && loads.shares(layer, beside.prompt, beside.whole ? "label" : "prompt");
     const even = 1 / trace.E;
     const shown = trace.many ? this.few(own) : own.map((_, e) => e);
