@@ -17,7 +17,6 @@ from tests.browser.seen import (
     NOW,
     TOOLS,
     colours,
-    first_choices,
     full,
     looking,
     mixed,
@@ -26,7 +25,6 @@ from tests.browser.seen import (
     picture,
     rgb,
     same,
-    shown,
     synthetic,
 )
 
@@ -108,7 +106,11 @@ def test_the_picture_opens_on_what_tokens_share(scene):
         "all => all.map((e) => getComputedStyle(e).backgroundColor)"
     )
     assert len(steps) == k + 1
-    near(np.array([colours(c)[0] for c in steps]), [tint(n / k, theme) for n in range(k + 1)], 2)
+    near(
+        np.array([colours(c)[0] for c in steps]),
+        np.array([tint(n / k, theme) for n in range(k + 1)]),
+        2,
+    )
 
 
 def test_the_path_names_each_layer_and_its_first_choice(scene):
@@ -295,11 +297,3 @@ def test_what_an_expert_takes_is_counted_by_hand(scene):
     assert "no single piece is a finding" in said
     page.locator(".legend .swatch").first.click()
     until(lambda: page.locator(".taken").count() == 0)
-
-
-def test_few_experts_are_shown_as_before(look):
-    trace = synthetic(15, 3, (2, 5, 9))
-    page = look(trace)
-    assert page.locator(".legend .swatch").count() == 15
-    assert page.locator(".strip, .asked").count() == 0
-    same(shown(page.evaluate(NOW), trace, 12), first_choices(trace, 0))

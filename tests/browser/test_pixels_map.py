@@ -210,3 +210,11 @@ def test_agreement_is_the_share_of_the_other_runs_choices(look):
             expected.append(cividis(len(both) / len(theirs)) if theirs else ground)
     near(shown(drawn, trace, 12), np.array(expected).reshape(3, 12, 3), 2)
     assert "agreement, no expert shared  all" in drawn["legend"].replace("\n", " ")
+
+
+def test_few_experts_are_shown_as_before(look):
+    trace = synthetic(15, 3, (2, 5, 9))
+    page = look(trace)
+    assert page.locator(".legend .swatch").count() == 15
+    assert page.locator(".strip, .asked").count() == 0
+    same(shown(page.evaluate(NOW), trace, 12), first_choices(trace, 0))

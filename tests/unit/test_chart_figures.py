@@ -276,9 +276,9 @@ def test_loads_of_many_experts_are_a_map_and_of_few_if_asked_for():
     both: Any = mv.chart(many, mv.analysis.load(documents(seed=1, E=20, provenance=TWIN)))
     assert len(both.figure.data) == 2
     assert "random weights, seed 7" in both.provenance
-    for wrong in ({"view": "pie"}, {"view": ""}):
+    for wrong in ("pie", ""):
         with pytest.raises(InputError, match="view is one of bars, map, for loads"):
-            mv.chart(few, **wrong)
+            mv.chart(few, view=wrong)
     with pytest.raises(InputError, match="for loads; found 'map' for 'margins'"):
         mv.chart(mv.analysis.margin_histogram(documents()), view="map")
 

@@ -55,6 +55,7 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
 def chart(
     found: Finding | Ledger | GuestLedger,
     control: Finding | None = None,
+    *,
     view: str | None = None,
 ) -> Chart:
     """The chart of what an analysis found, or of a ledger.

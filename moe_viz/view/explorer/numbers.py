@@ -75,7 +75,8 @@ def scores_as(trace: Trace, how: str, top: float | None, deepest: float) -> np.n
 def top_scores(trace: Trace, more: int, top: float | None) -> tuple[np.ndarray, np.ndarray]:
     """The `more` best of those not chosen, (L, T, more) int16, and the scores of chosen and these.
 
-    The best are in no order. The scores are float16, (L, T, k + more), as `scores_as` has them; −∞ at unused slots.
+    The best are in no order. The scores are float16, (L, T, k + more), as `scores_as` has them; −∞
+    at unused slots.
     """
     L, T, k = trace.experts.shape
     nearest = np.full((L, T, more), -1, np.int16)
