@@ -35,6 +35,12 @@ from moe_viz.trace.provenance import Provenance
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CATEGORIES = "devtools.timeline,disabled-by-default-devtools.timeline,toplevel,blink.user_timing"
 STEPS = 40  # of each kind of movement
+ASKED = {
+    "change of layer": "≤ 14 ms, 95 %: ≤ 40 ms",
+    "change of scope": "≤ 14 ms, 95 %: ≤ 40 ms",
+    "second map, from loads to touched": "≤ 10 ms",
+    "play, touched": "95 %: ≤ 40 ms, most ≤ 100 ms",
+}
 WORDS = ["two", "of", "eight", "experts", "work", "on", "every", "token"]
 
 
@@ -187,6 +193,10 @@ def many_experts(page: Page, cdp: CDPSession) -> dict[str, list[float]]:
     page.locator(".mv").focus()
     found["second map, change of layer"] = frames(page, cdp, pressed(keys))
     found["second map, change of scope"] = frames(page, cdp, scoped())
+    turns = ["touched", "experts"] * 20
+    found["second map, from loads to touched"] = frames(
+        page, cdp, [lambda s=s: choose(page, "Map", s) for s in turns]
+    )
     choose(page, "Map", "touched")
     page.wait_for_timeout(300)
     page.locator(".mv").focus()
@@ -238,7 +248,7 @@ def main() -> None:
         for name, costs in many_experts(page, page.context.new_cdp_session(page)).items():
             middle, high = (float(np.percentile(costs, q)) for q in (50, 95))
             found = f"{middle:.1f} ms, 95 %: {high:.1f} ms, most {max(costs):.0f} ms"
-            table.add_row(f"… {name}, a frame", found, "≤ 14 ms, 95 %: ≤ 40 ms")
+            table.add_row(f"… {name}, a frame", found, ASKED.get(name, ""))
         page.close()
         trace = mv.record(mv.load("8x7m"), mv.prompts.curated().select(label="en").texts[0])
         small = mv.save_page(trace, Path(folder) / "small.html")

@@ -61,7 +61,7 @@ class LivePrompt:
         self.picture: Explorer | None = None
         self._display = display
         self._standing: Standing | None = None  # once it is shown
-        self._so_far: Trace | None = None  # of a text that is being continued
+        self._so_far: Trace | None = None  # what was written until it was cancelled
         self._wrap: Any = HTML
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
@@ -131,7 +131,6 @@ class LivePrompt:
 
     def follow(self, trace: Trace) -> None:
         """Show a trace that is still growing, at its last token."""
-        self._so_far = trace
         self.progress.value = int(trace.generated.sum())
         if self._standing is not None:
             self._standing.follow(Explorer(trace, scale=self.scale).grown(trace))
@@ -193,7 +192,7 @@ class LivePrompt:
         try:
             return generate(self.model, given.content, tokens, watch=_Followed(self)).trace
         except Cancelled:
-            if self._so_far is None:
+            if self._so_far is None:  # not even the prompt was read
                 raise
             return self._so_far
 
@@ -211,7 +210,8 @@ class LivePrompt:
         said = self._kept.add(given, trace)
         self.history = self._kept.texts
         last = len(self.history) - 1
-        self.picture = Explorer(self._kept.joined(), prompt=last, scale=self.scale)
+        token = len(trace) - 1 if trace.generated.any() else None  # where it was followed to
+        self.picture = Explorer(self._kept.joined(), prompt=last, token=token, scale=self.scale)
         self._show()
         self.past.options = ["earlier prompts", *reversed(self.history)]
         return said
@@ -236,7 +236,8 @@ class _Followed:
         self.box, self.due, self.follow = box, box.due, box.follow
 
     def done(self, trace: Trace) -> None:
-        """It has been written: the trace itself is returned, too."""
+        """All that was written: where it was cancelled, nothing else returns it."""
+        self.box._so_far = trace
         self.box.progress.value = int(trace.generated.sum())
 
 

@@ -57,7 +57,7 @@ class Watcher(Protocol):
         ...
 
     def done(self, trace: Trace) -> None:
-        """The whole trace."""
+        """The whole trace; where the writing was interrupted, as far as it came."""
         ...
 
 
@@ -130,25 +130,28 @@ def generate(
         # One index for every step, sliced: its rows are where the new tokens will be recorded.
         steps = TokenIndex.of_prompts([room], [given], first_token=given, generated=True)
         steps = steps.to(model.device)
-        _tell(watch, so_far)
-        with _products(model):
-            for n in range(room):
-                ids.append(choose(logits[0], temperature, top_p, generator))
-                last = n == room - 1 or ids[-1] in ends
-                logits = model(
-                    torch.tensor(ids[-1:]),
-                    logits="none" if last else "last",
-                    cache=cache,
-                    index=steps[n : n + 1],
-                    attached=carried,
-                )
-                if last:
-                    break
-                _tell(watch, so_far)
-    written = so_far()
-    if isinstance(watch, Watcher):
-        watch.done(written.trace)
-    elif watch is not None:
+        try:
+            _tell(watch, so_far)
+            with _products(model):
+                for n in range(room):
+                    token = choose(logits[0], temperature, top_p, generator)
+                    last = n == room - 1 or token in ends
+                    logits = model(
+                        torch.tensor([token]),
+                        logits="none" if last else "last",
+                        cache=cache,
+                        index=steps[n : n + 1],
+                        attached=carried,
+                    )
+                    ids.append(token)
+                    if last:
+                        break
+                    _tell(watch, so_far)
+        finally:  # an interrupted text stays to be seen as far as it came
+            written = so_far()
+            if isinstance(watch, Watcher):
+                watch.done(written.trace)
+    if watch is not None and not isinstance(watch, Watcher):
         watch(written.trace)
     return written
 

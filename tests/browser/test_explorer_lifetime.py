@@ -14,6 +14,7 @@ import pytest
 import moe_viz as mv
 from moe_viz.view.explorer.explorer import Explorer
 from tests.browser.conftest import listen, until
+from tests.browser.seen import synthetic
 from tests.conftest import random_model, small_config
 from tests.packed import packed_in
 
@@ -41,12 +42,13 @@ def packed(trace, **opening) -> str:
 
 @pytest.fixture(scope="module")
 def traces():
-    """Three traces of different lengths, and one of another shape."""
+    """Three traces of different lengths, one of another shape, and one of many experts."""
     model = mv.load("8x7m")
     deep = random_model(small_config(layers=9, experts=4))
     texts = [[TEXT, "Good morning."], ["Good night."], [TEXT + TEXT, "Good day.", "z"]]
     return [mv.record(model, t, labels=["en", "fr", "de"][: len(t)]) for t in texts] + [
-        mv.record(deep, [list(range(3, 60))])
+        mv.record(deep, [list(range(3, 60))]),
+        synthetic(64, 8, (0, 1, 2, 5)),
     ]
 
 
@@ -99,16 +101,24 @@ def nothing_is_left(found: dict[str, float]) -> None:
 
 
 def test_two_hundred_other_traces_leave_nothing_behind(opened):
-    found = grows(opened, f"{HOST}.moeViz.show(JSON.parse(window.texts[n % 4]));")
+    found = grows(opened, f"{HOST}.moeViz.show(JSON.parse(window.texts[n % 5]));")
     nothing_is_left(found)
     assert opened.locator(".mv").count() == 1
+
+
+@pytest.mark.parametrize("view", ["experts", "touched"])
+def test_two_hundred_traces_of_many_experts_on_the_second_map_leave_nothing_behind(opened, view):
+    opened.evaluate(f"{HOST}.moeViz.show(window.texts[4])")
+    opened.get_by_label("Map", exact=True).select_option(view)
+    nothing_is_left(grows(opened, f"{HOST}.moeViz.show(window.texts[4]);"))
+    assert opened.locator(".grid").count() == 1
 
 
 #: A host with its data, as an output of a notebook brings them, and the script called for it.
 MOUNT = """
   const host = Object.assign(document.createElement('div'), { id: 'put', className: 'moe-viz' });
   const data = Object.assign(document.createElement('script'),
-    { id: 'put-data', type: 'application/json', textContent: window.texts[n % 4] });
+    { id: 'put-data', type: 'application/json', textContent: window.texts[n % 5] });
   document.querySelector('main').append(host, data);
   moeVizExplorer('put', '', window.palette);
 """

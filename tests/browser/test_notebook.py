@@ -144,6 +144,11 @@ def run_first_cell(page) -> None:
     prompt = page.locator(".jp-InputPrompt").first
 
     def runs() -> bool:
+        # On a busy machine the kernel may be late, and JupyterLab asks which one is meant.
+        asked = page.locator(".jp-Dialog button.jp-mod-accept")
+        if asked.count():
+            print("JupyterLab asks:", page.locator(".jp-Dialog").first.inner_text())
+            asked.first.click()
         page.locator(".jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Control+Enter")
         page.wait_for_timeout(2000)
@@ -229,6 +234,28 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
         page.locator(".moe-viz select[aria-label='Compare with']").select_option("prompt 0")
         page.wait_for_timeout(300)
         assert "Good morning" in page.locator(".moe-viz .beside .text").inner_text()
+        # It writes on, and the picture grows with it: in the layer and on the map that are open.
+        page.locator(".moe-viz").get_by_label("Map", exact=True).select_option("touched")
+        page.locator(".moe-viz .mv").focus()
+        page.keyboard.press("ArrowDown")
+        generated = page.locator(".moe-viz .body .text .tok.generated")
+        length = page.locator(".widget-inline-hbox input[type=number]")
+        box.fill("The first file")
+        length.fill("9")
+        length.press("Tab")
+        page.locator("button.jupyter-button", has_text="Continue").click()
+        page.get_by_text(re.compile(r"float32: \d+ tokens\.")).wait_for()
+        until(lambda: generated.count() == 9)
+        length.fill("1500")
+        length.press("Tab")
+        page.locator("button.jupyter-button", has_text="Continue").click()
+        until(lambda: generated.count() > 12)
+        page.locator("button.jupyter-button", has_text="Cancel").click()
+        page.get_by_text(re.compile("Cancelled: the text is kept as far as it came")).wait_for()
+        until(lambda: sentence.inner_text().startswith("In layer 1,"))
+        assert 12 < generated.count() < 1500
+        assert page.locator(".moe-viz .grid").count() == 1
+        assert page.locator(".moe-viz").count() == 1
         box.fill(" ".join(["word"] * 3000))  # longer than the context: said in the box
         page.locator("button.jupyter-button", has_text="Run").click()
         page.get_by_text(re.compile("context of 2,048")).wait_for()

@@ -77,5 +77,10 @@ def test_it_grows_token_by_token_and_what_the_reader_chose_stays(browser, monkey
     until(lambda: page.evaluate(STATE)["tokens"] == len(last))
     assert page.locator("#output-1").inner_html() == ""
     assert page.locator(".moe-viz").count() == 1
+    # The picture that stays was put there anew, and is looked at as the one before it was.
+    end = page.evaluate(STATE)
+    assert [end["at"], end["layer"], end["map"]] == [len(last) - 1, "2", True]
+    assert page.get_by_label("Map", exact=True).input_value() == "touched"
+    assert page.evaluate("window.moeVizLooks.size") == 0
     assert noise.errors == []
     context.close()

@@ -85,7 +85,9 @@ def test_each_trace_goes_into_the_standing_picture_and_the_last_one_stays(displa
     given = len(out.trace) - 5
     assert seen == [given, given + 1, given + 2, given + 3, given + 4]
     assert len(display.outputs) == 2
-    assert display.told == [2, 6], "the picture's own output is written twice: to begin, and to end"
+    # The picture's own output is written twice, to begin and to end; beside it, after five traces,
+    # what has the last picture looked at as the one before, and at the end nothing.
+    assert display.told == [2, 7]
     assert display.outputs[1] == "", "nothing stale is saved"
     final = data_in(display.outputs[0])
     assert final["shape"][1] == len(out.trace)
@@ -96,7 +98,7 @@ def test_each_trace_goes_into_the_standing_picture_and_the_last_one_stays(displa
 def test_what_is_too_soon_is_left_out_but_never_the_end(display, watched, monkeypatch):
     monkeypatch.setattr(standing, "PACE", 1e9)
     mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=5, watch=watched)
-    assert display.told == [2, 2], "the first and the last"
+    assert display.told == [2, 3], "the first and the last"
 
 
 def test_where_outputs_are_alone_the_whole_picture_is_written_less_often(
@@ -110,8 +112,48 @@ def test_where_outputs_are_alone_the_whole_picture_is_written_less_often(
     assert data_in(display.outputs[0])["shape"][1] == len(out.trace)
     assert standing.Standing(display, str).due()
     monkeypatch.setattr(standing, "WHOLE", 1e9)
+    watched.__dict__["_standing"] = Standing(display, str)
     mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=5, watch=watched)
-    assert display.told == [7], "the end alone, though another picture would be due"
+    assert display.told[1:] == [2], "the first and the last, though another picture would be due"
+
+
+def test_an_interrupted_text_stays_as_far_as_it_came(display, watched):
+    follow = type(watched).follow
+
+    class Interrupted(type(watched)):
+        def follow(self, trace):
+            if trace.generated.sum() == 3:
+                raise KeyboardInterrupt
+            follow(self, trace)
+
+    object.__setattr__(watched, "__class__", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=40, watch=watched)
+    whole = mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=3).trace
+    final = data_in(display.outputs[0])
+    assert final["shape"][1] == len(whole)
+    assert display.outputs[1] == ""
+
+
+def test_each_text_has_a_picture_of_its_own_in_the_cell_that_writes_it(display, watched):
+    """A cell that is run again has lost its outputs: what is written into them is seen nowhere."""
+    for n in (1, 2):
+        watched.__dict__["_standing"] = stand = Standing(display, str)
+        mv.generate(mv.load("8x7m"), "The first file", max_new_tokens=2, watch=watched)
+        assert "_standing" not in watched.__dict__
+        assert len(display.outputs) == 2 * n
+        assert stand is not watched._standing
+
+
+def test_both_outputs_are_there_before_a_thread_writes(display, stand, watched):
+    """A thread's new outputs belong to no cell: JupyterLab shows them nowhere."""
+    stand.say("Nothing yet.")
+    assert display.outputs == ["<p>Nothing yet.</p>", ""]
+    stand.follow(watched)
+    stand.follow(watched)
+    assert display.told == [2, 2]
+    assert packed_in(display.outputs[0])
+    assert "take(" in display.outputs[1]
 
 
 def test_a_function_is_told_of_every_token_and_can_end_the_writing():

@@ -128,8 +128,9 @@ class Explorer:
         self._standing.follow(self.grown(trace))
 
     def done(self, trace: Trace) -> None:
-        """Show the whole of it, to stay."""
+        """Show the whole of it, to stay; what is written next has a picture of its own."""
         self._standing.show(self.grown(trace))
+        del self.__dict__["_standing"]
 
     def grown(self, trace: Trace) -> Explorer:
         """This picture of another trace, at the last token of its last prompt."""

@@ -51,6 +51,7 @@ class Standing:
         self._name = f"moe-viz-{uuid.uuid4().hex[:12]}"
         self._handle: Any = None
         self._beside: Any = None
+        self._stands = False
         self._last = float("-inf")
 
     @property
@@ -67,26 +68,39 @@ class Standing:
         self._put(f"<p>{words}</p>")
 
     def show(self, picture: Drawable) -> None:
-        """The whole picture, to stay: what a saved notebook holds."""
+        """The whole picture, to stay: what a saved notebook holds.
+
+        Who looks at the one that it replaces goes on with the same layer, map and colours.
+        """
+        following = self._stands and not self.alone
+        if following:
+            self._beside.update(self._wrap(self._script("leave()")))
         self._put(picture.to_html(name=self._name))
-        if self._beside is not None:
+        self._stands = True
+        if following:
             self._beside.update(self._wrap(""))
 
     def follow(self, picture: Drawable) -> None:
         """Another trace, into the picture that stands here."""
         self._last = time.monotonic()
-        if self.alone or self._beside is None:  # no picture stands here yet
+        if self.alone or not self._stands:
             self._put(picture.to_html(name=self._name))
-            self._beside = None if self.alone else self._begun("")
+            self._stands = True
             return
         name, change = f"{self._name}-next", json.dumps(picture.opening())
-        host = f"document.getElementById({json.dumps(self._name)})"
-        script = f"<script>{host}?.moeViz?.take({json.dumps(name)}, {change});</script>"
+        script = self._script(f"take({json.dumps(name)}, {change})")
         self._beside.update(self._wrap(picture.elements(name) + script))
+
+    def _script(self, call: str) -> str:
+        """Has the picture that stands here do something."""
+        host = f"document.getElementById({json.dumps(self._name)})"
+        return f"<script>{host}?.moeViz?.{call};</script>"
 
     def _put(self, html: str) -> None:
         if self._handle is None:
             self._handle = self._begun(html)
+            if not self.alone:  # now, in the cell that runs: a thread's outputs belong to no cell
+                self._beside = self._begun("")
         else:
             self._handle.update(self._wrap(html))
 

@@ -33,8 +33,12 @@ export function mountExplorer(id, style, palette) {
     const packed = typeof given === "string" ? JSON.parse(given) : given;
     const trace = new Trace(packed);
     const quantities = new Quantities(trace);
-    const state = picture
-      ? { ...carried(picture.state, picture.trace, trace), ...anew(change) }
+    const before = picture ?? lookedAt(id);
+    const asked = picture
+      ? change
+      : { prompt: packed.state.prompt, token: packed.state.token ?? -1 };
+    const state = before
+      ? { ...carried(before.state, before.trace, trace), ...anew(asked) }
       : opened(packed.state, trace, quantities);
     const fitting = fitted(state, trace, quantities);
     const next = new Picture(host, trace, quantities, fitting, palette, packed.state.scale);
@@ -59,8 +63,25 @@ export function mountExplorer(id, style, palette) {
     if (found) show(found, change);
   };
 
+  const leave = () => {
+    if (picture) looks().set(id, { state: picture.state, trace: picture.trace });
+  };
+
   show(text);
-  host.moeViz = { show, take, teardown };
+  host.moeViz = { show, take, leave, teardown };
+}
+
+/** How pictures were looked at that others are to replace, by the id of both. */
+const looks = () => (window.moeVizLooks ??= new Map());
+
+/**
+ * How the picture was looked at that this one replaces, if it said so: to be asked once.
+ * @param {string} id
+ */
+function lookedAt(id) {
+  const found = looks().get(id);
+  looks().delete(id);
+  return found;
 }
 
 /**

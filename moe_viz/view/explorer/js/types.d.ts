@@ -2,6 +2,7 @@
 // What pack.py writes and what is shown. A test holds PackedTrace, PackedArrays and
 // OpeningState equal to what Python packs. L layers, T tokens, E experts, K choices of a token.
 
+import type { Trace } from "./data/trace.js";
 import type { Colours } from "./colours.js";
 import type { Loads } from "./data/loads.js";
 import type { Rows } from "./maps/rows.js";
@@ -198,6 +199,8 @@ export interface Mounted {
   show(packed: PackedTrace | string, change?: Partial<State>): void;
   /** Put the trace there that is packed in the elements id-data, id-data-1 and so on. */
   take(id: string, change?: Partial<State>): void;
+  /** Have the picture that is put in this one's place be looked at as this one is. */
+  leave(): void;
   /** Remove the picture, and every listener, observer, timer and frame with it. */
   teardown(): void;
 }
@@ -205,5 +208,8 @@ export interface Mounted {
 declare global {
   interface HTMLElement {
     moeViz?: Mounted;
+  }
+  interface Window {
+    moeVizLooks?: Map<string, { state: State; trace: Trace }>;
   }
 }
