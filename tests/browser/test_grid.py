@@ -68,10 +68,12 @@ def counts(trace, prompts: list[int]) -> np.ndarray:
 
 
 def cells_of(pixels: np.ndarray, seen: dict, E: int) -> np.ndarray:
-    """The colour in the middle of each cell, (L, E, 3)."""
-    y = [int(at * pixels.shape[0] / seen["high"]) for at in seen["axis"]]
-    x = ((np.arange(E) + 0.5) * pixels.shape[1] / E).astype(int)
-    return pixels[np.array(y)[:, None], x[None, :]]
+    """The colour of each cell, (L, E, 3): in its middle, or of wide cells where no line goes."""
+    axis = np.array(seen["axis"], float)
+    right, up = (0.25, 0.4 * np.diff(axis).min()) if E == 8 else (0.5, 0)
+    y = ((axis - up) * pixels.shape[0] / seen["high"]).astype(int)
+    x = ((np.arange(E) + right) * pixels.shape[1] / E).astype(int)
+    return pixels[y[:, None], x[None, :]]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,11 @@ def test_the_selected_token_s_experts_are_marked_in_every_layer(scene):
         if E == 8:
             for e in chosen:
                 near(marks[row, e][None], full(e)[None])
+            first, pixels = int(trace.experts[row, 2, 0]), picture(seen["marks"])
+            x = round((first + 0.5) * pixels.shape[1] / E)
+            y = int(seen["axis"][row] * pixels.shape[0] / seen["high"])
+            across = np.abs(pixels[y, x - 3 : x + 4].astype(int) - full(first)).max(axis=1)
+            assert across.max() > 60, "the line through the first choices is seen within cells, too"
         painted = np.abs(marks[row] - 255).max(axis=1) > 8
         if theme == "light" and E < 100:  # transparent is white here; the line crosses some cells
             assert chosen <= set(np.flatnonzero(painted).tolist()) | {int(trace.experts[row, 2, 0])}

@@ -14,6 +14,8 @@ import { percent } from "../data/words.js";
 
 /** Loads beyond this many times an even one are all shown as the fullest. */
 const FULLEST = 4;
+/** From this width on, in pixels, a cell has room for a line across it. */
+const WIDE = 20;
 const RINGED =
   "Ringed: the selected token’s experts. The line joins its first choices, because it went " +
   "there; numbers in two layers have nothing to do with each other.";
@@ -217,22 +219,33 @@ export class GridView {
     const wide = Math.max(cell - 1, 4 * zoom);
     /** @param {number} e */
     const left = (e) => Math.min(Math.max((e + 0.5) * cell - wide / 2, 0), width - wide);
-    g.strokeStyle = colours.theme.ink;
-    g.lineWidth = 1;
-    g.beginPath();
+    const way = new Path2D();
     for (let l = 0; l < trace.L; l++) {
       const first = trace.choice(l, at.token, 0);
-      if (first < 0) continue;
-      g.lineTo((first + 0.5) * cell, rows.top(l) + high / 2);
+      if (first >= 0) way.lineTo((first + 0.5) * cell, rows.top(l) + high / 2);
     }
-    g.stroke();
+    const { ink, ground } = colours.theme;
+    g.strokeStyle = ink;
+    g.lineWidth = 1;
+    g.stroke(way);
     for (let l = 0; l < trace.L; l++) {
       for (const [e] of trace.chosen(l, at.token)) {
         const hue = colours.hues.of(l, e);
-        g.fillStyle = hue < 0 ? colours.theme.ground : colours.hue(hue);
+        g.fillStyle = hue < 0 ? ground : colours.hue(hue);
         g.fillRect(left(e), rows.top(l), wide, high);
         g.lineWidth = Math.min(2, high / 3) * Math.min(zoom, 1.5);
         g.strokeRect(left(e) + 0.5, rows.top(l) + 0.5, wide - 1, high - 1);
+      }
+    }
+    if (cell >= WIDE) {
+      // Most of the way lies within cells: over them, with an edge that shows on every colour.
+      for (const [colour, thick] of /** @type {const} */ ([
+        [ground, 3],
+        [ink, 1],
+      ])) {
+        g.strokeStyle = colour;
+        g.lineWidth = thick;
+        g.stroke(way);
       }
     }
     g.lineWidth = 2;
