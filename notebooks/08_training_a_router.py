@@ -185,13 +185,13 @@ alone = [train(seed, extra=lambda routing: 0) for seed in SEEDS]
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 def bands(loads):
     """Each expert's load as a band, step by step, in a panel for each layer."""
-    figure = grid(go, ["layer 0", "layer 1"], 1, 2, height=400)
+    figure = grid(go, ["layer 0", "layer 1"], 1, 2, 400, "step", "share of a step")
     for e, n in np.ndindex(8, 2):
         style = {"fillcolor": expert_colour(e), "line": {"width": 0}, "stackgroup": str(n)}
         axes = {"xaxis": f"x{n + 1}", "yaxis": f"y{n + 1}"}
         name = {"name": f"expert {e}", "legendgroup": e, "showlegend": n == 0}
         figure.add_scatter(y=loads[:, n, e], hovertemplate="%{y:.1%}", **style, **axes, **name)
-    return figure.update_yaxes(tickformat=".0%", range=[0, 1]).update_xaxes(title="step")
+    return figure.update_yaxes(tickformat=".0%", range=[0, 1])
 
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]

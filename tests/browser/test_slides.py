@@ -30,7 +30,8 @@ SMALL = """() => {
       const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
       if (!own || e.matches('style, script, option, .sr') || !e.checkVisibility()) continue;
       if (!e.getBoundingClientRect().width || e.closest('[aria-hidden=true], aside')) continue;
-      const by = e.getScreenCTM ? e.getScreenCTM().a : Reveal.getScale(); // a drawing has a scale
+      const drawn = e.getScreenCTM?.(); // a drawing's; its text may be turned
+      const by = drawn ? Math.hypot(drawn.a, drawn.b) : Reveal.getScale();
       const size = parseFloat(getComputedStyle(e).fontSize) * by;
       const whose = e.getRootNode() !== document ? 'explorer'
         : e.closest('.moe-viz-chart') ? 'chart' : 'slide';

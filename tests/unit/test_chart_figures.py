@@ -184,9 +184,10 @@ def test_lines_of_a_cache(found):
 
 def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
     chart = chart_of(found["effects"], controls["effects"])
-    assert len(chart.figure.data) == 2
+    maps, rings = chart.figure.data[::2], chart.figure.data[1::2]
     tables = found["effects"], controls["effects"]
-    for heat, table in zip(chart.figure.data, tables, strict=True):
+    for heat, ring, table in zip(maps, rings, tables, strict=True):
+        ringed = set(zip(ring.y, ring.x, strict=True))
         cells = {(row["intervention"], row["label"]): row for row in table.rows()}
         assert len(cells) == len(heat.x) * len(heat.y) == 6
         for i, name in enumerate(heat.y):
@@ -195,7 +196,8 @@ def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
                 same(heat.z[i][j], row["change"])
                 same(heat.customdata[i][j], [row[c] for c in ("change", "low", "high")])
                 crosses = row["low"] < 0 < row["high"]
-                assert heat.text[i][j] == ("○" if crosses else "")
+                assert ((name, label) in ringed) == crosses
+        assert (ring.xaxis, ring.yaxis) == (heat.xaxis, heat.yaxis)
         both = np.concatenate([t["change"] for t in tables])
         assert -heat.zmin == heat.zmax == pytest.approx(reach(both))
     crossing = any(((t["low"] < 0) & (t["high"] > 0)).any() for t in tables)

@@ -15,6 +15,8 @@ from .chart import Chart, graph_objects
 #: Shares of a model: parts below the first have no room for their names, and those below the second
 #: share one.
 WIDE, NARROW = 0.12, 0.02
+#: Pixels from one name below to the next, in type as large as on a slide.
+LINE = 24
 #: Colours of the parts; experts, which are nearly everything, take the first.
 PARTS = {
     "experts": 6, "attention": 1, "embedding": 2, "output head": 4, "routers": 3, "norms": 7,
@@ -41,8 +43,8 @@ def _leaders(
     groups = [*apart, *([together] if together[0] else [])]
     return [
         {"text": f"{', '.join(who)}: {count:,}", "x": x, "y": 0, "xref": "paper", "yref": "paper",
-         "ax": -12, "ay": 16 + 18 * n, "xanchor": "right", "yanchor": "middle", "arrowhead": 0,
-         "arrowwidth": 1, "showarrow": True, "standoff": 0, "font": {"size": 12}}
+         "ax": -12, "ay": 16 + LINE * n, "xanchor": "right", "yanchor": "middle", "arrowhead": 0,
+         "arrowwidth": 1, "showarrow": True, "standoff": 0}
         for n, (who, count, x) in enumerate(groups)
     ]  # fmt: skip
 
@@ -71,8 +73,9 @@ def ledger_chart(books: Ledger | GuestLedger) -> Chart:
             hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%}<extra></extra>",
         )  # fmt: skip
         notes += _leaders(labels[1:], values[1:], (0 if n == 0 else 0.53), width)
+    below = 16 + max((note["ay"] for note in notes), default=0)
     figure.update_layout(
-        height=370, margin={"t": 8, "r": 8, "b": 58, "l": 8}, annotations=notes
+        height=312 + below, margin={"t": 8, "r": 8, "b": below, "l": 8}, annotations=notes
     )  # fmt: skip
     columns = {
         "part": np.array([*(p.name for p in books.parts), "total"], dtype=object),

@@ -88,11 +88,17 @@ def damage_matrix(found: Finding, control: Finding | None) -> Chart:
             z=plain(z[..., 0]), customdata=plain(z), zmin=-wide, zmax=wide,
             colorscale=[[0, low], [0.5, middle], [1, high]], xgap=1, ygap=1,
             xaxis=f"x{n + 1}", yaxis=f"y{n + 1}", showscale=n == 0,
-            text=np.where((z[..., 1] < 0) & (z[..., 2] > 0), "○", "").tolist(),
-            texttemplate="%{text}", textfont={"color": palette.LIGHT.ink},
             colorbar={"title": {"text": "nats per token"}},
             hovertemplate="%{y}, %{x}: %{customdata[0]:+.3f} nats "
             "(%{customdata[1]:+.3f} … %{customdata[2]:+.3f})<extra></extra>",
+        )  # fmt: skip
+        unsure = np.argwhere((z[..., 1] < 0) & (z[..., 2] > 0))
+        figure.add_scatter(
+            x=[escape(str(labels[at])) for _, at in unsure],
+            y=[escape(names[at]) for at, _ in unsure],
+            mode="markers", hoverinfo="skip", showlegend=False,
+            marker={"symbol": "circle-open", "size": 7, "color": palette.LIGHT.ink},
+            xaxis=f"x{n + 1}", yaxis=f"y{n + 1}",
         )  # fmt: skip
         figure.layout[f"xaxis{n + 1}"].update(type="category", showgrid=False)
         figure.layout[f"yaxis{n + 1}"].update(
