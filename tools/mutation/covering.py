@@ -37,6 +37,7 @@ SCRIPT_TESTS = {
                        "tests/browser/test_many*", "tests/browser/test_grid*",
                        "tests/browser/test_diagram*", "tests/browser/test_standing*",
                        "tests/browser/test_explorer*", "tests/browser/test_slides*",
+                       "tests/browser/test_guest_page*", "tests/browser/test_twin*",
                        "tests/unit/test_js*", "tests/js/*"),
 }  # fmt: skip
 
