@@ -22,7 +22,8 @@ def look(browser, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[(8, 2), (64, 8), (256, 8)], ids=lambda p: f"{p[0]} experts")
 def scene(request, look):
-    trace = synthetic(*request.param, LAYERS)
+    E, k = request.param
+    trace = synthetic(E, k, LAYERS)
     return trace, look(trace, layer=5, token=2, view="experts")  # light: its marks are dark
 
 
