@@ -181,6 +181,11 @@ def picture(url: str) -> np.ndarray:
     return np.asarray(Image.alpha_composite(below, above).convert("RGB"), float)
 
 
+def shot(element) -> np.ndarray:
+    """The pixels of an element of a page: (height, width, 3)."""
+    return np.asarray(Image.open(BytesIO(element.screenshot())).convert("RGB"), float)
+
+
 def cells(pixels: np.ndarray, rows: list[float], columns: int) -> np.ndarray:
     """The colour of each cell: at these heights, in the middle of each column."""
     x = ((np.arange(columns) + 0.5) * pixels.shape[1] / columns).astype(int)

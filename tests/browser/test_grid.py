@@ -8,7 +8,18 @@ import pytest
 
 from moe_viz.view.palette import EXPERTS
 from tests.browser.conftest import drawn, until
-from tests.browser.seen import GROUNDS, TOOLS, full, looking, mixed, near, part, picture, synthetic
+from tests.browser.seen import (
+    GROUNDS,
+    TOOLS,
+    colours,
+    full,
+    looking,
+    mixed,
+    near,
+    part,
+    picture,
+    synthetic,
+)
 
 pytestmark = pytest.mark.browser
 INK = {"light": "#1b1f24", "dark": "#f2f4f6"}
@@ -30,6 +41,11 @@ OUTLINES = """() => [...document.querySelector('.moe-viz').shadowRoot
 PILES = """() => [...document.querySelector('.moe-viz').shadowRoot.querySelectorAll('.pile')]
   .map((p) => [p.querySelector('b').innerText, Number(p.querySelector('.muted').innerText),
     [...p.querySelectorAll('.tok')].map((t) => t.textContent.trim())])"""
+#: The colours of the columns' heads: each its ground, and its digits.
+HEADS = """() => [...document.querySelector('.moe-viz').shadowRoot
+  .querySelectorAll('.pile:not(.others) b')].map((b) => {
+    const { backgroundImage, color } = getComputedStyle(b);
+    return [b.innerText, backgroundImage, color]; })"""
 STATE = """() => { const root = document.querySelector('.moe-viz').shadowRoot;
   const tokens = [...root.querySelectorAll('.body .text .tok')];
   return { at: tokens.findIndex((t) => t.matches('.chosen')),
@@ -152,8 +168,8 @@ def test_bricks_are_lit_once_a_token_has_used_them(scene):
         for row in range(L):
             chosen = trace.experts[row, : at + 1].ravel()
             used[row, chosen[chosen >= 0]] = True
-        colours = {True: LIT[theme], False: UNLIT[theme]}
-        expected = [[mixed(colours[bool(x)], "#000000", 1) for x in row] for row in used]
+        shades = {True: LIT[theme], False: UNLIT[theme]}
+        expected = [[mixed(shades[bool(x)], "#000000", 1) for x in row] for row in used]
         near(cells_of(picture(seen["map"]), seen, E), np.array(expected))
         tokens = f"{at + 1} token" + ("s" if at else "")
         counter = f"{used.sum():,} of {L * E:,} experts read after {tokens}"
@@ -235,6 +251,12 @@ def test_sorted_each_token_stands_below_its_first_choice(scene):
                 wanted = "transparent" if seconds[word] < 0 else EXPERTS[seconds[word]]
                 assert second == wanted, "outlined in the colour of its second choice"
                 assert shadow.endswith("inset")
+        own = counts(trace, [0, 1, 2])[layer]
+        hues = sorted(range(trace.expert_count), key=lambda e, own=own: (-own[e], e))[:7]
+        for name, ground, digits in page.evaluate(HEADS):
+            hue = int(name) if trace.expert_count == 8 else hues.index(int(name))
+            near(np.array(colours(ground)[-1:]), full(hue)[None])
+            assert colours(digits) == [(255, 255, 255) if hue in (0, 3) else (0, 0, 0)]
         page.locator(".mv").focus()
         page.keyboard.press("ArrowDown")
         drawn(page)

@@ -25,6 +25,7 @@ from tests.browser.seen import (
     picture,
     rgb,
     same,
+    shot,
     shown,
     softmax,
     synthetic,
@@ -210,6 +211,17 @@ def test_agreement_is_the_share_of_the_other_runs_choices(look):
             expected.append(cividis(len(both) / len(theirs)) if theirs else ground)
     near(shown(drawn, trace, 12), np.array(expected).reshape(3, 12, 3), 2)
     assert "agreement, no expert shared  all" in drawn["legend"].replace("\n", " ")
+
+
+def test_the_scale_in_the_legend_goes_from_its_low_end_to_its_high_end(look):
+    page = look(synthetic(), mode="entropy")
+    scale = page.locator(".legend .gradient")
+    ends = scale.evaluate("e => [e.previousSibling.data, e.nextSibling.data]")
+    assert [end.strip() for end in ends] == ["Map: entropy ÷ log E, 0", "1"]
+    pixels = shot(scale)
+    middle, wide = pixels[pixels.shape[0] // 2], pixels.shape[1]
+    x = np.array([3, wide // 4, wide // 2, 3 * wide // 4, wide - 4])  # within the border
+    near(middle[x], np.array([cividis((n - 0.5) / (wide - 2)) for n in x]), 6)
 
 
 def test_few_experts_are_shown_as_before(look):

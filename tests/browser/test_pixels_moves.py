@@ -74,9 +74,9 @@ def is_at(page, trace, row: int, t: int, pinned: tuple[int, int] | None = None) 
     assert now["column"] == pytest.approx([t * wide, 0, wide, tall * len(LAYERS)], abs=1)
 
 
-def cell(page, row: int, t: int) -> dict[str, float]:
+def cell(page, row: int, t: int, down: float = 0.5) -> dict[str, float]:
     wide, tall = page.evaluate(WHERE)["size"]
-    return {"x": (t + 0.5) * wide / 12, "y": (row + 0.5) * tall / 3}
+    return {"x": (t + 0.5) * wide / 12, "y": (row + down) * tall / 3}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,14 @@ def test_a_click_on_a_cell_pins_its_layer_and_its_token(page, trace, row, t):
     page.locator(".stack .marks").click(position=cell(page, row, t))
     page.locator("footer").hover()
     is_at(page, trace, row, t)
+
+
+@pytest.mark.parametrize("down", [0.1, 0.9])
+def test_a_cell_reaches_from_the_top_of_its_row_to_the_bottom(page, trace, down):
+    for row in (0, 2, 1):
+        page.locator(".stack .marks").click(position=cell(page, row, 3, down))
+        page.locator("footer").hover()
+        is_at(page, trace, row, 3)
 
 
 def test_the_pointer_on_a_cell_previews_it_and_leaves_the_pinned_one(page, trace):

@@ -131,7 +131,8 @@ def test_zoomed_in_the_cells_are_those_of_the_tokens_named_at_both_ends(look, nu
 def test_many_layers_are_rows_of_few_pixels_with_a_gap_after_every_eighth(look):
     layers = tuple(range(1, 64, 2))  # 32 of them, every other one
     trace = synthetic(layers=layers, prompts=(("en", 9),))
-    drawn = look(trace).evaluate(NOW)
+    page = look(trace)
+    drawn = page.evaluate(NOW)
     pixels = picture(drawn["map"])
     assert [name for name, _ in drawn["axis"]] == [str(layers[n]) for n in (0, 8, 16, 24, 31)]
     step = (pixels.shape[0] - 3 * 3) / 32
@@ -140,3 +141,8 @@ def test_many_layers_are_rows_of_few_pixels_with_a_gap_after_every_eighth(look):
     same(cells(pixels, [y + step / 2 for y in rows], 9), first_choices(trace, 0))
     gaps = [int(rows[n]) - 2 for n in (8, 16, 24)]
     near(pixels[gaps], np.broadcast_to(rgb("#ffffff"), pixels[gaps].shape))
+    page.locator("input[type=range]").fill("13")  # the layer that is shown has its name as well
+    named = [str(layers[n]) for n in (0, 8, 13, 16, 24, 31)]
+    until(lambda: [name for name, _ in page.evaluate(NOW)["axis"]] == named)
+    here = page.locator(".axis .here")
+    assert here.inner_text() == str(layers[13])

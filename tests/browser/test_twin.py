@@ -34,11 +34,15 @@ def test_beside_a_twin_a_piece_has_the_twin_s_share(look):
     page.locator(".taken").wait_for()
     values = page.locator(".taken .value").all_inner_texts()
     pieces = page.locator(".taken code").all_text_contents()
+    lines = page.locator(".taken .there").evaluate_all(
+        "all => all.map((e) => parseFloat(e.style.left))"
+    )
     where = np.array([t for t in range(len(trace)) if not trace.special[t]])
-    for piece, value in zip(pieces, values, strict=True):
+    for piece, value, line in zip(pieces, values, lines, strict=True):
         mine = [t for t in where if tokens[t] == piece]
         theirs = Counter(int(x) for t in mine for x in twin.experts[0, t] if x >= 0)
         share = max(theirs.values(), default=0) / len(mine)
         here = sum(e in trace.experts[0, t] for t in mine)
+        assert line == pytest.approx(100 * share, abs=0.006)
         assert value == f"{here} of {len(mine)}, twin {100 * share:.0f}\u00a0%"
     assert "untrained twin takes of the same piece" in page.locator(".taken + .note").inner_text()

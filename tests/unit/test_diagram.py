@@ -120,6 +120,10 @@ def test_the_words_are_mixtral_s():
     assert said["run"] == (
         "Only 2 of 8 feed-forward blocks are computed: 352 M of 1.41 B parameters."
     )
+    kept = "The 2 highest are kept. The other 6 are out, for this token in this layer."
+    assert said["keep 2"] == kept
+    weighed = "A softmax of the 2 kept scores gives their gates: so much of each output is taken."
+    assert said["weigh"] == weighed
     html = drawing.to_html()
     for name, sentence in drawing.steps:  # without scripts, too
         assert f"<li><b>{name}</b>: {sentence}</li>" in html
@@ -129,6 +133,14 @@ def test_the_words_are_mixtral_s():
     assert [brief(n) for n in (4096, 99_999, 196_608, 41_943_040, 176_160_768, 1_409_286_144)] == [
         "4,096", "99,999", "197 K", "41.9 M", "176 M", "1.41 B",
     ]  # fmt: skip
+
+
+def test_gates_of_all_scores_and_parts_that_are_not_drawn_are_named():
+    blocks = replace(mv.ledger("8x7m").blocks(), rest=1_234_567)
+    drawing = Diagram("m", blocks, Rule(normalised=False))
+    weighed = "The softmax of all scores gives their gates: so much of each output is taken."
+    assert dict(drawing.steps)["weigh"] == weighed
+    assert drawing.caption == "1.23 M parameters of this layer lie in parts not drawn here."
 
 
 def test_a_token_s_numbers_are_the_trace_s():
@@ -144,6 +156,18 @@ def test_a_token_s_numbers_are_the_trace_s():
     assert first.blocks.layer == 0
     assert first.source == f"‘{trace.tokens[1]}’, token 1 of its prompt"  # after <s>
     assert mv.diagram("8x7m", trace).scores.tolist() == first.scores.tolist()
+    later = mv.diagram(model, trace.select(layers=[2, 3]))
+    assert later.blocks.layer == 2, "the first that was recorded"
+    assert later.scores.tolist() == trace.router_logits[2, 1].tolist()
+
+
+def test_a_bias_is_that_of_its_layer():
+    model = mv.load("8x7m")
+    trace = mv.record(model, ["Two of eight experts."])
+    bias = np.arange(6, dtype=np.float32)[:, None] + np.zeros((6, 8), np.float32)
+    biased = replace(trace, rule=Rule(bias="logits"), bias=bias)  # the same choices
+    for layer in (0, 3):
+        assert packed(mv.diagram(model, biased, layer=layer))["bias"] == [layer] * 8
 
 
 def test_what_it_refuses_says_what_to_do():

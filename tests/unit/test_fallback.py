@@ -17,6 +17,7 @@ from PIL import Image
 import moe_viz as mv
 from moe_viz.trace import Trace, TracePrompt
 from moe_viz.trace.provenance import Provenance
+from moe_viz.trace.rule import Rule
 from moe_viz.view.explorer.fallback import fallback
 from moe_viz.view.palette import EXPERTS
 from tests.browser.hostile import HOSTILE
@@ -143,6 +144,18 @@ def test_each_token_lies_on_its_first_experts_colour_by_its_gate(row, k):
             found = re.fullmatch("background:(#[0-9a-f]{6})", style)
             assert found, style
             assert rgb(found.group(1)) == pytest.approx(mixed(EXPERTS[e], share), abs=0.51)
+
+
+def test_a_token_s_ground_goes_by_its_share_of_gates_that_do_not_add_up_to_one():
+    trace = made()
+    gates = trace.gates * np.float32(0.3)
+    parts = fallback(replace(trace, rule=Rule("sigmoid", normalised=False), gates=gates), 0, 1)
+    shown = [s for s in Parts(parts).spans if s[1].startswith(" w")]
+    for t in (1, 2, 3, 6, 7, 8):  # two gates each
+        first, second = trace.gates[1, t].tolist()
+        share = 0.18 + (0.50 - 0.18) * (first / (first + second) - 0.5) / 0.5
+        ground = shown[t][0].removeprefix("background:")
+        assert rgb(ground) == pytest.approx(mixed(EXPERTS[trace.experts[1, t, 0]], share), abs=0.51)
 
 
 def test_the_legend_names_each_expert_on_half_its_colour():

@@ -52,8 +52,8 @@ def test_prompts_are_kept_once_each_up_to_a_number(live):
     for n in range(KEPT + 2):
         run(live, f"Text {n}")
     run(live, "Text 5")
-    assert live.history[-1] == "Text 5"
-    assert len(live.history) == KEPT == len(set(live.history))
+    last = [f"Text {n}" for n in range(2, KEPT + 2) if n != 5]
+    assert live.history == [*last, "Text 5"]
     assert [p.text for p in live.picture.trace.prompts] == live.history
     assert live.picture.prompt == KEPT - 1
     live.past.value = "Text 7"
@@ -191,3 +191,9 @@ def test_recordings_of_another_kind_are_not_mixed(live):
     live.done(kept)
     assert live.history == ["Good evening."]
     assert "ablated" in live.picture.trace.provenance.title
+    run(live, "Good night.")
+    said = " tokens. Earlier prompts were run in another way, and are left out."
+    assert live.status.value.endswith(said)
+    assert live.history == ["Good night."]
+    run(live, "Good day.")
+    assert live.status.value.endswith(" tokens.")
