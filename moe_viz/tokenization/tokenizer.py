@@ -64,6 +64,11 @@ class Tokenizer:
         """Id of the token that ends a text; None where the model has none."""
         return self._tokens.eos
 
+    @property
+    def sentencepieces(self) -> Any:
+        """SentencePiece's own processor of the vocabulary; None where there is none."""
+        return getattr(self._vocabulary, "processor", None)
+
     def encode(self, text: str, bos: bool = True, special: bool = False) -> Encoding:
         """Tokens of a text, with the characters each one stands for.
 

@@ -31,6 +31,7 @@ SCRIPT_TESTS = {
                               "tests/browser/test_finding*", "tests/unit/test_js*", "tests/js/*"),
     "moe_viz/view/pages/*": ("tests/browser/test_slides*", "tests/browser/test_report*",
                              "tests/browser/test_pixels*", "tests/unit/test_js*", "tests/js/*"),
+    "moe_viz/view/live/*": ("tests/live/*", "tests/browser/test_live*", "tests/js/*"),
     "moe_viz/view/*": ("tests/browser/test_pixels*", "tests/browser/test_page*",
                        "tests/browser/test_layer_change*", "tests/browser/test_beside*",
                        "tests/browser/test_scale*", "tests/browser/test_finding*",
