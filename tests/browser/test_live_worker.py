@@ -11,10 +11,12 @@ import torch
 
 import moe_viz as mv
 from moe_viz.view.document import POLICY, document
+from moe_viz.view.explorer.pack import pack
 from moe_viz.view.live.carried import WORKER, carried
 from moe_viz.view.script import inert, script
 from tests.browser.conftest import listen
-from tests.live.test_page_model import NOTHING, agrees
+from tests.live.node import unpacked
+from tests.live.test_page_model import NOTHING
 
 pytestmark = pytest.mark.browser
 TEXT = "Our cat answers to no name, but she knows the sound of the fridge."
@@ -29,7 +31,6 @@ const said = [];
 worker.onmessage = ({{ data }}) => said.push(data);
 worker.onerror = (event) => said.push({{ failed: event.message }});
 const carried = JSON.parse(document.getElementById("carried").textContent);
-const begin = (plain) => worker.postMessage({{ carried, tokens: 256, plain }});
 const heard = async (what) => {{
   for (;;) {{
     const found = said.find(what);
@@ -62,8 +63,19 @@ def page(request, browser, model, tmp_path):
     context.close()
 
 
+def begin(page, like: dict, plain: bool) -> dict:
+    return page.evaluate(
+        """([like, plain]) => {
+          worker.postMessage({ carried, tokens: 256, plain, like });
+          return heard((m) => m.ready || m.failed);
+        }""",
+        [like, plain],
+    )
+
+
 def ask(page, number: int, text: str, **changes) -> None:
-    asked = {"number": number, "text": text, "changes": NOTHING | changes, "guesses": 5}
+    asked = {"number": number, "text": text, "changes": NOTHING | changes, "title": f"{number}",
+             "guesses": 5}  # fmt: skip
     page.evaluate("asked => worker.postMessage(asked)", asked)
 
 
@@ -73,49 +85,82 @@ def answer(page, number: int, part: str) -> dict:
     return found[part]
 
 
+def packed(trace, other=None) -> dict:
+    state = {"prompt": 0, "layer": 0, "token": None, "mode": "first", "beside": None,
+             "view": "tokens", "page": True, "scale": 1.0}  # fmt: skip
+    return json.loads(pack(trace, state, other=other))
+
+
+def same_trace(found: dict, expected: dict, exact: bool) -> None:
+    """What the page packed is what Python packs: but for the last bit of scores and gates."""
+    for name, value in expected.items():
+        if name not in ("arrays", "title", "date", "other", "prompts"):
+            assert found[name] == value, name
+    assert found["prompts"] == [["", TEXT, 0, len(unpacked(found["arrays"]["flags"], "u1")), ""]]
+    assert found["arrays"].keys() == expected["arrays"].keys()
+    for name, text in expected["arrays"].items():
+        kind = {"gates": "<u2", "logits": "<u2"}.get(name, "u1")
+        own, theirs = (unpacked(t, kind).astype(int) for t in (found["arrays"][name], text))
+        if name in ("piece", "spans", "flags") or (exact and kind == "u1"):
+            assert (own == theirs).all(), name
+        elif exact:
+            apart = np.abs(own - theirs)
+            assert apart.max() <= 1, name
+            assert (apart == 0).mean() > 0.99, name
+        else:  # a byte a weight
+            assert (np.abs(own - theirs) <= 60).mean() > 0.9, name
+
+
+CHANGED = {"off": [[], [], [3, 5], [], [], [1]]}
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["kernel", "plain"])
 def test_it_runs_a_text_offline_under_the_policy(page, model, plain, request):
-    page.evaluate(f"begin({json.dumps(plain)})")
-    ready = page.evaluate("heard((m) => m.ready || m.failed)")
+    exact = "exact" in request.node.callspec.id
+    trace = mv.record(model, TEXT)
+    ready = begin(page, packed(mv.record(model, "Something else.")), plain)
     assert ready == {"ready": "JavaScript" if plain else "WebAssembly"}
     ask(page, 1, TEXT)
-    run, outlook = answer(page, 1, "run"), answer(page, 1, "outlook")
-    trace = mv.record(model, TEXT)
-    assert run["encoding"]["ids"] == trace.token_ids.tolist()
-    T = len(trace)
-    found = {
-        "logits": np.array(run["recorded"]["logits"]).reshape(6, T, 8),
-        "experts": np.array(run["recorded"]["experts"]).reshape(6, T, 2),
-        "gates": np.array(run["recorded"]["gates"]).reshape(6, T, 2),
-    }
-    if "int8" in request.node.callspec.id:
-        assert (found["experts"] == trace.experts).all(axis=2).mean() > 0.97
-        return
-    agrees(found, trace)
+    same_trace(answer(page, 1, "trace"), packed(trace), exact)
+    assert answer(page, 1, "trace")["title"] == "1"
+    outlook = answer(page, 1, "outlook")
+    assert outlook["intact"] is None
+    ask(page, 2, TEXT, **CHANGED)
+    with mv.intervene(model, ablate=[(2, 3), (2, 5), (5, 1)]):
+        changed = mv.record(model, TEXT)
+    same_trace(answer(page, 2, "trace"), packed(changed, trace), exact)
+    both = answer(page, 2, "outlook")
+    assert both["intact"] == outlook["own"]
+    if exact:
+        looks_ahead(outlook["own"], model, trace)
+        with mv.intervene(model, ablate=[(2, 3), (2, 5), (5, 1)]):
+            looks_ahead(both["own"], model, trace)
+
+
+def looks_ahead(found: dict, model, trace) -> None:
+    """The likeliest next tokens at each token, and the loss of what came."""
     with torch.inference_mode():
-        logits = model(trace_ids := torch.from_numpy(trace.token_ids.astype(np.int64)))
-    shares, ids = logits.softmax(-1).topk(5)
-    for t in range(T):
-        guesses = outlook["guesses"][t]
-        assert [g["id"] for g in guesses] == ids[t].tolist()
-        np.testing.assert_allclose([g["share"] for g in guesses], shares[t], rtol=1e-4)
-    losses = torch.nn.functional.cross_entropy(logits[:-1], trace_ids[1:], reduction="none")
-    np.testing.assert_allclose(outlook["losses"][:-1], losses, atol=1e-4)
-    assert outlook["losses"][-1] is None  # not a number: nothing came after it
+        logits = model(ids := torch.from_numpy(trace.token_ids.astype(np.int64)))
+    shares, best = logits.softmax(-1).topk(5)
+    for t in range(len(trace)):
+        assert [g["id"] for g in found["guesses"][t]] == best[t].tolist()
+        np.testing.assert_allclose([g["share"] for g in found["guesses"][t]], shares[t], rtol=1e-4)
+    losses = torch.nn.functional.cross_entropy(logits[:-1], ids[1:], reduction="none")
+    np.testing.assert_allclose(found["losses"][:-1], losses, atol=1e-4)
+    assert found["losses"][-1] is None  # not a number: nothing came after it
 
 
-def test_a_newer_question_ends_an_older_one_and_errors_are_said(page):
-    page.evaluate("begin(true)")
-    page.evaluate("heard((m) => m.ready)")
+def test_a_newer_question_ends_an_older_one_and_errors_are_said(page, model):
+    begin(page, packed(mv.record(model, "Something else.")), True)
     ask(page, 1, TEXT * 4)
     ask(page, 2, "Good morning.")
-    assert answer(page, 2, "run")["given"] == len(answer(page, 2, "run")["encoding"]["ids"])
     answer(page, 2, "outlook")
-    numbers = page.evaluate("said.filter((m) => m.outlook).map((m) => m.number)")
-    assert numbers == [2]
+    assert page.evaluate("said.filter((m) => m.outlook).map((m) => m.number)") == [2]
     ask(page, 3, "word " * 400)
     found = page.evaluate("heard((m) => m.number === 3)")
     assert found["failed"] == "RangeError: 402 tokens; there is room for 256."
+    ask(page, 4, "Good night.")
+    assert answer(page, 4, "trace")["prompts"][0][1] == "Good night."
 
 
 def test_the_policy_of_other_pages_lets_no_model_run():

@@ -29,6 +29,13 @@ export const unchanged = (L, k) => ({
 });
 
 /**
+ * @param {Changes} changes
+ * @param {number} k of the model
+ */
+export const changesNothing = ({ off, forced, k: asked, temperature, uniform }, k) =>
+  asked === k && temperature === 1 && !uniform && ![...off, ...forced].some((e) => e.length);
+
+/**
  * The experts of one token, strongest first, and their gates; −1 is an empty slot.
  * @param {ArrayLike<number>} scores (E) what the router says
  * @param {Changes} changes

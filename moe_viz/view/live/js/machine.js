@@ -30,6 +30,8 @@ import { Transformer, needed } from "./transformer.js";
  * @typedef {{ id: number, share: number }} Guess
  */
 
+/** @typedef {{ guesses: Guess[][], losses: Float32Array }} Outlook at each token */
+
 export class Machine {
   /**
    * @param {Carried} carried
@@ -81,7 +83,7 @@ export class Machine {
    * of what did come, NaN at the end. A block of tokens at a time.
    * @param {number[]} ids
    * @param {number} count of the likeliest
-   * @returns {Generator<number, { guesses: Guess[][], losses: Float32Array }>}
+   * @returns {Generator<number, Outlook>}
    */
   *outlook(ids, count) {
     const { V } = this.model.manifest.shape;

@@ -15,6 +15,7 @@
  */
 /**
  * @typedef {object} Encoding
+ * @property {string} text
  * @property {number[]} ids
  * @property {string[]} pieces as a person reads them
  * @property {number[]} spans characters of the text: start and stop of each token
@@ -54,7 +55,7 @@ export class Tokenizer {
   encode(text) {
     const { bos } = this.vocabulary;
     const ids = this.split(SPACE + text.replaceAll(" ", SPACE));
-    return this.drawn(bos === null ? ids : [bos, ...ids]);
+    return { ...this.drawn(bos === null ? ids : [bos, ...ids]), text };
   }
 
   /**
@@ -102,7 +103,7 @@ export class Tokenizer {
   /**
    * A sequence of ids, each with what it looks like and stands for; and the text that they spell.
    * @param {number[]} ids
-   * @returns {Encoding & { text: string }}
+   * @returns {Encoding}
    */
   drawn(ids) {
     const { pieces } = this.vocabulary;
