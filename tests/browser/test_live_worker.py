@@ -73,9 +73,9 @@ def begin(page, like: dict, plain: bool) -> dict:
     )
 
 
-def ask(page, number: int, text: str, **changes) -> None:
+def ask(page, number: int, text: str = "", asked: dict | None = None, **changes) -> None:
     asked = {"number": number, "text": text, "changes": NOTHING | changes, "title": f"{number}",
-             "guesses": 5}  # fmt: skip
+             "guesses": 5} | (asked or {})  # fmt: skip
     page.evaluate("asked => worker.postMessage(asked)", asked)
 
 
@@ -161,6 +161,68 @@ def test_a_newer_question_ends_an_older_one_and_errors_are_said(page, model):
     assert found["failed"] == "RangeError: 402 tokens; there is room for 256."
     ask(page, 4, "Good night.")
     assert answer(page, 4, "trace")["prompts"][0][1] == "Good night."
+
+
+@pytest.mark.parametrize("page", ["exact"], indirect=True)
+def test_a_text_is_continued_as_generate_does(page, model):
+    begin(page, packed(mv.record(model, "Something else.")), False)
+    greedy = {"writing": {"count": 24, "temperature": 0, "seed": 0}}
+    for number, changes in ((1, {}), (2, CHANGED)):
+        ask(page, number, "The first file", greedy, **changes)
+        found = page.evaluate(f"heard((m) => m.number === {number} && m.written)")["trace"]
+        removed = [(2, 3), (2, 5), (5, 1)] if changes else []
+        with mv.intervene(model, ablate=removed):
+            expected = mv.generate(model, "The first file", max_new_tokens=24).trace
+        array = unpacked(found["arrays"]["experts"], np.int8).reshape(6, -1, 2)
+        assert (array == expected.experts).all()
+        assert found["prompts"][0][1] == expected.prompts[0].text
+        generated = unpacked(found["arrays"]["flags"], "u1") & 2
+        assert (generated > 0).tolist() == expected.generated.tolist()
+        outlook = answer(page, number, "outlook")["own"]
+        assert len(outlook["guesses"]) == len(expected)
+        # Each token that was written was the likeliest.
+        first = [g[0]["id"] for g in outlook["guesses"]]
+        given = len(expected) - 24
+        assert first[given - 1 : -1] == expected.token_ids[given:].tolist()
+
+
+@pytest.mark.parametrize("page", ["int8"], indirect=True)
+def test_chance_has_a_seed_and_texts_grow_until_they_are_told_to_stop(page, model):
+    begin(page, packed(mv.record(model, "Something else.")), False)
+    texts = []
+    for number, seed in enumerate((3, 3, 4)):
+        how = {"writing": {"count": 30, "temperature": 0.8, "seed": seed}}
+        ask(page, number, "The first file", how)
+        found = page.evaluate(f"heard((m) => m.number === {number} && m.written)")
+        texts.append(found["trace"]["prompts"][0][1])
+    assert texts[0] == texts[1] != texts[2]
+    ask(page, 8, "The first file", {"writing": {"count": 250, "temperature": 0.8, "seed": 0}})
+    page.evaluate("heard((m) => m.number === 8 && m.written === false)")
+    ask(page, 9, "Stop.")
+    answer(page, 9, "outlook")
+    assert page.evaluate("said.some((m) => m.number === 8 && m.written)") is False
+    # No more is written than there is room for.
+    ask(page, 10, "word " * 250, {"writing": {"count": 99, "temperature": 0, "seed": 0}})
+    found = page.evaluate("heard((m) => m.number === 10 && m.written)")
+    assert found["trace"]["shape"][1] == 256
+
+
+@pytest.mark.parametrize("page", ["exact"], indirect=True)
+def test_the_change_of_loss_of_several_texts(page, model):
+    begin(page, packed(mv.record(model, "Something else.")), False)
+    passages = mv.prompts.passages().parallel("cat")
+    ask(page, 1, asked={"compared": list(passages.texts)}, **CHANGED)
+    found = answer(page, 1, "losses")
+    expected = []
+    for removed in ([], [(2, 3), (2, 5), (5, 1)]):
+        with mv.intervene(model, ablate=removed), torch.inference_mode():
+            for text in passages.texts:
+                ids = torch.tensor(model.tokenizer.encode(text).ids)
+                loss = torch.nn.functional.cross_entropy(model(ids)[:-1], ids[1:])
+                expected.append(float(loss))
+    assert len(found) == len(passages.texts) == 5
+    told = [x["intact"] for x in found] + [x["own"] for x in found]
+    np.testing.assert_allclose(told, expected, atol=1e-4)
 
 
 def test_the_policy_of_other_pages_lets_no_model_run():

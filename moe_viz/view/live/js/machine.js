@@ -4,9 +4,11 @@
 /** @import { Changes } from "./decision.js" */
 /** @import { Manifest, Recorded } from "./transformer.js" */
 /** @import { Encoding, Vocabulary } from "./tokenizer.js" */
+/** @import { Guess } from "./sampling.js" */
 
 import { bytes } from "../../explorer/js/data/packed.js";
 import { BLOCK, compiled, interpreted } from "./engine.js";
+import { drawn, generator, likeliest } from "./sampling.js";
 import { Tokenizer } from "./tokenizer.js";
 import { Transformer, needed } from "./transformer.js";
 
@@ -25,12 +27,11 @@ import { Transformer, needed } from "./transformer.js";
  * @property {number} given tokens of the text; those after them were written
  * @property {Recorded} recorded
  */
-/**
- * A token that may come next, and its probability.
- * @typedef {{ id: number, share: number }} Guess
- */
-
 /** @typedef {{ guesses: Guess[][], losses: Float32Array }} Outlook at each token */
+/**
+ * How a text is continued: up to so many tokens, the likeliest each time if the temperature is 0.
+ * @typedef {{ count: number, temperature: number, seed: number }} Writing
+ */
 
 export class Machine {
   /**
@@ -64,18 +65,61 @@ export class Machine {
   }
 
   /**
-   * Record a text, layer by layer. Raises `RangeError` for one that is too long.
-   * @param {string} text
+   * Record a text, or tokens that need not be how its text would be split, layer by layer. Raises
+   * `RangeError` for an empty text and for one that is too long.
+   * @param {string | Encoding} text
    * @param {Changes} changes
    * @returns {Generator<number, Run>}
    */
   *record(text, changes) {
-    const encoding = this.tokenizer.encode(text);
+    if (text === "") throw new RangeError("The text is empty.");
+    const encoding = typeof text === "string" ? this.tokenizer.encode(text) : text;
     const { length } = encoding.ids;
     if (length > this.tokens) {
       throw new RangeError(`${length} tokens; there is room for ${this.tokens}.`);
     }
     return { encoding, given: length, recorded: yield* this.model.run(encoding.ids, 0, changes) };
+  }
+
+  /**
+   * Record a text and write on, token by token, until it ends or there is no more room.
+   * @param {string} text
+   * @param {Changes} changes
+   * @param {Writing} writing
+   * @param {(run: Run) => void} grown told after each token
+   * @returns {Generator<number, Run>}
+   */
+  *write(text, changes, { count, temperature, seed }, grown) {
+    const { model, tokenizer } = this;
+    let run = yield* this.record(text, changes);
+    const random = generator(seed);
+    const room = Math.min(count, this.tokens - run.given);
+    for (let n = 0, last = run.given - 1; n < room; n++, last = 0) {
+      const id = drawn(model.predict(last, 1), temperature, random);
+      const ids = [...run.encoding.ids, id];
+      const recorded = yield* model.run([id], ids.length - 1, changes);
+      run = {
+        ...run,
+        encoding: tokenizer.drawn(ids),
+        recorded: joined(run.recorded, recorded, model),
+      };
+      grown(run);
+      if (id === tokenizer.vocabulary.eos) break;
+    }
+    return run;
+  }
+
+  /**
+   * The mean loss of a text, in nats a token.
+   * @param {string} text
+   * @param {Changes} changes
+   * @returns {Generator<number, number>}
+   */
+  *loss(text, changes) {
+    const { encoding } = yield* this.record(text, changes);
+    const { losses } = yield* this.outlook(encoding.ids, 1);
+    const known = losses.subarray(0, -1);
+    return known.reduce((sum, loss) => sum + loss, 0) / known.length;
   }
 
   /**
@@ -107,25 +151,34 @@ export class Machine {
 }
 
 /**
- * The likeliest of V logits, best first, and the logarithm of the sum of their exponentials.
- * @param {Float32Array} logits
- * @param {number} count
+ * What a run has recorded of more tokens, behind what was recorded before.
+ * @param {Recorded} before
+ * @param {Recorded} more
+ * @param {Transformer} model
+ * @returns {Recorded}
  */
-export function likeliest(logits, count) {
-  /** @type {number[]} */
-  const best = [];
-  for (let id = 0; id < logits.length; id++) {
-    if (best.length === count && logits[id] <= logits[best[count - 1]]) continue;
-    let at = best.length;
-    while (at > 0 && logits[id] > logits[best[at - 1]]) at--;
-    best.splice(at, 0, id);
-    if (best.length > count) best.pop();
-  }
-  const most = logits[best[0]];
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - most);
-  const shares = best.map((id) => ({ id, share: Math.exp(logits[id] - most) / sum }));
-  return { shares, logSum: most + Math.log(sum) };
+function joined(before, more, { manifest }) {
+  const { L } = manifest.shape;
+  /**
+   * @template {Float32Array | Int16Array} Numbers
+   * @param {Numbers} a
+   * @param {Numbers} b
+   * @param {Numbers} whole
+   */
+  const behind = (a, b, whole) => {
+    const [own, next] = [a.length / L, b.length / L];
+    for (let l = 0; l < L; l++) {
+      whole.set(a.subarray(l * own, (l + 1) * own), l * (own + next));
+      whole.set(b.subarray(l * next, (l + 1) * next), l * (own + next) + own);
+    }
+    return whole;
+  };
+  const { logits, experts, gates } = before;
+  return {
+    logits: behind(logits, more.logits, new Float32Array(logits.length + more.logits.length)),
+    experts: behind(experts, more.experts, new Int16Array(experts.length + more.experts.length)),
+    gates: behind(gates, more.gates, new Float32Array(gates.length + more.gates.length)),
+  };
 }
 
 /** @param {Uint8Array<ArrayBuffer>} packed gzip */

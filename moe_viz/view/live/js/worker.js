@@ -4,7 +4,7 @@
 // out, each with its question's number. A newer question ends the one that is being answered.
 /** @import { PackedTrace } from "../../explorer/js/types.js" */
 /** @import { Changes } from "./decision.js" */
-/** @import { Carried, Outlook, Run } from "./machine.js" */
+/** @import { Carried, Outlook, Run, Writing } from "./machine.js" */
 
 import { changesNothing, unchanged } from "./decision.js";
 import { Machine } from "./machine.js";
@@ -19,25 +19,32 @@ import { packed } from "./packing.js";
  * @property {PackedTrace} like a trace of the model, whose numbers do not matter
  */
 /**
- * A text to be run, intact and changed.
+ * A text to be run, intact and changed, and continued if `writing` says how. Or several texts, of
+ * which only the change of loss is asked.
  * @typedef {object} Question
  * @property {number} number
  * @property {string} text
  * @property {Changes} changes
  * @property {string} title of what is recorded
  * @property {number} guesses how many of the likeliest next tokens are to be told
+ * @property {Writing} [writing]
+ * @property {string[]} [compared]
  */
 /**
- * What a question's text looks like to the model; `intact` is null where nothing is changed.
+ * What is told, part by part; `intact` is null where nothing is changed.
  * @typedef {object} Answer
  * @property {number} number
  * @property {PackedTrace} [trace] with the intact run's choices beside its own
  * @property {{ own: Outlook, intact: Outlook | null }} [outlook]
+ * @property {boolean} [written] whether a text that was to be continued is whole
+ * @property {{ own: number, intact: number }[]} [losses] of the texts compared, in nats a token
  * @property {string} [failed]
  */
 
 /** How many milliseconds pass before it is looked whether there is a newer question. */
 const SLICE = 40;
+/** How many milliseconds pass before a text that is being written is shown again. */
+const PACE = 100;
 
 /** Answer what comes in as messages, as long as the worker lives. */
 export function serve() {
@@ -54,6 +61,8 @@ export function serve() {
     );
   };
 }
+
+/** @typedef {(part: Omit<Answer, "number">) => void} Say */
 
 /** A machine with what was asked of it last. */
 class Desk {
@@ -72,38 +81,98 @@ class Desk {
     this.newest = -1;
     /** @type {{ text: string, run: Run, outlook: Outlook } | null} the last text, unchanged */
     this.intact = null;
+    /** @type {Map<string, number>} of texts that are compared, unchanged */
+    this.losses = new Map();
   }
 
   /**
    * @param {Question} question
    * @param {(answer: Answer) => void} tell
    */
-  async answer({ number, text, changes, title, guesses }, tell) {
+  async answer(question, tell) {
+    const { number } = question;
     this.newest = number;
     const old = () => number < this.newest;
-    const { L, k } = this.machine.model.manifest.shape;
-    const plain = changesNothing(changes, k);
+    /** @param {Omit<Answer, "number">} part */
+    const say = (part) => tell({ number, ...part });
     try {
-      if (this.intact?.text !== text) {
-        const run = await finished(this.machine.record(text, unchanged(L, k)), old);
-        if (!run) return;
-        if (plain) tell({ number, trace: packed(run, changes, this.like, title) });
-        const outlook = await finished(this.machine.outlook(run.encoding.ids, guesses), old);
-        if (!outlook) return;
-        this.intact = { text, run, outlook };
-      } else if (plain) {
-        tell({ number, trace: packed(this.intact.run, changes, this.like, title) });
-      }
-      const { intact } = this;
-      if (plain) return tell({ number, outlook: { own: intact.outlook, intact: null } });
-      const run = await finished(this.machine.record(text, changes), old);
-      if (!run) return;
-      tell({ number, trace: packed(run, changes, this.like, title, intact.run) });
-      const own = await finished(this.machine.outlook(run.encoding.ids, guesses), old);
-      if (own) tell({ number, outlook: { own, intact: intact.outlook } });
+      if (question.compared) await this.compare(question, say, old);
+      else if (question.writing) await this.write(question, say, old);
+      else await this.look(question, say, old);
     } catch (error) {
-      tell({ number, failed: String(error) });
+      say({ failed: String(error) });
     }
+  }
+
+  /**
+   * @param {Question} question
+   * @param {Say} say
+   * @param {() => boolean} old
+   */
+  async look({ text, changes, title, guesses }, say, old) {
+    const { machine, like } = this;
+    const { L, k } = machine.model.manifest.shape;
+    const plain = changesNothing(changes, k);
+    if (this.intact?.text !== text) {
+      const run = await finished(machine.record(text, unchanged(L, k)), old);
+      if (!run) return;
+      if (plain) say({ trace: packed(run, changes, like, title) });
+      const outlook = await finished(machine.outlook(run.encoding.ids, guesses), old);
+      if (!outlook) return;
+      this.intact = { text, run, outlook };
+    } else if (plain) {
+      say({ trace: packed(this.intact.run, changes, like, title) });
+    }
+    const { intact } = this;
+    if (plain) return say({ outlook: { own: intact.outlook, intact: null } });
+    const run = await finished(machine.record(text, changes), old);
+    if (!run) return;
+    say({ trace: packed(run, changes, like, title, intact.run) });
+    const own = await finished(machine.outlook(run.encoding.ids, guesses), old);
+    if (own) say({ outlook: { own, intact: intact.outlook } });
+  }
+
+  /**
+   * @param {Question} question
+   * @param {Say} say
+   * @param {() => boolean} old
+   */
+  async write({ text, changes, title, guesses, writing }, say, old) {
+    if (!writing) return;
+    const { machine, like } = this;
+    let since = performance.now();
+    const steps = machine.write(text, changes, writing, (run) => {
+      if (performance.now() - since < PACE) return;
+      since = performance.now();
+      say({ trace: packed(run, changes, like, title), written: false });
+    });
+    const run = await finished(steps, old);
+    if (!run) return;
+    say({ trace: packed(run, changes, like, title), written: true });
+    // All of it is run once more: what comes next is told of every token, not of the last alone.
+    const whole = await finished(machine.record(run.encoding, changes), old);
+    const own = whole && (await finished(machine.outlook(run.encoding.ids, guesses), old));
+    if (own) say({ outlook: { own, intact: null } });
+  }
+
+  /**
+   * @param {Question} question
+   * @param {Say} say
+   * @param {() => boolean} old
+   */
+  async compare({ compared = [], changes }, say, old) {
+    const { machine, losses } = this;
+    const { L, k } = machine.model.manifest.shape;
+    const found = [];
+    for (const text of compared) {
+      const intact = losses.get(text) ?? (await finished(machine.loss(text, unchanged(L, k)), old));
+      if (intact === null) return;
+      losses.set(text, intact);
+      const own = await finished(machine.loss(text, changes), old);
+      if (own === null) return;
+      found.push({ own, intact });
+    }
+    say({ losses: found });
   }
 }
 
