@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo   set up, record the curated prompts with the embedded model, write out/routing.html
+# make demo   set up, record the curated prompts with the embedded model, write out/routing.html,
+#             and out/live.html, which runs the model in the browser
 # make test   set up, run all tests
 .DEFAULT_GOAL := help
 VENV := .venv
@@ -54,7 +55,7 @@ node_modules/.installed: package.json package-lock.json $(VENV)/.dev
 setup: $(VENV)/.run  ## install what is needed to run
 setup-dev: $(VENV)/.dev  ## install what is needed to work on it
 
-demo: $(VENV)/.run  ## record five languages and code with 8x7m, and write out/routing.html
+demo: $(VENV)/.run  ## record five languages and code with 8x7m, and write two pages into out
 	$(BIN)/moe-viz demo
 
 lab: $(VENV)/.dev  ## open the notebooks in JupyterLab

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 
 
 def theirs(dtype: torch.dtype, prompts: list[list[int]]) -> np.ndarray:

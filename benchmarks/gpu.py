@@ -31,7 +31,7 @@ from synthetic import mixtral, write_folder
 from synthetic import ragged as made_up
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.placement import offload, stream
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

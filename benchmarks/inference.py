@@ -31,7 +31,7 @@ from rich.table import Table
 import moe_viz as mv
 from moe_viz.checkpoint import save_checkpoint
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.recording.recording import Recorder
 

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral
 from tests.writers import write_gguf
 

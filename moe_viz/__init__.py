@@ -31,6 +31,7 @@ _WHERE = {
     "record": "recording",
     "record_from": "recording.server",
     "report": "reporting",
+    "save_live": "living",
     "save_page": "view.explorer.page",
     "untrained_twin": "intervention.twin",
 }
@@ -59,6 +60,7 @@ __all__ = [
     "record",
     "record_from",
     "report",
+    "save_live",
     "save_page",
     "untrained_twin",
 ]
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from .intervention.block import intervene as intervene
     from .intervention.effects import effects as effects
     from .intervention.twin import untrained_twin as untrained_twin
+    from .living import save_live as save_live
     from .recording import generate as generate
     from .recording import record as record
     from .recording.routes import import_routes as import_routes

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .embedded import embedded_folder
+from .files import embedded_folder
 from .machine import bounds, tightest
 
 _PACKAGES = (

@@ -100,6 +100,17 @@ def package_bytes(name: str) -> bytes:
     return (resources.files("moe_viz") / name).read_bytes()
 
 
+#: The model that comes with this package.
+EMBEDDED = "8x7m"
+
+
+def embedded_folder() -> Path:
+    """The folder of `8x7m`, in Hugging Face's format: in the package, or in the repository."""
+    package = Path(__file__).parent
+    installed = package / "weights" / EMBEDDED
+    return installed if installed.is_dir() else package.parent / "weights" / EMBEDDED
+
+
 @contextmanager
 def atomic_path(path: str | Path, size: int = 0, lasting: bool = True) -> Iterator[Path]:
     """A temporary file on the same disk that takes the place of `path` when the block ends.

@@ -272,7 +272,7 @@ assert changed(layers=64).active > 1.9 * big.active
 # ## The list at the head of the file
 
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 
 path = embedded_folder() / "model.safetensors"
 with path.open("rb") as file:

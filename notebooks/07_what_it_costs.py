@@ -94,7 +94,7 @@ import torch
 # %% slideshow={"slide_type": "skip"}
 from moe_viz.analysis import Finding
 from moe_viz.analysis.published import LLAMA_2_70B, REPETITION
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.view.charts import Chart
 

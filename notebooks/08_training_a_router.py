@@ -71,7 +71,7 @@ from torch.nn import functional
 import moe_viz as mv
 from moe_viz.analysis import Finding
 from moe_viz.analysis.load import load_shares
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.view.charts import Chart
 from moe_viz.view.charts.panels import grid

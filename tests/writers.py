@@ -23,7 +23,7 @@ from torch import Tensor
 
 from moe_viz.checkpoint import save_checkpoint
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral
 
 TOKENIZER = embedded_folder() / "tokenizer.model"

@@ -32,8 +32,7 @@ import moe_viz as mv
 from moe_viz.checkpoint.hub.bytecache import ByteCache
 from moe_viz.checkpoint.safetensors import save_checkpoint
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
-from moe_viz.files import TEMPORARY
+from moe_viz.files import TEMPORARY, embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.progress import quiet
 from moe_viz.recording import recording

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "moe_viz"
 
 #: What may import what, from the source of the data to the page; each imports only earlier ones.
 FLOW = (
-    ("errors", "embedded", "machine", "progress"),
+    ("errors", "machine", "progress"),
     ("files", "configfile"),
     ("tensorfile",),
     ("tokenization",),
@@ -29,7 +29,7 @@ FLOW = (
     ("guests",),
     ("recording",),
     ("intervention",),
-    ("exploring", "reporting", "doctor"),
+    ("exploring", "living", "reporting", "doctor"),
     ("cli",),
 )
 

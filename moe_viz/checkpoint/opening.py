@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import MixtralConfig, read_json
-from ..embedded import EMBEDDED, embedded_folder
 from ..errors import CheckpointError, ConfigError, OtherFamilyError
+from ..files import EMBEDDED, embedded_folder
 from .adapter import Adapter
 from .fp8 import scaled
 from .gguf.file import open_gguf

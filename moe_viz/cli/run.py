@@ -169,13 +169,14 @@ def generate(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the trace and the page go.")] = Path("out"),
 ) -> None:
-    """Record all curated prompts with 8x7m, sum them up, write the page: what make demo does."""
+    """Record all curated prompts with 8x7m, sum them up, write two pages: what make demo does."""
     from .. import prompts
     from ..guests.loading import load
+    from ..living import save_live
     from ..recording.recording import record as run
     from ..view.explorer.page import save_page
 
-    for name in ("routing.safetensors", "routing.html"):
+    for name in ("routing.safetensors", "routing.html", "live.html"):
         check_out(folder / name)
     model = load("8x7m")
     began = time.perf_counter()
@@ -183,6 +184,7 @@ def demo(
     seconds = time.perf_counter() - began
     saved = trace.save(folder / "routing.safetensors")
     page = save_page(trace, folder / "routing.html")
+    live = save_live(folder / "live.html", model)
     show(_summary(trace))
     uniform = 1 / trace.expert_count
     say(
@@ -190,6 +192,7 @@ def demo(
         f"({len(trace) / seconds:,.0f} tokens/s). Even routing would give every expert "
         f"{uniform:.1%} of a layer.\n\n"
         f"Look: open {page} in a browser.\n"
+        f"Run it there: open {live}, type, switch experts off, let it write.\n"
         f"Again later: moe-viz explore {saved}\n"
         "Next: make lab opens notebooks/00_start_here.ipynb in JupyterLab."
     )

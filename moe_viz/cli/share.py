@@ -151,3 +151,27 @@ def html(
         save_notebook_page(notebooks, path, execute, tell)
     if out != STANDARD:
         say(f"written to {out}")
+
+
+@app.command()
+def live(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The page to write, .html; - for standard output.")
+    ],
+    model: ModelOption = "8x7m",
+    text: Annotated[str, typer.Option(help="The text that the page opens on.")] = "",
+    exact: Annotated[
+        bool, typer.Option(help="Keep bfloat16 weights as they are; a byte each otherwise.")
+    ] = False,
+) -> None:
+    """Make a page that runs a small model in the browser: one file that needs no network.
+
+    Example: [bold]moe-viz live -o lab.html[/]
+    """
+    from ..living import save_live
+
+    check_out(out)
+    with written(out) as path:
+        save_live(path, model, text, exact)
+    if out != STANDARD:
+        say(f"written to {out}: open it in a browser")

@@ -11,7 +11,7 @@ import pytest
 import transformers
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.guests.guest import Guest
 from moe_viz.model import Mixtral
 

@@ -17,8 +17,8 @@ from huggingface_hub import close_session
 from safetensors.torch import save_file
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import CheckpointError, InputError, PlacementError, TokenizerError
+from moe_viz.files import embedded_folder
 from moe_viz.guests import loading
 from moe_viz.guests.guest import Guest
 from moe_viz.guests.source import configuration

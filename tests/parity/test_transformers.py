@@ -8,7 +8,7 @@ import torch
 
 import moe_viz as mv
 from moe_viz.checkpoint import save_checkpoint
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral
 from tests.conftest import random_model, small_config
 

@@ -15,8 +15,8 @@ import pytest
 import transformers
 
 from moe_viz.checkpoint.vocabulary import FolderVocabulary
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
+from moe_viz.files import embedded_folder
 from moe_viz.tokenization import rendering, sandbox
 from moe_viz.tokenization.rendering import Renderer, render
 from moe_viz.tokenization.sandbox import LONGEST

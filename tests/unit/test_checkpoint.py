@@ -18,8 +18,8 @@ import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint, save_checkpoint
 from moe_viz.checkpoint.layout import hugging_face, shapes
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import CheckpointError, ConfigError, InputError, MoeVizError
+from moe_viz.files import embedded_folder
 from tests.conftest import random_model, small_config
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import moe_viz as mv
 from moe_viz.cli import app, main
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PROGRAM = Path(sys.executable).with_name("moe-viz")
@@ -328,7 +328,7 @@ def test_an_unwritable_output_is_noticed_before_any_work(run, monkeypatch, comma
     assert "cannot be written" in printed + error
 
 
-@pytest.mark.parametrize("name", ["routing.safetensors", "routing.html"])
+@pytest.mark.parametrize("name", ["routing.safetensors", "routing.html", "live.html"])
 def test_the_demo_too_looks_first_where_it_will_write(run, here, monkeypatch, name):
     (here / "out" / name).mkdir(parents=True)
     monkeypatch.setattr("moe_viz.placement.load", lambda *_: pytest.fail("a model was loaded"))

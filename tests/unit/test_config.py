@@ -8,8 +8,8 @@ import json
 import pytest
 
 from moe_viz.config import PRESETS, MixtralConfig
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import ConfigError
+from moe_viz.files import embedded_folder
 
 MISTRAL_PARAMS = {  # the fields of the params.json that came with Mixtral 8x7B
     "dim": 4096,

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, PlacementError
+from moe_viz.files import embedded_folder
 from moe_viz.intervention import passes, twin
 from moe_viz.intervention.change import Intervention
 from moe_viz.intervention.effects import each_expert

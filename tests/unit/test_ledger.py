@@ -8,8 +8,8 @@ import torch
 
 from moe_viz.config import PRESETS
 from moe_viz.costs import MISTRAL_7B, ledger
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import ConfigError
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from tests.conftest import small_config
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
 from moe_viz.exploring import KEPT, Cancelled, LivePrompt
+from moe_viz.files import embedded_folder
 from moe_viz.progress import NO_BAR, progress_bar
 from tests.conftest import random_model
 

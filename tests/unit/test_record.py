@@ -137,7 +137,7 @@ def test_greedy_generation_is_the_argmax_of_each_step(model):
 
 def test_greedy_generation_equals_transformers(embedded):
     transformers = pytest.importorskip("transformers")
-    from moe_viz.embedded import embedded_folder
+    from moe_viz.files import embedded_folder
 
     theirs = transformers.MixtralForCausalLM.from_pretrained(embedded_folder(), dtype="float32")
     ids = embedded.tokenizer.encode("def main():\n").ids

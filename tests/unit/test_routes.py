@@ -14,8 +14,8 @@ import torch
 import transformers
 
 import moe_viz as mv
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, TraceError
+from moe_viz.files import embedded_folder
 from moe_viz.trace import Rule
 
 L, K, E = 3, 2, 8

@@ -14,6 +14,7 @@ from moe_viz.view.charts.chart import SCRIPT as CHART
 from moe_viz.view.diagram.diagram import SCRIPT as DIAGRAM
 from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
 from moe_viz.view.live.carried import WORKER
+from moe_viz.view.live.page import SCRIPT as LAB
 from moe_viz.view.pages.outputs import SCRIPT as FIGURE
 from moe_viz.view.pages.slides import SPEAKER
 from moe_viz.view.script import ordered, script
@@ -135,8 +136,8 @@ def test_an_entry_exports_what_is_called(joined):
 
 @pytest.mark.parametrize(
     "what",
-    [EXPLORER, CHART, FIGURE, DIAGRAM, WORKER],
-    ids=["explorer", "chart", "figure", "diagram", "model"],
+    [EXPLORER, CHART, FIGURE, DIAGRAM, WORKER, LAB],
+    ids=["explorer", "chart", "figure", "diagram", "model", "lab"],
 )
 def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
     """Every import resolves, none runs in a circle: joining has looked at it."""
@@ -161,7 +162,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 def test_every_module_is_checked_and_used():
     used = {
         m.path
-        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER, WORKER)
+        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER, WORKER, LAB)
         for m in ordered(s[0], joining.package_text)
     }
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}

@@ -15,7 +15,6 @@ import pytest
 
 import moe_viz as mv
 from moe_viz import files
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import (
     CheckpointError,
     ConfigError,
@@ -25,7 +24,7 @@ from moe_viz.errors import (
     TokenizerError,
     TraceError,
 )
-from moe_viz.files import atomic_path, check_writable, open_file, small_bytes
+from moe_viz.files import atomic_path, check_writable, embedded_folder, open_file, small_bytes
 from moe_viz.progress import tell
 from moe_viz.tokenization import Tokenizer
 from moe_viz.view.pages.slides import save_notebook_page

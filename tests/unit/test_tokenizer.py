@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moe_viz import prompts
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError, TokenizerError
+from moe_viz.files import embedded_folder
 from moe_viz.tokenization import Tokenizer, visible
 
 FILE = embedded_folder() / "tokenizer.model"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.tokenization import Tokenizer
 
 tokenizer = Tokenizer(embedded_folder() / "tokenizer.model")

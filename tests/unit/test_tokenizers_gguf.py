@@ -15,8 +15,8 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from moe_viz.checkpoint.gguf.merges import _PATTERNS
 from moe_viz.checkpoint.gguf.vocabulary import GGUFVocabulary
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import TokenizerError
+from moe_viz.files import embedded_folder
 from tests.hardtexts import WORDS, hard_texts
 from tests.unit.test_tokenizers_transformers import LLAMA_3
 

@@ -11,8 +11,8 @@ import torch
 
 import moe_viz as mv
 from moe_viz.checkpoint import open_checkpoint, save_checkpoint
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import InputError
+from moe_viz.files import embedded_folder
 from moe_viz.intervention import twin
 from moe_viz.recording import generation
 from moe_viz.tokenization import Tokenizer

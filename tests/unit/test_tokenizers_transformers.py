@@ -17,7 +17,7 @@ from packaging.version import Version
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from moe_viz.checkpoint.vocabulary import FolderVocabulary
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.tokenization import Tokenizer
 from tests.hardtexts import WORDS, conversations, hard_texts
 

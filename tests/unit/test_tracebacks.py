@@ -24,8 +24,8 @@ import moe_viz as mv
 from moe_viz.analysis.finding import Finding
 from moe_viz.checkpoint.pickles import open_pickles
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
 from moe_viz.errors import CheckpointError, ConfigError, InputError, TokenizerError, TraceError
+from moe_viz.files import embedded_folder
 from moe_viz.tokenization import Tokenizer
 from moe_viz.view.pages.slides import save_notebook_page, save_slides
 

@@ -14,7 +14,7 @@ import torch
 
 import moe_viz as mv
 from moe_viz.config import MixtralConfig
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.tokenization import Tokenizer
 from tests.conftest import small_config

@@ -210,7 +210,7 @@ def test_with_torch_the_wheel_records_what_the_repository_does(installed, tmp_pa
     package = installed.full.site / "moe_viz"
     program = f"""
 import moe_viz as mv, torch
-from moe_viz.embedded import embedded_folder
+from moe_viz.files import embedded_folder
 assert mv.__file__.startswith({str(package)!r}), mv.__file__
 assert str(embedded_folder()).startswith({str(package)!r}), embedded_folder()
 trace = mv.record(mv.load("8x7m"), {TEXTS!a}, labels={LABELS!r})

@@ -23,10 +23,10 @@ def carried(model: Any, exact: bool = False) -> dict[str, Any]:
 
     Raises `InputError` for a model that no page can run.
     """
-    weights = weights_of(model, exact)
+    vocabulary, weights = vocabulary_of(model.tokenizer), weights_of(model, exact)
     return {
         "manifest": weights.manifest,
-        "vocabulary": vocabulary_of(model.tokenizer),
+        "vocabulary": vocabulary,
         "kernel": _text(package_bytes("view/live/kernel.wasm")),
         "weights": _text(weights.packed()),
     }

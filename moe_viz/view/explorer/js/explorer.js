@@ -5,6 +5,7 @@
 /** @import { Palette } from "../../js/types.js" */
 
 import { readAddress } from "./address.js";
+import { packedBeside } from "./elements.js";
 import { h } from "../../js/dom.js";
 import { Picture } from "./picture.js";
 import { Quantities } from "./data/quantities.js";
@@ -63,12 +64,15 @@ export function mountExplorer(id, style, palette) {
     if (found) show(found, change);
   };
 
+  /** @type {Mounted["set"]} */
+  const set = (change) => picture?.set(change);
+
   const leave = () => {
     if (picture) looks().set(id, { state: picture.state, trace: picture.trace });
   };
 
   show(text);
-  host.moeViz = { show, take, leave, teardown };
+  host.moeViz = { show, take, set, leave, teardown };
 }
 
 /** How pictures were looked at that others are to replace, by the id of both. */
@@ -82,21 +86,6 @@ function lookedAt(id) {
   const found = looks().get(id);
   looks().delete(id);
   return found;
-}
-
-/**
- * The trace beside an element: in as many elements as it takes, since none may be long.
- * @param {string} id
- */
-function packedBeside(id) {
-  const parts = [];
-  /** @type {HTMLElement | null} */
-  let part = document.getElementById(id + "-data");
-  while (part) {
-    parts.push(part.textContent);
-    part = document.getElementById(`${id}-data-${parts.length}`);
-  }
-  return parts.join("");
 }
 
 /**

@@ -52,9 +52,10 @@ export function layout(trace, parts, place, onkeydown) {
     "aria-label": `Routing explorer: ${trace.title}`,
     onkeydown,
   };
+  // A page around the picture may put something of its own here: a child of the host in this slot.
   const right = h(
-    "div",
-    {},
+    "slot",
+    { name: "aside" },
     decision.sentence,
     decision.element,
     h("section", {}, layers, path.element),
@@ -66,7 +67,7 @@ export function layout(trace, parts, place, onkeydown) {
     header(trace, parts.controls, page),
     ...banner(trace),
     legend.element,
-    h("div", { class: "body" }, left(parts), right),
+    h("div", { class: "body" }, left(parts), h("div", {}, right)),
     caption(trace, place),
   );
 }

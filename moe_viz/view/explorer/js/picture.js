@@ -271,6 +271,7 @@ export class Picture {
     if (state.isolate === null) this.loads.paint(there);
     else this.taken.paint();
     if (state.page) this.address.write(state, this.trace);
+    this.host.dispatchEvent(new CustomEvent("drawn", { detail: { state, trace: this.trace } }));
   }
 
   /** Print shows everything at once. */

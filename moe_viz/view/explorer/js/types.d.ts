@@ -199,6 +199,8 @@ export interface Mounted {
   show(packed: PackedTrace | string, change?: Partial<State>): void;
   /** Put the trace there that is packed in the elements id-data, id-data-1 and so on. */
   take(id: string, change?: Partial<State>): void;
+  /** Look at something else of the same trace. The host's event `drawn` tells what is shown. */
+  set(change: Partial<State>): void;
   /** Have the picture that is put in this one's place be looked at as this one is. */
   leave(): void;
   /** Remove the picture, and every listener, observer, timer and frame with it. */

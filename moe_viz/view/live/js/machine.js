@@ -140,7 +140,7 @@ export class Machine {
       for (let t = 0; t < some; t++) {
         const row = logits.subarray(t * V, (t + 1) * V);
         const { shares, logSum } = likeliest(row, count);
-        guesses.push(shares);
+        guesses.push(shares.map((guess) => ({ ...guess, piece: this.tokenizer.shown(guess.id) })));
         const next = ids[first + t + 1];
         if (next !== undefined) losses[first + t] = logSum - row[next];
       }

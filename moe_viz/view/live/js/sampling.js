@@ -3,8 +3,8 @@
 // From the logits of V tokens to those that may come next.
 
 /**
- * A token that may come next, and its probability.
- * @typedef {{ id: number, share: number }} Guess
+ * A token that may come next, its probability, and what it looks like.
+ * @typedef {{ id: number, share: number, piece: string }} Guess
  */
 
 /**

@@ -101,6 +101,15 @@ export class Tokenizer {
   }
 
   /**
+   * What one token looks like by itself.
+   * @param {number} id
+   */
+  shown(id) {
+    const { text } = spelled([this.contents[id]]);
+    return visible([...(text || this.vocabulary.pieces[id])]);
+  }
+
+  /**
    * A sequence of ids, each with what it looks like and stands for; and the text that they spell.
    * @param {number[]} ids
    * @returns {Encoding}

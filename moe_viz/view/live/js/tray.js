@@ -1,0 +1,94 @@
+// @ts-check
+// SPDX-License-Identifier: Apache-2.0
+// What stands above the picture: the text, texts to pick, three modes, and what is going on.
+/** @import { Mode, Passage } from "./types.js" */
+
+import { h, write } from "../../js/dom.js";
+
+/** @type {[Mode, string][]} */
+const MODES = [
+  ["look", "Look"],
+  ["change", "Change"],
+  ["write", "Write"],
+];
+
+/**
+ * @typedef {object} Acts
+ * @property {() => void} typed
+ * @property {(mode: Mode) => void} mode
+ * @property {(text: string) => void} pick
+ */
+
+export class Tray {
+  /**
+   * @param {{ title: string, passages: Passage[] }} about
+   * @param {Acts} acts
+   */
+  constructor({ title, passages }, acts) {
+    this.text = h("textarea", {
+      rows: 2,
+      "aria-label": "Your text",
+      spellcheck: false,
+      placeholder: "Type a text: the model in this page reads it as you type",
+      oninput: acts.typed,
+      // Letters are text here, and no keys of a deck or of the picture.
+      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
+    });
+    this.picked = h("select", {
+      "aria-label": "Pick a text",
+      onchange: () => {
+        acts.pick(passages[Number(this.picked.value)].text);
+        this.picked.value = "";
+      },
+    });
+    const labels = [...new Set(passages.map((p) => p.label))];
+    this.picked.append(h("option", { value: "" }, "pick a text"));
+    for (const label of labels) {
+      const own = passages.flatMap((p, n) =>
+        p.label === label ? [h("option", { value: n }, `${p.text.slice(0, 48)}…`)] : [],
+      );
+      this.picked.append(h("optgroup", { label }, ...own));
+    }
+    /** @type {HTMLButtonElement[]} */
+    this.tabs = MODES.map(([mode, name]) =>
+      h("button", { "data-mode": mode, onclick: () => this.enter(mode, acts) }, name),
+    );
+    this.status = h("span", { class: "status", role: "status" });
+    const tabs = h("div", { class: "modes", role: "group", "aria-label": "Mode" }, ...this.tabs);
+    this.element = h(
+      "section",
+      { class: "tray" },
+      this.text,
+      h(
+        "div",
+        { class: "row" },
+        tabs,
+        this.picked,
+        h("span", { class: "stamp" }, title),
+        this.status,
+      ),
+    );
+    this.press("look");
+  }
+
+  /**
+   * @param {Mode} mode
+   * @param {Acts} acts
+   */
+  enter(mode, acts) {
+    this.press(mode);
+    acts.mode(mode);
+  }
+
+  /** @param {Mode} mode */
+  press(mode) {
+    for (const tab of this.tabs) {
+      tab.setAttribute("aria-pressed", String(tab.dataset.mode === mode));
+    }
+  }
+
+  /** @param {string} words */
+  say(words) {
+    write(this.status, words);
+  }
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page with a model in it, as somebody uses it: types, switches an expert off, lets it write."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+
+import moe_viz as mv
+from moe_viz.errors import InputError
+from tests.browser.conftest import drawn, listen, until
+from tests.conftest import random_model, small_config
+
+pytestmark = pytest.mark.browser
+FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrigérateur."
+READY = re.compile(r"\d+ tokens\. Nothing that you type leaves this page\.")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mv.load("8x7m")
+
+
+@pytest.fixture(scope="module")
+def pages(model, tmp_path_factory):
+    """The page with int8 weights, and with exact ones."""
+    folder = tmp_path_factory.mktemp("live")
+    return {
+        exact: mv.save_live(folder / f"{exact}.html", model, exact=exact) for exact in (False, True)
+    }
+
+
+@pytest.fixture
+def opened(browser, pages):
+    contexts = []
+
+    def open_page(exact: bool = False, **options):
+        context = browser.new_context(**{"offline": True} | options)
+        noise = listen(context)
+        page = context.new_page()
+        contexts.append((context, noise))
+        page.goto(pages[exact].as_uri())
+        page.get_by_text(READY).wait_for()
+        return page
+
+    yield open_page
+    for context, noise in contexts:
+        assert noise.errors == []
+        assert noise.outside("file:") == []
+        context.close()
+
+
+def type_in(page, text: str, tokens: int) -> None:
+    page.get_by_label("Your text").fill(text)
+    page.get_by_text(re.compile(rf"^{tokens} tokens\.")).wait_for()
+
+
+def mode(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def select(page, layer: int, expert: int) -> None:
+    """A click on a cell of the second map."""
+    box = page.locator(".grid .stack").bounding_box()
+    rows, columns = 6, 8
+    at = ((expert + 0.3) * box["width"] / columns, (layer + 0.3) * box["height"] / rows)
+    page.locator(".grid .stack").click(position={"x": at[0], "y": at[1]})
+    page.get_by_text(f"Selected: expert {expert} of layer {layer}").wait_for()
+
+
+def test_what_is_typed_is_shown_as_recording_it_would_be(opened, model):
+    page = opened(exact=True)
+    trace = mv.record(model, FRENCH)
+    type_in(page, FRENCH, len(trace))
+    page.locator(".mv").focus()
+    for layer in range(6):
+        first, second = (int(e) for e in trace.experts[layer, 1])
+        said = f"In layer {layer}, ‘{trace.tokens[1]}’ goes to expert {first} ("
+        until(lambda said=said: page.locator(".sentence").inner_text().startswith(said))
+        assert f"and {second} (" in page.locator(".sentence").inner_text()
+        page.keyboard.press("ArrowDown")
+    assert page.locator(".text .tok").count() == len(trace)
+
+
+def test_an_expert_is_switched_off_and_languages_are_compared(opened, model):
+    page = opened(exact=True)
+    type_in(page, FRENCH, len(mv.record(model, FRENCH)))
+    mode(page, "Change")
+    page.get_by_text("Click a cell of the map").wait_for()
+    select(page, 5, 6)
+    page.get_by_role("button", name="Switch off").click()
+    page.get_by_text("Changed: off: 5/6.").wait_for()
+    passages = mv.prompts.passages()
+    topic = next(p.topic for p in mv.prompts.curated() if p.label == "fr")
+    losses = {}
+    for removed in ([], [(5, 6)]):
+        with mv.intervene(model, ablate=removed), torch.inference_mode():
+            for p in passages.parallel(topic):
+                ids = torch.tensor(model.tokenizer.encode(p.text).ids)
+                loss = torch.nn.functional.cross_entropy(model(ids)[:-1], ids[1:])
+                losses[p.label, bool(removed)] = float(loss)
+    page.locator(".scores .guess").nth(4).wait_for()
+    rows = page.locator(".scores .guess").evaluate_all(
+        "all => all.map((row) => [row.children[0].innerText, row.children[2].innerText])"
+    )
+    expected = [
+        [label, f"{losses[label, True] - losses[label, False]:+.2f}".replace("-", "−")]
+        for label in ("en", "fr", "de", "es", "it")
+    ]
+    assert [[label, number.replace("−0.00", "+0.00")] for label, number in rows] == [
+        [label, number.replace("−0.00", "+0.00")] for label, number in expected
+    ]
+    most = max(expected, key=lambda row: float(row[1].replace("−", "-")))[0]
+    page.get_by_text(f"{most} loses most").wait_for()
+    # The picture, too, is of the changed run, and says so; undone, it is as before.
+    page.get_by_label("Map", exact=True).select_option("tokens")
+    assert "off: 5/6" in page.locator("header .muted").inner_text()
+    page.get_by_role("button", name="undo").click()
+    page.get_by_text("Nothing is changed.").wait_for()
+    until(lambda: "off" not in page.locator("header .muted").inner_text())
+
+
+def test_the_control_is_another_expert_as_busy(opened, model):
+    page = opened(exact=True)
+    trace = mv.record(model, FRENCH)
+    type_in(page, FRENCH, len(trace))
+    mode(page, "Change")
+    select(page, 2, 3)
+    page.get_by_role("button", name="Switch off").click()
+    page.get_by_text("Changed: off: 2/3.").wait_for()
+    with mv.intervene(model, ablate=[(2, 3)]):
+        loads = np.bincount(mv.record(model, FRENCH).experts[2].ravel(), minlength=8)
+    until(lambda: "off: 2/3" in page.locator("header .muted").inner_text())
+    page.get_by_role("button", name="Control: an equally busy one instead").click()
+    said = page.get_by_text(re.compile(r"Changed: off: 2/\d\.")).inner_text()
+    other = int(said[-2])
+    apart = {e: abs(int(n) - int(loads[3])) for e, n in enumerate(loads) if e != 3}
+    assert apart[other] == min(apart.values())
+
+
+def test_it_writes_on_and_says_what_may_come_next(opened, model):
+    page = opened(exact=True)
+    mode(page, "Write")
+    # What was typed a moment ago is what is continued.
+    page.get_by_label("Your text").fill("The first file")
+    page.get_by_label("Temperature", exact=True).fill("0")
+    page.get_by_label("Tokens", exact=True).fill("12")
+    page.get_by_role("button", name="Continue").click()
+    whole = mv.generate(model, "The first file", max_new_tokens=12).trace
+    page.get_by_text(re.compile(rf"^{len(whole)} tokens\.")).wait_for()
+    until(lambda: page.locator(".text .tok.generated").count() == 12)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(whole.token_ids.astype(np.int64)))
+    shares = logits.softmax(-1)[-1].topk(8).values.tolist()
+    told = [f"{100 * share:.1f} %" for share in shares]
+
+    def rows() -> list[str]:
+        return page.locator(".guesses .guess span:last-child").all_inner_texts()
+
+    until(lambda: [x for x in rows() if x][:8] == told)
+    assert ("is unsure here" in page.locator(".panel").inner_text()) == (shares[0] < 0.2)
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_mode_fits_and_axe_finds_nothing(opened, scheme, width):
+    page = opened(
+        viewport={"width": width, "height": 768}, color_scheme=scheme, offline=True, bypass_csp=True
+    )
+    for name in ("Look", "Change", "Write"):
+        mode(page, name)
+        drawn(page)
+        across = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert across[0] <= across[1], name
+        if width == 1366:
+            high = page.evaluate("document.documentElement.scrollHeight")
+            assert high <= 768, f"{name} does not fit: {high}"
+        found = Axe().run(page).response["violations"]
+        assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found] == []
+
+
+def test_models_that_no_page_can_run_are_refused_by_name(tmp_path):
+    path = tmp_path / "page.html"
+    with pytest.raises(InputError, match="found no tokenizer"):
+        mv.save_live(path, random_model(small_config()))
+    odd = random_model(small_config(expert_size=36))
+    odd.tokenizer = mv.load("8x7m").tokenizer
+    with pytest.raises(InputError, match="eight numbers at a time; expert_size is 36"):
+        mv.save_live(path, odd)
+    assert not path.exists()
