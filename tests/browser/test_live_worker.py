@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def same_trace(found: dict, expected: dict, exact: bool) -> None:
             assert (np.abs(own - theirs) <= 60).mean() > 0.9, name
 
 
-CHANGED = {"off": [[], [], [3, 5], [], [], [1]]}
+CHANGED: dict[str, Any] = {"off": [[], [], [3, 5], [], [], [1]]}
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["kernel", "plain"])
