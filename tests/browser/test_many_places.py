@@ -59,8 +59,9 @@ def used(page, trace, place: str) -> None:
     drawn(page)
 
 
-def notebook(folder, shape) -> tuple:
-    trace = synthetic(*shape, LAYERS)
+def notebook(folder, shape: tuple[int, int]) -> tuple:
+    E, k = shape
+    trace = synthetic(E, k, LAYERS)
     path = write(
         folder / "many.ipynb",
         cell("markdown", "## Experts", "slide"),
