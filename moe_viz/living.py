@@ -10,7 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .prompts import curated
+import numpy as np
+
+from .prompts import Prompts, curated, passages
+from .trace import Trace
 from .view.document import write
 
 if TYPE_CHECKING:  # torch is for those who run a model
@@ -37,5 +40,32 @@ def save_live(
 
     held = load(model) if isinstance(model, str) else model
     parts, prompts = carried(held, exact), curated()
-    shown = text or next(p.text for p in prompts if p.label == "en" and p.topic == "cat")
-    return write(path, live_page(parts, record(held, shown), prompts))
+    shown = text or _passage(prompts, "en")
+    layer, expert = most_devoted(record(held, passages()), "fr")
+    chips = [
+        {"name": "Will “the” go to one expert?", "mode": "look", "text": _passage(prompts, "en"),
+         "query": "the"},
+        {"name": "Spoil French", "mode": "change", "text": _passage(prompts, "fr"),
+         "off": [layer, expert]},
+        {"name": "Let it write", "mode": "write", "text": "The first file", "write": True},
+    ]  # fmt: skip
+    return write(path, live_page(parts, record(held, shown), prompts, chips))
+
+
+def most_devoted(trace: Trace, label: str) -> tuple[int, int]:
+    """Layer and expert whose load in one label is furthest above that in any other."""
+    loads = {name: _loads(trace.select(label=name)) for name in trace.labels}
+    others = np.max([found for name, found in loads.items() if name != label], axis=0)
+    layer, expert = np.unravel_index(np.argmax(loads[label] - others), others.shape)
+    return trace.layers[int(layer)], int(expert)
+
+
+def _loads(trace: Trace) -> np.ndarray:
+    """Shares of each layer's assignments, (L, E)."""
+    kept = trace.experts[:, ~trace.special]
+    return np.stack([np.bincount(row[row >= 0], minlength=trace.expert_count) / row.size
+                     for row in kept])  # fmt: skip
+
+
+def _passage(prompts: Prompts, label: str) -> str:
+    return next(p.text for p in prompts if p.label == label and p.topic == "cat")

@@ -165,6 +165,29 @@ def test_it_writes_on_and_says_what_may_come_next(opened, model):
     assert ("is unsure here" in page.locator(".panel").inner_text()) == (shares[0] < 0.2)
 
 
+def test_three_things_to_try(opened, model):
+    page = opened(exact=True)
+    page.get_by_role("button", name="Spoil French").click()
+    page.get_by_text("fr loses most").wait_for()
+    trace = mv.record(model, mv.prompts.passages())
+    loads = {
+        label: [np.bincount(layer[layer >= 0], minlength=8) for layer in part]
+        for label in trace.labels
+        for part in [trace.select(label=label).experts[:, ~trace.select(label=label).special]]
+    }
+    shares = {label: np.array(n) / np.sum(n, axis=1, keepdims=True) for label, n in loads.items()}
+    others = np.max([share for label, share in shares.items() if label != "fr"], axis=0)
+    layer, expert = np.unravel_index(np.argmax(shares["fr"] - others), (6, 8))
+    page.get_by_text(f"Changed: off: {layer}/{expert}.").wait_for()
+    page.get_by_role("button", name="Let it write").click()
+    until(lambda: page.locator(".text .tok.generated").count() == 40)
+    assert "off" not in page.locator("header .muted").inner_text()
+    page.get_by_role("button", name="Will “the” go to one expert?").click()
+    until(lambda: page.locator(".mv input[type=search]").input_value() == "the")
+    assert page.locator(".text .tok.generated").count() == 0
+    page.locator(".sentence:visible").wait_for()
+
+
 @pytest.mark.parametrize("width", [1366, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_mode_fits_and_axe_finds_nothing(opened, scheme, width):

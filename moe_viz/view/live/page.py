@@ -7,7 +7,7 @@ Out: the picture of that text, and around it what runs any other. Nothing typed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...files import package_text
@@ -29,14 +29,21 @@ ROOM = 2048
 _NAME = "moe-viz-lab"
 
 
-def live_page(model: Mapping[str, Any], opened: Trace, prompts: Prompts) -> str:
-    """The whole page: `model` as `carried`, a trace of one text, and texts to pick from."""
+def live_page(
+    model: Mapping[str, Any], opened: Trace, prompts: Prompts, chips: Sequence[Mapping[str, Any]]
+) -> str:
+    """The whole page: `model` as `carried`, a trace of one text, texts to pick from, and `chips`.
+
+    A chip is a thing to try: its name, a mode and a text, and a query, an expert that is off, or
+    whether to write on.
+    """
     manifest = model["manifest"]
     held = {name: part for name, part in model.items() if name != "weights"}
     stored = "bfloat16, exact" if manifest["halves"] else "int8"
     title = f"{opened.provenance.model} · {stored} · in this page"
     about = {
         "title": title,
+        "chips": list(chips),
         "tokens": min(ROOM, manifest["shape"]["context"]),
         "passages": [{"label": p.label, "topic": p.topic, "text": p.text} for p in prompts],
     }

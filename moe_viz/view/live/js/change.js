@@ -148,6 +148,29 @@ export class ChangePanel {
     this.after();
   }
 
+  /**
+   * One expert off and nothing else; does not run it.
+   * @param {number} layer
+   * @param {number} expert
+   */
+  only(layer, expert) {
+    this.reset();
+    this.earlier.push(this.changes);
+    this.selected = { layer, expert };
+    const off = this.changes.off.map((_, l) => (l === layer ? [expert] : []));
+    this.changes = { ...this.changes, off };
+    this.draw();
+  }
+
+  /** Nothing is changed; does not run it. */
+  reset() {
+    this.changes = unchanged(this.shape.L, this.shape.k);
+    this.earlier = [];
+    this.scores.replaceChildren();
+    write(this.verdict, "");
+    this.draw();
+  }
+
   back() {
     const before = this.earlier.pop();
     if (before) this.changes = before;

@@ -4,7 +4,7 @@
 // one of three things: the decision (Look), what is changed (Change), or what comes next (Write).
 /** @import { PackedTrace, State } from "../../explorer/js/types.js" */
 /** @import { Trace } from "../../explorer/js/data/trace.js" */
-/** @import { Mode, Passage, Said } from "./types.js" */
+/** @import { Chip, Mode, Passage, Said } from "./types.js" */
 
 import { packedBeside } from "../../explorer/js/elements.js";
 import { ChangePanel } from "./change.js";
@@ -31,7 +31,7 @@ class Lab {
    */
   constructor(host, code) {
     this.host = host;
-    /** @type {{ title: string, passages: Passage[], tokens: number }} */
+    /** @type {{ title: string, passages: Passage[], chips: Chip[], tokens: number }} */
     this.about = JSON.parse(packedBeside(`${host.id}-about`));
     /** @type {PackedTrace} */
     this.like = JSON.parse(packedBeside(host.id));
@@ -39,6 +39,7 @@ class Lab {
       typed: () => this.soon(),
       mode: (mode) => this.enter(mode),
       pick: (text) => this.open(text),
+      attempt: (chip) => this.attempt(chip),
     });
     this.line = new Line(code, (said) => this.heard(said));
     const { L, E, K } = shapeOf(this.like);
@@ -84,6 +85,18 @@ class Lab {
     const panel = { look: null, change: change.element, write: write.element }[mode];
     if (panel) host.append(panel);
     if (mode === "change") host.moeViz?.set({ view: "experts" });
+  }
+
+  /** @param {Chip} chip */
+  attempt({ mode, text, query, off, write }) {
+    const { tray, change, host } = this;
+    tray.press(mode);
+    this.enter(mode);
+    tray.text.value = text;
+    if (off) change.only(...off);
+    else change.reset();
+    if (query) host.moeViz?.set({ query });
+    this.run(write ? { writing: this.write.asked() } : {});
   }
 
   /** @param {string} text */

@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What stands above the picture: the text, texts to pick, three modes, and what is going on.
-/** @import { Mode, Passage } from "./types.js" */
+/** @import { Chip, Mode, Passage } from "./types.js" */
 
 import { h, write } from "../../js/dom.js";
 
@@ -17,14 +17,15 @@ const MODES = [
  * @property {() => void} typed
  * @property {(mode: Mode) => void} mode
  * @property {(text: string) => void} pick
+ * @property {(chip: Chip) => void} attempt what a chip says
  */
 
 export class Tray {
   /**
-   * @param {{ title: string, passages: Passage[] }} about
+   * @param {{ title: string, passages: Passage[], chips: Chip[] }} about
    * @param {Acts} acts
    */
-  constructor({ title, passages }, acts) {
+  constructor({ title, passages, chips }, acts) {
     this.text = h("textarea", {
       rows: 2,
       "aria-label": "Your text",
@@ -53,6 +54,9 @@ export class Tray {
     this.tabs = MODES.map(([mode, name]) =>
       h("button", { "data-mode": mode, onclick: () => this.enter(mode, acts) }, name),
     );
+    const offered = chips.map((chip) =>
+      h("button", { class: "chip", onclick: () => acts.attempt(chip) }, chip.name),
+    );
     this.status = h("span", { class: "status", role: "status" });
     const tabs = h("div", { class: "modes", role: "group", "aria-label": "Mode" }, ...this.tabs);
     this.element = h(
@@ -63,6 +67,7 @@ export class Tray {
         "div",
         { class: "row" },
         tabs,
+        ...offered,
         this.picked,
         h("span", { class: "stamp" }, title),
         this.status,

@@ -13,5 +13,15 @@ export interface Passage {
   text: string;
 }
 
+/** A thing to try: a text in a mode, and what to do there. */
+export interface Chip {
+  name: string;
+  mode: Mode;
+  text: string;
+  query?: string;
+  off?: [layer: number, expert: number];
+  write?: boolean;
+}
+
 /** What the worker says. */
 export type Said = Partial<Answer> & { ready?: string };
