@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import moe_viz as mv
 from moe_viz.errors import InputError
+from moe_viz.view.live import weights
 from tests.browser.conftest import drawn, listen, until
 from tests.conftest import random_model, small_config
 
@@ -132,8 +133,9 @@ def test_the_control_is_another_expert_as_busy(opened, model):
     select(page, 2, 3)
     page.get_by_role("button", name="Switch off").click()
     page.get_by_text("Changed: off: 2/3.").wait_for()
-    with mv.intervene(model, ablate=[(2, 3)]):
-        loads = np.bincount(mv.record(model, FRENCH).experts[2].ravel(), minlength=8)
+    # As busy as it was: once it is off it has no load.
+    loads = np.bincount(trace.experts[2][~trace.special].ravel(), minlength=8)
+    assert loads[3] > 0
     until(lambda: "off: 2/3" in page.locator("header .muted").inner_text())
     page.get_by_role("button", name="Control: an equally busy one instead").click()
     said = page.get_by_text(re.compile(r"Changed: off: 2/\d\.")).inner_text()
@@ -163,6 +165,40 @@ def test_it_writes_on_and_says_what_may_come_next(opened, model):
 
     until(lambda: [x for x in rows() if x][:8] == told)
     assert ("is unsure here" in page.locator(".panel").inner_text()) == (shares[0] < 0.2)
+
+
+def test_what_cannot_be_is_taken_back_and_letters_in_fields_are_text(opened):
+    page = opened()
+    mode(page, "Change")
+    select(page, 5, 6)
+    page.locator(".mv").focus()
+    page.keyboard.press("o")
+    page.get_by_text("Changed: off: 5/6.").wait_for()
+    page.locator(".mv input[type=search]").fill("")
+    page.locator(".mv input[type=search]").press("o")
+    page.get_by_text("more", exact=True).click()
+    page.get_by_label("Experts a token").select_option("8")
+    page.get_by_text("A layer with 7 experts left cannot choose 8.").wait_for()
+    assert page.get_by_label("Experts a token").input_value() == "2"
+    page.get_by_label("Experts a token").select_option("7")
+    page.get_by_text("Changed: off: 5/6, top-7.").wait_for()
+
+
+def test_what_has_been_written_stays_when_it_is_stopped(opened):
+    page = opened()
+    mode(page, "Write")
+    page.get_by_label("Your text").fill("The first file")
+    page.get_by_label("Tokens", exact=True).fill("1000")
+    written = page.locator(".text .tok.generated")
+    page.get_by_role("button", name="Continue").click()
+    until(lambda: written.count() > 5)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped.").wait_for()
+    drawn(page)
+    count = written.count()
+    page.wait_for_timeout(1500)
+    assert 5 < written.count() == count < 1000
+    assert page.get_by_role("button", name="Continue").is_enabled()
 
 
 def test_three_things_to_try(opened, model):
@@ -206,7 +242,7 @@ def test_every_mode_fits_and_axe_finds_nothing(opened, scheme, width):
         assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found] == []
 
 
-def test_models_that_no_page_can_run_are_refused_by_name(tmp_path):
+def test_models_that_no_page_can_run_are_refused_by_name(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     with pytest.raises(InputError, match="found no tokenizer"):
         mv.save_live(path, random_model(small_config()))
@@ -214,4 +250,10 @@ def test_models_that_no_page_can_run_are_refused_by_name(tmp_path):
     odd.tokenizer = mv.load("8x7m").tokenizer
     with pytest.raises(InputError, match="eight numbers at a time; expert_size is 36"):
         mv.save_live(path, odd)
+    streamed = mv.load("8x7m", placement="stream")
+    with pytest.raises(InputError, match=r"8x7m: a page runs models .* in memory"):
+        mv.save_live(path, streamed)
+    monkeypatch.setattr(weights, "MOST", 10**6)
+    with pytest.raises(InputError, match=r"24 million weights are too many .* up to 1 million"):
+        mv.save_live(path)
     assert not path.exists()

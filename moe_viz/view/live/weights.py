@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model's weights as a page carries them: one block of bytes, and where each matrix lies in it.
 
-In: a Mixtral in memory. Out: what `js/transformer.js` runs. By default a weight takes a byte, an
-eighth of the rounding error of four bits: each row is scaled so that its largest weight is 127.
+In: a Mixtral in memory. Out: what `js/transformer.js` runs. By default a weight takes a byte:
+each row is scaled so that its largest weight is 127.
 Routers and norms stay float32, since routing notices rounding before the loss does. `exact` keeps
 bfloat16, which Mixtrals are published in.
 """
@@ -45,9 +45,9 @@ class Weights:
 class _Block:
     """Addresses in a block of bytes: matrices first, then what stays float32."""
 
-    def __init__(self, matrices: Iterator[np.ndarray], exact: bool) -> None:
+    def __init__(self, matrices: Iterator[Any], exact: bool) -> None:
         self.size = 2 if exact else 1  # bytes of a weight
-        self.matrices = sum(_padded(weight.size * self.size) for weight in matrices)
+        self.matrices = sum(_padded(module.weight.numel() * self.size) for module in matrices)
         self._parts: tuple[list[bytes], list[bytes]] = [], []
         self._next = [0, self.matrices]
 
@@ -119,14 +119,14 @@ def weights_of(model: Any, exact: bool = False) -> Weights:
     return Weights(manifest | {"halves": halves, "total": len(whole)}, whole)
 
 
-def _matrices(model: Any) -> Iterator[np.ndarray]:
-    """Every matrix whose weights are stored as the page stores them."""
-    yield _array(model.embedding)
+def _matrices(model: Any) -> Iterator[Any]:
+    """The modules whose weights take one byte or two."""
+    yield model.embedding
     for layer in model.layers:
-        yield from (_array(getattr(layer.attention, name)) for name in ATTENTION)
+        yield from (getattr(layer.attention, name) for name in ATTENTION)
         for expert in layer.moe.experts:
-            yield from (_array(getattr(expert, name)) for name in EXPERT)
-    yield _array(model.head)
+            yield from (getattr(expert, name) for name in EXPERT)
+    yield model.head
 
 
 def _array(module: Any) -> np.ndarray:
@@ -152,9 +152,11 @@ def _padded(size: int) -> int:
 def _refuse(model: Any) -> None:
     """Raise `InputError` for a model that no page can run."""
     config, name = model.config, model.config.name
-    layers = getattr(model, "layers", ())
-    modules = [m for layer in layers for m in (layer.attention, *layer.moe.experts)]
-    if not modules or any(not hasattr(w, "weight") for m in modules for w in m.children()):
+    try:
+        away = any(module.weight.is_meta for module in _matrices(model))
+    except AttributeError:  # no Mixtral of ours, or one whose weights stay packed
+        away = True
+    if away:
         raise InputError(
             f"{name}: a page runs models of Mixtral's architecture whose weights are in memory, "
             "unpacked. Load one with placement='resident', from a folder of safetensors."
@@ -166,7 +168,7 @@ def _refuse(model: Any) -> None:
             raise InputError(
                 f"{name}: a page multiplies eight numbers at a time; {what} is {width}."
             )
-    weights = sum(weight.size for weight in _matrices(model))
+    weights = sum(module.weight.numel() for module in _matrices(model))
     if weights > MOST:
         raise InputError(
             f"{name}: {weights / 1e6:,.0f} million weights are too many for a page, which carries "

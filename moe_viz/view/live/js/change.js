@@ -135,16 +135,19 @@ export class ChangePanel {
         ? experts.filter((e) => e !== expert)
         : [...experts, expert].sort((a, b) => a - b);
     });
-    const { E } = this.shape;
-    const left = E - off[layer].length;
-    if (left < this.changes.k && !this.changes.empty) return; // the layer could not choose any more
     this.set({ off });
   }
 
   /** @param {Partial<Changes>} change */
   set(change) {
+    const next = { ...this.changes, ...change };
+    const left = this.shape.E - Math.max(...next.off.map((experts) => experts.length));
+    this.draw(); // what was asked for and cannot be is taken back
+    if (left < next.k && !next.empty) {
+      return write(this.words, `A layer with ${left} experts left cannot choose ${next.k}.`);
+    }
     this.earlier.push(this.changes);
-    this.changes = { ...this.changes, ...change };
+    this.changes = next;
     this.after();
   }
 
@@ -166,9 +169,14 @@ export class ChangePanel {
   reset() {
     this.changes = unchanged(this.shape.L, this.shape.k);
     this.earlier = [];
+    this.draw();
+    this.forget();
+  }
+
+  /** What was compared is true no longer. */
+  forget() {
     this.scores.replaceChildren();
     write(this.verdict, "");
-    this.draw();
   }
 
   back() {
@@ -179,8 +187,7 @@ export class ChangePanel {
 
   after() {
     this.draw();
-    this.scores.replaceChildren();
-    write(this.verdict, "");
+    this.forget();
     this.acts.release(); // of one that is off no token would be left to see
     this.acts.changed();
   }
@@ -233,8 +240,14 @@ export class ChangePanel {
   equallyBusy(layer, expert) {
     const { trace } = this;
     if (!trace) return null;
+    // Of the run in which nothing is off: in the changed one an expert that is off has no load.
+    const choices = trace.others ?? trace.experts;
     const loads = Array.from({ length: trace.E }, () => 0);
-    for (let t = 0; t < trace.T; t++) for (const [e] of trace.chosen(layer, t)) loads[e]++;
+    for (let t = 0; t < trace.T; t++) {
+      const from = (layer * trace.T + t) * trace.K;
+      const row = trace.isSpecial(t) ? [] : choices.subarray(from, from + trace.K);
+      for (const e of row) if (e >= 0) loads[e]++;
+    }
     const off = this.changes.off[layer];
     const others = loads.map((_, e) => e).filter((e) => e !== expert && !off.includes(e));
     others.sort((a, b) => Math.abs(loads[a] - loads[expert]) - Math.abs(loads[b] - loads[expert]));

@@ -50,7 +50,7 @@ class Lab {
     });
     this.write = new WritePanel({
       write: (writing) => this.run({ writing }),
-      stop: () => this.run(),
+      stop: () => this.stop(),
     });
     /** @type {Mode} */
     this.mode = "look";
@@ -67,9 +67,13 @@ class Lab {
       this.change.look(state, trace);
       this.write.look(state, trace);
     });
-    host.addEventListener("keydown", ({ key, target }) => {
-      if (this.mode === "change" && key === "o" && target === host) this.change.flip();
-    });
+    // Before the picture hears it, which lets no key go further.
+    const hear = (/** @type {KeyboardEvent} */ event) => {
+      // Within the picture and not in one of its fields, where letters are text.
+      const typed = /** @type {Element} */ (event.composedPath()[0]).matches("input, select");
+      if (this.mode === "change" && event.key === "o" && !typed) this.change.flip();
+    };
+    host.addEventListener("keydown", hear, { capture: true });
     host.moeViz?.set({});
     tray.say("The model is being unpacked …");
     const carried = JSON.parse(packedBeside(`${host.id}-model`));
@@ -122,6 +126,13 @@ class Lab {
     this.line.ask({ text, changes, title, guesses: 8, ...more });
   }
 
+  /** What has been written stays. */
+  stop() {
+    this.line.ask({ stop: true });
+    this.write.writing(false);
+    this.tray.say("Stopped.");
+  }
+
   /** @param {Said} said */
   heard({ ready, failed, trace, outlook, losses, written }) {
     const { tray, host } = this;
@@ -135,6 +146,7 @@ class Lab {
       host.moeViz?.show(trace, written === undefined ? {} : { token: last });
       tray.say(`${trace.shape[1]} tokens. Nothing that you type leaves this page.`);
       this.write.writing(written === false);
+      this.write.tell(null); // what was told of other tokens
     }
     if (outlook) {
       this.write.tell(outlook);

@@ -18,6 +18,7 @@ export function packed(run, changes, like, title, other = null) {
   const { ids, text, pieces, spans, special } = encoding;
   const [T, k] = [ids.length, changes.k];
   const [L, , E] = like.shape;
+  const whole = like.wide ? Int16Array : Int8Array;
   const vocabulary = [...new Set(pieces)];
   const number = new Map(vocabulary.map((piece, n) => [piece, n]));
   const flags = Uint8Array.from(special, (is, t) => Number(is) + 2 * Number(t >= given));
@@ -29,7 +30,6 @@ export function packed(run, changes, like, title, other = null) {
     pieces: vocabulary,
     precision: "half",
     paired: false,
-    wide: false,
     more: 0,
     leftOut: 0,
     gaps: 0,
@@ -38,13 +38,13 @@ export function packed(run, changes, like, title, other = null) {
     other: other ? like.title : "",
     twin: false,
     arrays: {
-      experts: base64(Int8Array.from(recorded.experts)),
+      experts: base64(whole.from(recorded.experts)),
       gates: base64(float16(recorded.gates)),
       logits: base64(float16(belowLargest(recorded.logits, E))),
       piece: base64(Uint32Array.from(pieces, (piece) => number.get(piece) ?? 0)),
       spans: base64(Uint32Array.from(spans)),
       flags: base64(flags),
-      ...(other && { others: base64(sameWidth(other.recorded.experts, L * T, k)) }),
+      ...(other && { others: base64(whole.from(sameWidth(other.recorded.experts, L * T, k))) }),
     },
   };
 }
@@ -71,7 +71,7 @@ function belowLargest(logits, E) {
  */
 function sameWidth(experts, rows, k) {
   const own = experts.length / rows;
-  return Int8Array.from({ length: rows * k }, (_, n) =>
+  return Int16Array.from({ length: rows * k }, (_, n) =>
     n % k < own ? experts[Math.floor(n / k) * own + (n % k)] : -1,
   );
 }

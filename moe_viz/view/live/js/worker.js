@@ -29,6 +29,7 @@ import { packed } from "./packing.js";
  * @property {number} guesses how many of the likeliest next tokens are to be told
  * @property {Writing} [writing]
  * @property {string[]} [compared]
+ * @property {boolean} [stop] whether it asks for nothing, but ends what is being answered
  */
 /**
  * What is told, part by part; `intact` is null where nothing is changed.
@@ -92,6 +93,7 @@ class Desk {
   async answer(question, tell) {
     const { number } = question;
     this.newest = number;
+    if (question.stop) return;
     const old = () => number < this.newest;
     /** @param {Omit<Answer, "number">} part */
     const say = (part) => tell({ number, ...part });

@@ -70,7 +70,7 @@ export class WritePanel {
     this.draw();
   }
 
-  /** @param {{ own: Outlook, intact: Outlook | null }} outlook */
+  /** @param {{ own: Outlook, intact: Outlook | null } | null} outlook */
   tell(outlook) {
     this.outlook = outlook;
     this.draw();
@@ -79,7 +79,10 @@ export class WritePanel {
   draw() {
     const own = this.outlook?.own.guesses[this.token];
     this.heading.textContent = `After ‘${this.piece}’`;
-    if (!own) return this.rows.replaceChildren();
+    if (!own) {
+      this.note.textContent = "";
+      return this.rows.replaceChildren();
+    }
     const before = this.outlook?.intact?.guesses[this.token] ?? null;
     const rows = own.map(({ id, piece, share }) => {
       const was = before?.find((guess) => guess.id === id)?.share;
