@@ -8,11 +8,11 @@ no Python.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .prompts import Prompts, curated, passages
+from .prompts import LANGUAGES, Prompts, curated
 from .trace import Trace
 from .view.document import write
 
@@ -26,22 +26,31 @@ def save_live(
     """Write a page that runs a model in the browser and shows how it routes what is typed there.
 
     `model` is a Mixtral in memory of up to 100 million weights, or the name of one; `text` is what
-    the page opens on. A weight travels as a byte, routers and norms as float32 (31 MB for 8x7m,
-    0.9 % of its sets of experts change); with `exact` as bfloat16, as it was published (46 MB).
-    Nothing that is typed there leaves the page.
+    the page opens on. A weight travels as a byte, routers and norms as float32 (31 MB for 8x7m; the
+    page says how many decisions that changes); with `exact` as bfloat16, as it was published
+    (46 MB). Nothing that is typed there leaves the page.
 
     Raises `InputError` for a model that no page can run, by name, and `OutputError` if the file
     cannot be written.
     """
     from .guests.loading import load
     from .recording import record
-    from .view.live.carried import carried
     from .view.live.page import live_page
 
-    held = load(model) if isinstance(model, str) else model
-    parts, prompts = carried(held, exact), curated()
-    shown = text or _passage(prompts, "en")
-    layer, expert = most_devoted(record(held, passages()), "fr")
+    own = load(model) if isinstance(model, str) else model
+    parts = in_page(own, exact)
+    return write(path, live_page(parts, record(own, text or _passage(curated(), "en"))))
+
+
+def in_page(model: Any, exact: bool = False) -> dict[str, Any]:
+    """All that a page holds of a model in memory, with things to try and what it says of itself."""
+    from .recording import record
+    from .view.live.carried import carried
+    from .view.live.page import held_in_page
+
+    parts, prompts = carried(model, exact), curated()
+    recorded = record(model, prompts, loss=True)
+    layer, expert = most_devoted(recorded.select(label=LANGUAGES), "fr")
     chips = [
         {"name": "Will “the” go to one expert?", "mode": "look", "text": _passage(prompts, "en"),
          "query": "the"},
@@ -49,7 +58,7 @@ def save_live(
          "off": [layer, expert]},
         {"name": "Let it write", "mode": "write", "text": "The first file", "write": True},
     ]  # fmt: skip
-    return write(path, live_page(parts, record(held, shown), prompts, chips))
+    return held_in_page(parts, recorded, prompts, chips, _words(model, recorded, exact))
 
 
 def most_devoted(trace: Trace, label: str) -> tuple[int, int]:
@@ -58,6 +67,37 @@ def most_devoted(trace: Trace, label: str) -> tuple[int, int]:
     others = np.max([found for name, found in loads.items() if name != label], axis=0)
     layer, expert = np.unravel_index(np.argmax(loads[label] - others), others.shape)
     return trace.layers[int(layer)], int(expert)
+
+
+def _words(model: Any, recorded: Trace, exact: bool) -> list[str]:
+    """What a page says of the model in it."""
+    from .view.live.agreement import agreement
+
+    config = model.config
+    size = sum(parameter.numel() for parameter in model.parameters())
+    what = (
+        f"{config.name} has Mixtral’s architecture: {config.layers} layers of {config.experts} "
+        f"experts, of which a token goes to {config.experts_per_token}; {size / 1e6:.1f} million "
+        "parameters. What it does is its own: nothing here is about Mixtral 8x7B."
+    )
+    if exact:
+        stored = (
+            "Its weights are here as they were published, in bfloat16; sums are float32. Choices "
+            "are those of Python wherever two scores are further apart than sums are rounded."
+        )
+    else:
+        found = agreement(model, recorded)
+        before, after = found.bits
+        stored = (
+            "A weight takes one byte here (int8, each row scaled by itself; routers and norms are "
+            f"float32), which routing notices a little: on {found.texts} curated texts, "
+            f"{found.tokens:,} tokens, {found.sets:.2%} of the sets of experts and "
+            f"{found.first:.2%} of the first choices stay as they are; the loss is {before:.3f} "
+            f"bits a byte before and {after:.3f} after. A page with the exact weights: moe-viz "
+            "live --exact."
+        ).replace("% of", " % of")
+    here = "All of it runs in this page. It asks for nothing from anywhere, and sends nothing."
+    return [what, stored, here]
 
 
 def _loads(trace: Trace) -> np.ndarray:

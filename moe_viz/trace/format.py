@@ -44,10 +44,13 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
     for name in OPTIONAL:
         if fields[name] is not None:
             arrays[name] = fields[name].astype(np.float32, copy=False)
-    header = {
+    return {**header_of(fields), "pieces": vocabulary, "labels": list(labels)}, arrays
+
+
+def header_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the header says of the model: all but the pieces and labels of one trace."""
+    return {
         "format": FORMAT,
-        "pieces": vocabulary,
-        "labels": list(labels),
         "layers": list(fields["layers"]),
         "rule": fields["rule"].to_json(),
         "scored": list(fields["scored"]),
@@ -56,7 +59,6 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
         "mixtures": list(fields["mixtures"]),
         "provenance": fields["provenance"].to_json(),
     }
-    return header, arrays
 
 
 def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ NEEDED = {"script-src": "'unsafe-inline' 'wasm-unsafe-eval'", "worker-src": "blo
 #: A page as ours, without anything to see: it keeps what the worker says.
 PAGE = """<script type="application/json" id="carried">{carried}</script>
 <script>{script}
-const code = moeVizModel.toString() + "\\nmoeVizModel();";
+const code = `(${{moeVizModel}})(self);`;
 const worker = new Worker(URL.createObjectURL(new Blob([code], {{ type: "text/javascript" }})));
 const said = [];
 worker.onmessage = ({{ data }}) => said.push(data);

@@ -8,11 +8,14 @@ Out: the picture of that text, and around it what runs any other. Nothing typed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 from ...files import package_text
 from ...prompts import Prompts
 from ...trace import Trace
+from ...trace.format import header_of
 from .. import palette
 from ..document import document
 from ..explorer.explorer import Explorer
@@ -26,46 +29,82 @@ SCRIPT = "view/live/js/lab.js", "mountLab", "moeVizLab"
 POLICY = {"script-src": "'unsafe-inline' 'wasm-unsafe-eval'", "worker-src": "blob:"}
 #: Tokens that a page has room for, at most.
 ROOM = 2048
-_NAME = "moe-viz-lab"
+#: What the elements are called that hold the model.
+_MODEL = "moe-viz-held"
 
 
-def live_page(
-    model: Mapping[str, Any], opened: Trace, prompts: Prompts, chips: Sequence[Mapping[str, Any]]
-) -> str:
-    """The whole page: `model` as `carried`, a trace of one text, texts to pick from, and `chips`.
+def live_page(model: Mapping[str, Any], opened: Trace) -> str:
+    """The whole page: `model` as `held_in_page` has it, around the picture of a trace of one text."""
+    name = "moe-viz-lab"
+    picture = Explorer(opened).to_html(page=True, name=name)
+    style = f"{style_of_page()}\n{package_text('view/live/page.css')}"
+    body = f"<main>\n{picture}</main>{in_page(model)}{begun(name)}"
+    return document(f"{opened.provenance.model}, running in this page", style, body, POLICY)
 
-    A chip is a thing to try: its name, a mode and a text, and a query, an expert that is off, or
-    whether to write on.
-    """
-    manifest = model["manifest"]
-    held = {name: part for name, part in model.items() if name != "weights"}
-    stored = "bfloat16, exact" if manifest["halves"] else "int8"
-    title = f"{opened.provenance.model} · {stored} · in this page"
-    about = {
-        "title": title,
-        "chips": list(chips),
-        "tokens": min(ROOM, manifest["shape"]["context"]),
-        "passages": [{"label": p.label, "topic": p.topic, "text": p.text} for p in prompts],
-    }
-    explorer = Explorer(opened)
-    parts = [
-        f"<main>\n{explorer.to_html(page=True, name=_NAME)}</main>",
-        in_elements(inert(about), f"{_NAME}-about"),
-        in_elements(inert(held), f"{_NAME}-model"),
-        in_elements(model["weights"], f"{_NAME}-weights"),
-        f"<script>{script(*SCRIPT)}\nmoeVizLab({inert(_NAME)}, {inert(_worker())});</script>\n",
-    ]
-    return document(
-        f"{opened.provenance.model}, running in this page", _style(), "".join(parts), POLICY
+
+def in_page(model: Mapping[str, Any]) -> str:
+    """The elements that hold a model, and the scripts that run it: once in a file."""
+    large = {name: model[name] for name in ("about", "model")}
+    parts = [in_elements(inert(part), f"{_MODEL}-{name}") for name, part in large.items()]
+    return "".join(
+        [
+            *parts,
+            in_elements(model["weights"], f"{_MODEL}-weights"),
+            f"<script>{script(*WORKER)}</script>\n<script>{script(*SCRIPT)}</script>\n",
+        ]
     )
 
 
-def _worker() -> str:
-    """The worker's script, as a text."""
-    return f"{script(*WORKER)}\n{WORKER[2]}();"
+def begun(name: str) -> str:
+    """A script that has the model run behind the picture in the element `name`."""
+    return f"<script>{SCRIPT[2]}({inert(name)}, {inert(_MODEL)}, {WORKER[2]});</script>\n"
 
 
-def _style() -> str:
+def held_in_page(
+    carried: Mapping[str, Any],
+    opened: Trace,
+    prompts: Prompts,
+    chips: Sequence[Mapping[str, Any]],
+    words: Sequence[str],
+) -> dict[str, Any]:
+    """All that a page holds of a model: weights `carried`, texts to pick from, and things to try.
+
+    A chip is a thing to try: its name, a mode and a text, and a query, an expert that is off, or
+    whether to write on. `words` are what the page says about the model.
+    """
+    manifest = carried["manifest"]
+    exact = bool(manifest["halves"])
+    stored = "bfloat16, exact" if exact else "int8"
+    return {
+        "about": {
+            "title": f"{opened.provenance.model} · {stored} · in this page",
+            "words": list(words),
+            "chips": list(chips),
+            "tokens": min(ROOM, manifest["shape"]["context"]),
+            "passages": [{"label": p.label, "topic": p.topic, "text": p.text} for p in prompts],
+        },
+        "model": {
+            **{name: part for name, part in carried.items() if name != "weights"},
+            "record": _record(opened, exact),
+        },
+        "weights": carried["weights"],
+    }
+
+
+def _record(opened: Trace, exact: bool) -> dict[str, Any]:
+    """What the header of a trace's file says, where it is true of every trace of the page."""
+    provenance = replace(
+        opened.provenance,
+        quantisation="none" if exact else "int8 a row",
+        placement="in a page",
+        device="browser",
+        versions={"moe_viz": version("moe-viz")},
+    )
+    return header_of(vars(replace(opened, provenance=provenance)))
+
+
+def style_of_page() -> str:
+    """What the tray and the panels look like, wherever the model stands."""
     light, dark = palette.LIGHT, palette.DARK
     names = ("ground", "ink", "line", "muted")
     pairs = (f"--{n}: light-dark({getattr(light, n)}, {getattr(dark, n)});" for n in names)

@@ -55,9 +55,7 @@ class _Block:
         """Where a matrix is put, its rows, and where their scales are put."""
         if self.size == 2:
             return [self._put(0, _bfloat16(weight)), len(weight), 0]
-        scale = np.abs(weight).max(axis=1) / np.float32(127)
-        scale[scale == 0] = 1
-        steps = np.rint(weight / scale[:, None]).astype(np.int8)
+        steps, scale = in_steps(weight)
         return [self._put(0, steps), len(weight), self._put(1, scale)]
 
     def numbers(self, values: np.ndarray) -> int:
@@ -75,6 +73,13 @@ class _Block:
         return at
 
 
+def in_steps(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each row of a matrix as int8, and what a step of it is worth: the largest is 127 of them."""
+    scale = np.abs(weight).max(axis=1) / np.float32(127)
+    scale[scale == 0] = 1
+    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+
+
 def weights_of(model: Any, exact: bool = False) -> Weights:
     """The weights of a Mixtral in memory, for a page.
 
@@ -83,7 +88,7 @@ def weights_of(model: Any, exact: bool = False) -> Weights:
     """
     config = model.config
     _refuse(model)
-    block = _Block(_matrices(model), exact)
+    block = _Block(matrices(model), exact)
     layers = [
         {
             "attention_norm": block.numbers(_array(layer.attention_norm)),
@@ -119,7 +124,7 @@ def weights_of(model: Any, exact: bool = False) -> Weights:
     return Weights(manifest | {"halves": halves, "total": len(whole)}, whole)
 
 
-def _matrices(model: Any) -> Iterator[Any]:
+def matrices(model: Any) -> Iterator[Any]:
     """The modules whose weights take one byte or two."""
     yield model.embedding
     for layer in model.layers:
@@ -153,7 +158,7 @@ def _refuse(model: Any) -> None:
     """Raise `InputError` for a model that no page can run."""
     config, name = model.config, model.config.name
     try:
-        away = any(module.weight.is_meta for module in _matrices(model))
+        away = any(module.weight.is_meta for module in matrices(model))
     except AttributeError:  # no Mixtral of ours, or one whose weights stay packed
         away = True
     if away:
@@ -168,7 +173,7 @@ def _refuse(model: Any) -> None:
             raise InputError(
                 f"{name}: a page multiplies eight numbers at a time; {what} is {width}."
             )
-    weights = sum(module.weight.numel() for module in _matrices(model))
+    weights = sum(module.weight.numel() for module in matrices(model))
     if weights > MOST:
         raise InputError(
             f"{name}: {weights / 1e6:,.0f} million weights are too many for a page, which carries "

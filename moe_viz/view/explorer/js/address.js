@@ -47,8 +47,9 @@ export function readAddress(hash, trace, quantities, prompt) {
  * @param {State} state
  * @param {Trace} trace
  * @param {number} scale that a page opens with, and that needs no mention
+ * @param {string} more what else the page's address says
  */
-export function addressOf(state, trace, scale) {
+export function addressOf(state, trace, scale, more = "") {
   const said = new URLSearchParams({
     prompt: String(state.prompt),
     layer: String(trace.layers[state.layer]),
@@ -59,7 +60,7 @@ export function addressOf(state, trace, scale) {
   const beside = spelt(state.beside, trace);
   if (beside) said.set("beside", beside);
   if (state.scale !== scale) said.set("scale", String(state.scale));
-  return "#" + said;
+  return "#" + said + (more && `&${more}`);
 }
 
 /** The address, which is written a moment after a change. */
@@ -75,9 +76,10 @@ export class Address {
   /**
    * @param {State} state
    * @param {Trace} trace
+   * @param {string} [more] what else it says
    */
-  write(state, trace) {
-    const text = addressOf(state, trace, this.scale);
+  write(state, trace, more) {
+    const text = addressOf(state, trace, this.scale, more);
     if (text === this.text) return;
     this.text = text;
     this.stop();

@@ -270,7 +270,8 @@ export class Picture {
     this.legend.paint();
     if (state.isolate === null) this.loads.paint(there);
     else this.taken.paint();
-    if (state.page) this.address.write(state, this.trace);
+    // What surrounds the picture may have a part of the address: it says so at the host.
+    if (state.page) this.address.write(state, this.trace, this.host.dataset.address);
     this.host.dispatchEvent(new CustomEvent("drawn", { detail: { state, trace: this.trace } }));
   }
 

@@ -4,49 +4,77 @@
 // one of three things: the decision (Look), what is changed (Change), or what comes next (Write).
 /** @import { PackedTrace, State } from "../../explorer/js/types.js" */
 /** @import { Trace } from "../../explorer/js/data/trace.js" */
-/** @import { Chip, Mode, Passage, Said } from "./types.js" */
+/** @import { Serve } from "./line.js" */
+/** @import { About, Chip, Mode, Said } from "./types.js" */
 
 import { packedBeside } from "../../explorer/js/elements.js";
+import { Along, download } from "./along.js";
 import { ChangePanel } from "./change.js";
+import { read, spelt, whole } from "./code.js";
+import { Effect } from "./effect.js";
 import { Line } from "./line.js";
-import { Tray } from "./tray.js";
+import { Switches } from "./switches.js";
+import { aboutOf, Tray } from "./tray.js";
 import { WritePanel } from "./write.js";
 
 /** How many milliseconds after the last key a text is run. */
 const BREATH = 250;
 
 /**
- * @param {string} id of the picture's host; what belongs to the model is in elements beside it
- * @param {string} code of the worker
+ * @param {string} id of the picture's host, beside which the recorded example is packed
+ * @param {string} model whose parts are in elements beside this id, once in a file
+ * @param {Serve} serve the model, at one end of a line
  */
-export function mountLab(id, code) {
+export function mountLab(id, model, serve) {
   const host = document.getElementById(id);
-  if (host) new Lab(host, code).begin();
+  if (host) new Lab(host, model, serve).begin();
 }
 
 class Lab {
   /**
    * @param {HTMLElement} host
-   * @param {string} code
+   * @param {string} model
+   * @param {Serve} serve
    */
-  constructor(host, code) {
+  constructor(host, model, serve) {
     this.host = host;
-    /** @type {{ title: string, passages: Passage[], chips: Chip[], tokens: number }} */
-    this.about = JSON.parse(packedBeside(`${host.id}-about`));
+    this.model = model;
+    /** @type {About} */
+    this.about = JSON.parse(packedBeside(`${model}-about`));
     /** @type {PackedTrace} */
     this.like = JSON.parse(packedBeside(host.id));
-    this.tray = new Tray(this.about, {
-      typed: () => this.soon(),
-      mode: (mode) => this.enter(mode),
-      pick: (text) => this.open(text),
-      attempt: (chip) => this.attempt(chip),
+    /** Whether the page's address says what is shown. */
+    this.addressed = this.like.state.page;
+    const [L, , E, k] = this.like.shape;
+    this.shape = { L, E, k };
+    this.switches = new Switches(L, E, k);
+    const topic = this.about.passages.find((p) => p.label === "fr")?.topic;
+    this.compared = this.about.passages.filter((p) => p.topic === topic && topic);
+    this.along = new Along({
+      code: () => whole(this.spelt(), this.seen, this.addressed),
+      enter: (code) => this.enterCode(code),
+      save: () => this.line.ask({ saved: true }),
+      bring: (file) => this.bring(file),
     });
-    this.line = new Line(code, (said) => this.heard(said));
-    const { L, E, K } = shapeOf(this.like);
-    this.change = new ChangePanel({ L, E, k: K }, this.about.passages, {
+    this.tray = new Tray(
+      this.about,
+      {
+        typed: () => this.soon(),
+        mode: (mode) => this.enter(mode),
+        pick: (text) => this.open(text),
+        attempt: (chip) => this.attempt(chip),
+      },
+      [this.along.element, aboutOf(this.about)],
+    );
+    this.line = new Line(serve, (said) => this.heard(said));
+    this.effect = new Effect(
+      this.compared,
+      (token) => host.moeViz?.set({ token }),
+      () => host.moeViz?.set({ view: "tokens", mode: "agreement" }),
+    );
+    this.change = new ChangePanel(this.switches, this.effect, {
       changed: () => this.run(),
       release: () => host.moeViz?.set({ isolate: null }),
-      compare: (texts, changes) => this.line.ask({ compared: texts, changes }),
     });
     this.write = new WritePanel({
       write: (writing) => this.run({ writing }),
@@ -54,6 +82,10 @@ class Lab {
     });
     /** @type {Mode} */
     this.mode = "look";
+    /** @type {{ state: State, trace: Trace } | null} what the picture shows */
+    this.seen = null;
+    /** @type {Partial<State>} how the next trace is to be opened */
+    this.opening = {};
     this.timer = 0;
   }
 
@@ -61,12 +93,7 @@ class Lab {
     const { host, tray, like } = this;
     host.before(tray.element);
     tray.text.value = like.prompts[0][1];
-    host.addEventListener("drawn", (event) => {
-      /** @type {{ state: State, trace: Trace }} */
-      const { state, trace } = /** @type {CustomEvent} */ (event).detail;
-      this.change.look(state, trace);
-      this.write.look(state, trace);
-    });
+    host.addEventListener("drawn", (event) => this.look(/** @type {CustomEvent} */ (event).detail));
     // Before the picture hears it, which lets no key go further.
     const hear = (/** @type {KeyboardEvent} */ event) => {
       // Within the picture and not in one of its fields, where letters are text.
@@ -74,33 +101,77 @@ class Lab {
       if (this.mode === "change" && event.key === "o" && !typed) this.change.flip();
     };
     host.addEventListener("keydown", hear, { capture: true });
+    if (this.addressed) {
+      this.enterCode(location.hash);
+      const asked = (/** @type {HashChangeEvent} */ event) =>
+        this.enterCode(new URL(event.newURL).hash);
+      addEventListener("hashchange", asked);
+    }
     host.moeViz?.set({});
     tray.say("The model is being unpacked …");
-    const carried = JSON.parse(packedBeside(`${host.id}-model`));
-    const weights = packedBeside(`${host.id}-weights`);
-    this.line.begin({ ...carried, weights }, this.about.tokens, like);
+    const { record, ...carried } = JSON.parse(packedBeside(`${this.model}-model`));
+    const weights = packedBeside(`${this.model}-weights`);
+    const { title, tokens } = this.about;
+    this.line.begin({
+      carried: { ...carried, weights },
+      tokens,
+      like: { ...like, title },
+      record,
+    });
+  }
+
+  /** @param {{ state: State, trace: Trace }} seen */
+  look(seen) {
+    this.seen = seen;
+    this.change.look(seen.state, seen.trace);
+    this.write.look(seen.state, seen.trace);
+    this.along.show();
   }
 
   /** @param {Mode} mode */
   enter(mode) {
-    const { host, change, write } = this;
+    const { host, change, write, tray } = this;
     this.mode = mode;
+    tray.press(mode);
     for (const panel of [change.element, write.element]) panel.remove();
     const panel = { look: null, change: change.element, write: write.element }[mode];
     if (panel) host.append(panel);
-    if (mode === "change") host.moeViz?.set({ view: "experts" });
+    if (mode === "change") {
+      host.moeViz?.set({ view: "experts" });
+      if (!this.effect.losses) this.compare();
+    }
+    this.address();
+  }
+
+  /** Ask how much worse the passages have become. */
+  compare() {
+    const { changes, intact } = this.switches;
+    if (intact || !this.compared.length) return;
+    this.line.ask({ compared: this.compared.map((p) => p.text), changes });
   }
 
   /** @param {Chip} chip */
   attempt({ mode, text, query, off, write }) {
-    const { tray, change, host } = this;
-    tray.press(mode);
+    const { tray, change, host, switches } = this;
     this.enter(mode);
     tray.text.value = text;
-    if (off) change.only(...off);
-    else change.reset();
+    this.clear();
+    if (off) {
+      const [layer, expert] = off;
+      switches.flip(layer, expert);
+      change.select(layer, expert);
+      this.opening = { layer };
+    }
+    change.draw();
     if (query) host.moeViz?.set({ query });
     this.run(write ? { writing: this.write.asked() } : {});
+  }
+
+  /** Nothing is changed. */
+  clear() {
+    this.switches.reset();
+    this.effect.forget();
+    this.change.draw();
   }
 
   /** @param {string} text */
@@ -108,6 +179,45 @@ class Lab {
     this.tray.text.value = text;
     this.soon(0);
   }
+
+  // ---- What is shown, as a code
+
+  /** What is run and changed, as a part of an address. */
+  spelt() {
+    const { mode, switches, shape, about, tray } = this;
+    const { changes } = switches;
+    return spelt({ text: tray.text.value, mode, changes }, shape, about.passages);
+  }
+
+  /** Have the page's address say it too. */
+  address() {
+    if (this.addressed) this.host.dataset.address = this.spelt();
+    this.host.moeViz?.set({});
+  }
+
+  /**
+   * @param {string} code
+   * @returns {boolean} whether it says what to run
+   */
+  enterCode(code) {
+    const said = read(code, this.shape, this.about.passages);
+    if (!said) return false;
+    const { text, mode, changes, layer, token } = said;
+    if (code.startsWith("#") && this.spelt() === spelt(said, this.shape, this.about.passages)) {
+      return true; // the picture's own part of the address has changed
+    }
+    this.clear();
+    const refused = this.switches.set(changes);
+    this.change.draw();
+    this.enter(mode);
+    this.tray.text.value = text;
+    this.opening = { ...(layer !== null && { layer }), ...(token !== null && { token }) };
+    if (refused) this.tray.say(refused);
+    else this.soon(0);
+    return true;
+  }
+
+  // ---- What is asked
 
   /** @param {number} [wait] */
   soon(wait = BREATH) {
@@ -120,10 +230,12 @@ class Lab {
     clearTimeout(this.timer); // what has just been typed is run now
     const text = this.tray.text.value;
     if (!text) return this.tray.say("Type a text.");
-    const { changes } = this.change;
-    const title = [this.about.title, this.change.said()].filter(Boolean).join(" · ");
+    const { changes } = this.switches;
+    const title = [this.about.title, this.switches.said()].filter(Boolean).join(" · ");
     this.tray.say("Running …");
+    this.write.compare(null);
     this.line.ask({ text, changes, title, guesses: 8, ...more });
+    this.address();
   }
 
   /** What has been written stays. */
@@ -133,28 +245,57 @@ class Lab {
     this.tray.say("Stopped.");
   }
 
+  /** @param {File} file */
+  async bring(file) {
+    this.tray.say(`${file.name} is read …`);
+    this.line.ask({ brought: new Uint8Array(await file.arrayBuffer()) });
+  }
+
+  // ---- What is answered
+
   /** @param {Said} said */
-  heard({ ready, failed, trace, outlook, losses, written }) {
-    const { tray, host } = this;
-    if (failed) return tray.say(failed.replace(/^\w*Error: /, ""));
-    if (ready) {
-      this.run();
-      return;
-    }
+  heard({ ready, failed, trace, outlook, losses, written, intact, file, brought }) {
+    const { tray, write, effect } = this;
+    if (failed) tray.say(failed.replace(/^\w*Error: /, ""));
+    if (ready) this.run();
     if (trace) {
+      const { opening } = this;
+      this.opening = {};
       const last = trace.shape[1] - 1;
-      host.moeViz?.show(trace, written === undefined ? {} : { token: last });
+      this.host.moeViz?.show(trace, written === undefined ? opening : { token: last });
       tray.say(`${trace.shape[1]} tokens. Nothing that you type leaves this page.`);
-      this.write.writing(written === false);
-      this.write.tell(null); // what was told of other tokens
+      write.writing(written === false);
+      write.tell(null); // what was told of other tokens
     }
     if (outlook) {
-      this.write.tell(outlook);
-      if (this.mode === "change") this.change.compare();
+      write.tell(outlook);
+      const both = outlook.intact && { own: outlook.own, intact: outlook.intact };
+      if (this.seen) effect.tellText(both, this.seen.trace);
+      if (this.mode === "change") this.compare();
     }
-    if (losses) this.change.tell(losses);
+    if (losses) effect.tell(losses);
+    if (intact !== undefined && this.seen) {
+      const [{ text }] = this.seen.trace.prompts;
+      write.compare(intact, text.slice(tray.text.value.length));
+    }
+    if (file) {
+      download(file, "trace.safetensors");
+      tray.say("The trace has been saved.");
+    }
+    if (brought) this.show(brought);
+  }
+
+  /** @param {PackedTrace} trace that somebody has brought */
+  show(trace) {
+    const { passages } = this.about;
+    for (const prompt of trace.prompts) {
+      prompt[4] = passages.find((p) => p.text === prompt[1])?.topic ?? "";
+    }
+    this.clear();
+    this.enter("look");
+    this.tray.text.value = trace.prompts[0][1];
+    this.host.moeViz?.show(trace, { prompt: 0 });
+    const [, T] = trace.shape;
+    this.tray.say(`Brought: ${trace.model}, ${T} tokens. What you type is run by this page again.`);
   }
 }
-
-/** @param {PackedTrace} packed */
-const shapeOf = ({ shape: [L, T, E, K] }) => ({ L, T, E, K });

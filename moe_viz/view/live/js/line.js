@@ -1,38 +1,77 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// The line to the worker: questions go out with a number, and only answers to the newest are heard.
-/** @import { PackedTrace } from "../../explorer/js/types.js" */
-/** @import { Carried } from "./machine.js" */
-/** @import { Said } from "./types.js" */
+// The line to the model: questions go out with a number, and only answers to the newest are heard.
+// The model is in a worker; where a page may have none, on the page's own thread, in slices.
+/** @import { Port, Said } from "./types.js" */
+/** @import { Beginning } from "./worker.js" */
+
+/** @typedef {(port: Port) => void} Serve what listens there and answers; see worker.js */
 
 export class Line {
   /**
-   * @param {string} code of the worker
+   * @param {Serve} serve with all that it needs in it, so that its text runs in a worker
    * @param {(said: Said) => void} hear
    */
-  constructor(code, hear) {
-    const address = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-    this.worker = new Worker(address);
-    URL.revokeObjectURL(address);
+  constructor(serve, hear) {
+    this.serve = serve;
+    this.hear = hear;
     this.number = 0;
-    this.worker.onerror = (event) => hear({ failed: event.message });
-    this.worker.onmessage = ({ data }) => {
-      if (data.number === undefined || data.number === this.number) hear(data);
-    };
+    /** Whether anything has been heard: a worker that says nothing may never have begun. */
+    this.alive = false;
+    /** @type {Port} */
+    this.port = this.listen(worker(serve) ?? this.near());
   }
 
   /**
-   * @param {Carried} carried
-   * @param {number} tokens that there is to be room for
-   * @param {PackedTrace} like
+   * @param {Port} port
+   * @returns {Port}
    */
-  begin(carried, tokens, like) {
-    const plain = typeof WebAssembly === "undefined";
-    this.worker.postMessage({ carried, tokens, like, plain });
+  listen(port) {
+    port.onmessage = ({ data }) => {
+      this.alive = true;
+      if (data.number === undefined || data.number === this.number) this.hear(data);
+    };
+    if (port instanceof Worker) {
+      port.onerror = (event) => {
+        if (this.alive) return this.hear({ failed: event.message });
+        this.port = this.listen(this.near());
+        if (this.beginning) this.port.postMessage(this.beginning);
+      };
+    }
+    return port;
+  }
+
+  /** The model on this thread. */
+  near() {
+    const { port1, port2 } = new MessageChannel();
+    this.serve(port2);
+    return port1;
+  }
+
+  /** @param {Beginning} beginning */
+  begin(beginning) {
+    this.beginning = beginning;
+    this.port.postMessage(beginning);
   }
 
   /** @param {object} question without its number */
   ask(question) {
-    this.worker.postMessage({ ...question, number: ++this.number });
+    this.port.postMessage({ ...question, number: ++this.number });
+  }
+}
+
+/**
+ * A worker of the page's own; null where it may have none.
+ * @param {Serve} serve
+ */
+function worker(serve) {
+  const code = new Blob([`(${serve})(self);`], { type: "text/javascript" });
+  const address = URL.createObjectURL(code);
+  try {
+    return new Worker(address);
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(address);
   }
 }

@@ -42,7 +42,7 @@ export class Machine {
   static async of(carried, tokens, plain = false) {
     const { manifest, vocabulary, kernel, weights } = carried;
     const size = needed(manifest, tokens);
-    const engine = plain ? interpreted(size) : await compiled(bytes(kernel), size);
+    const engine = plain ? interpreted(size) : await quickest(bytes(kernel), size);
     const block = await unzipped(new Uint8Array(bytes(weights)));
     joinHalves(block.subarray(0, manifest.halves));
     engine.bytes.set(block);
@@ -179,6 +179,19 @@ function joined(before, more, { manifest }) {
     experts: behind(experts, more.experts, new Int16Array(experts.length + more.experts.length)),
     gates: behind(gates, more.gates, new Float32Array(gates.length + more.gates.length)),
   };
+}
+
+/**
+ * The kernel, where a browser has what it needs and lets it run.
+ * @param {BufferSource} kernel
+ * @param {number} size
+ */
+async function quickest(kernel, size) {
+  try {
+    return await compiled(kernel, size);
+  } catch {
+    return interpreted(size);
+  }
 }
 
 /** @param {Uint8Array<ArrayBuffer>} packed gzip */

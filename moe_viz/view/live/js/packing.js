@@ -54,7 +54,7 @@ export function packed(run, changes, like, title, other = null) {
  * @param {Float32Array} logits
  * @param {number} E
  */
-function belowLargest(logits, E) {
+export function belowLargest(logits, E) {
   const below = new Float32Array(logits.length);
   for (let row = 0; row < logits.length; row += E) {
     const most = Math.max(...logits.subarray(row, row + E));

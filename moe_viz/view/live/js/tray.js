@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What stands above the picture: the text, texts to pick, three modes, and what is going on.
-/** @import { Chip, Mode, Passage } from "./types.js" */
+/** @import { About, Chip, Mode, Passage } from "./types.js" */
 
 import { h, write } from "../../js/dom.js";
 
@@ -22,10 +22,11 @@ const MODES = [
 
 export class Tray {
   /**
-   * @param {{ title: string, passages: Passage[], chips: Chip[] }} about
+   * @param {{ passages: Passage[], chips: Chip[] }} about
    * @param {Acts} acts
+   * @param {HTMLElement[]} more what else is offered
    */
-  constructor({ title, passages, chips }, acts) {
+  constructor({ passages, chips }, acts, more) {
     this.text = h("textarea", {
       rows: 2,
       "aria-label": "Your text",
@@ -63,15 +64,7 @@ export class Tray {
       "section",
       { class: "tray" },
       this.text,
-      h(
-        "div",
-        { class: "row" },
-        tabs,
-        ...offered,
-        this.picked,
-        h("span", { class: "stamp" }, title),
-        this.status,
-      ),
+      h("div", { class: "row" }, tabs, ...offered, this.picked, ...more, this.status),
     );
     this.press("look");
   }
@@ -96,4 +89,10 @@ export class Tray {
   say(words) {
     write(this.status, words);
   }
+}
+
+/** @param {About} about */
+export function aboutOf({ title, words }) {
+  const body = h("div", { class: "body" }, h("h2", {}, title), ...words.map((x) => h("p", {}, x)));
+  return h("details", { class: "pop" }, h("summary", {}, "About"), body);
 }

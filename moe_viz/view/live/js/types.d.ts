@@ -3,6 +3,12 @@
 
 import type { Answer } from "./worker.js";
 
+/** What the model listens at: a worker's own scope, a worker, or one end of a channel. */
+export interface Port {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: object): void;
+}
+
 /** What stands beside the picture. */
 export type Mode = "look" | "change" | "write";
 
@@ -11,6 +17,17 @@ export interface Passage {
   label: string;
   topic: string;
   text: string;
+}
+
+/** What a page knows of itself. */
+export interface About {
+  title: string;
+  /** Paragraphs about the model in the page. */
+  words: string[];
+  chips: Chip[];
+  /** Tokens that there is room for. */
+  tokens: number;
+  passages: Passage[];
 }
 
 /** A thing to try: a text in a mode, and what to do there. */

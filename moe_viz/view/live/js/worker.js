@@ -1,26 +1,31 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// The model away from the page's own thread, which draws: questions come in as messages, answers go
+// The model at one end of a line, away from what draws: questions come in as messages, answers go
 // out, each with its question's number. A newer question ends the one that is being answered.
 /** @import { PackedTrace } from "../../explorer/js/types.js" */
 /** @import { Changes } from "./decision.js" */
 /** @import { Carried, Outlook, Run, Writing } from "./machine.js" */
+/** @import { Header } from "./tracefile.js" */
+/** @import { Port } from "./types.js" */
 
+import { brought } from "./brought.js";
 import { changesNothing, unchanged } from "./decision.js";
 import { Machine } from "./machine.js";
 import { packed } from "./packing.js";
+import { traceFile } from "./tracefile.js";
 
 /**
  * The first message.
  * @typedef {object} Beginning
  * @property {Carried} carried
  * @property {number} tokens that there is to be room for
- * @property {boolean} plain whether to do without WebAssembly
+ * @property {boolean} [plain] whether to do without WebAssembly
  * @property {PackedTrace} like a trace of the model, whose numbers do not matter
+ * @property {Header} record the header of its traces' files
  */
 /**
  * A text to be run, intact and changed, and continued if `writing` says how. Or several texts, of
- * which only the change of loss is asked.
+ * which only the change of loss is asked; or the last run as a file, or a file to be shown.
  * @typedef {object} Question
  * @property {number} number
  * @property {string} text
@@ -29,6 +34,8 @@ import { packed } from "./packing.js";
  * @property {number} guesses how many of the likeliest next tokens are to be told
  * @property {Writing} [writing]
  * @property {string[]} [compared]
+ * @property {boolean} [saved]
+ * @property {Uint8Array<ArrayBuffer>} [brought]
  * @property {boolean} [stop] whether it asks for nothing, but ends what is being answered
  */
 /**
@@ -38,7 +45,10 @@ import { packed } from "./packing.js";
  * @property {PackedTrace} [trace] with the intact run's choices beside its own
  * @property {{ own: Outlook, intact: Outlook | null }} [outlook]
  * @property {boolean} [written] whether a text that was to be continued is whole
+ * @property {string} [intact] how the text would have been continued, had nothing been changed
  * @property {{ own: number, intact: number }[]} [losses] of the texts compared, in nats a token
+ * @property {Uint8Array<ArrayBuffer>} [file] of a trace
+ * @property {PackedTrace} [brought]
  * @property {string} [failed]
  */
 
@@ -47,13 +57,16 @@ const SLICE = 40;
 /** How many milliseconds pass before a text that is being written is shown again. */
 const PACE = 100;
 
-/** Answer what comes in as messages, as long as the worker lives. */
-export function serve() {
+/**
+ * Answer what comes in as messages.
+ * @param {Port} port a worker's own scope, or one end of a channel
+ */
+export function serve(port) {
   /** @type {Promise<Desk> | null} */
   let desk = null;
-  self.onmessage = ({ data }) => {
+  port.onmessage = ({ data }) => {
     /** @param {object} message */
-    const tell = (message) => self.postMessage(message);
+    const tell = (message) => port.postMessage(message);
     if (desk) return desk.then((ready) => ready.answer(data, tell));
     desk = Desk.of(data);
     return desk.then(
@@ -68,20 +81,24 @@ export function serve() {
 /** A machine with what was asked of it last. */
 class Desk {
   /** @param {Beginning} beginning */
-  static async of({ carried, tokens, plain, like }) {
-    return new Desk(await Machine.of(carried, tokens, plain), like);
+  static async of({ carried, tokens, plain, like, record }) {
+    return new Desk(await Machine.of(carried, tokens, plain), like, record);
   }
 
   /**
    * @param {Machine} machine
    * @param {PackedTrace} like
+   * @param {Header} record
    */
-  constructor(machine, like) {
+  constructor(machine, like, record) {
     this.machine = machine;
     this.like = like;
+    this.record = record;
     this.newest = -1;
     /** @type {{ text: string, run: Run, outlook: Outlook } | null} the last text, unchanged */
     this.intact = null;
+    /** @type {{ run: Run, changes: Changes, outlook: Outlook } | null} what was run last */
+    this.latest = null;
     /** @type {Map<string, number>} of texts that are compared, unchanged */
     this.losses = new Map();
   }
@@ -98,7 +115,9 @@ class Desk {
     /** @param {Omit<Answer, "number">} part */
     const say = (part) => tell({ number, ...part });
     try {
-      if (question.compared) await this.compare(question, say, old);
+      if (question.brought) say({ brought: brought(question.brought, this.like, this.record) });
+      else if (question.saved) say({ file: this.saved() });
+      else if (question.compared) await this.compare(question, say, old);
       else if (question.writing) await this.write(question, say, old);
       else await this.look(question, say, old);
     } catch (error) {
@@ -126,12 +145,25 @@ class Desk {
       say({ trace: packed(this.intact.run, changes, like, title) });
     }
     const { intact } = this;
-    if (plain) return say({ outlook: { own: intact.outlook, intact: null } });
+    if (plain) {
+      this.latest = { ...intact, changes };
+      return say({ outlook: { own: intact.outlook, intact: null } });
+    }
     const run = await finished(machine.record(text, changes), old);
     if (!run) return;
     say({ trace: packed(run, changes, like, title, intact.run) });
     const own = await finished(machine.outlook(run.encoding.ids, guesses), old);
-    if (own) say({ outlook: { own, intact: intact.outlook } });
+    if (!own) return;
+    this.latest = { run, changes, outlook: own };
+    say({ outlook: { own, intact: intact.outlook } });
+  }
+
+  /** What was run last, as a file. */
+  saved() {
+    if (!this.latest) throw new RangeError("Nothing has been run yet.");
+    const { run, changes, outlook } = this.latest;
+    const { k } = this.machine.model.manifest.shape;
+    return traceFile(run, outlook.losses, changes, k, this.record);
   }
 
   /**
@@ -154,7 +186,16 @@ class Desk {
     // All of it is run once more: what comes next is told of every token, not of the last alone.
     const whole = await finished(machine.record(run.encoding, changes), old);
     const own = whole && (await finished(machine.outlook(run.encoding.ids, guesses), old));
-    if (own) say({ outlook: { own, intact: null } });
+    if (!own) return;
+    this.latest = { run, changes, outlook: own };
+    say({ outlook: { own, intact: null } });
+    const { L, k } = machine.model.manifest.shape;
+    if (changesNothing(changes, k)) return;
+    const other = await finished(
+      machine.write(text, unchanged(L, k), writing, () => {}),
+      old,
+    );
+    if (other) say({ intact: other.encoding.text.slice(text.length) });
   }
 
   /**

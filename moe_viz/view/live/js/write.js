@@ -20,6 +20,7 @@ export class WritePanel {
     this.heading = h("h2", {});
     this.rows = h("div", { class: "guesses" });
     this.note = h("p", { class: "muted" });
+    this.other = h("p", { class: "other" });
     const number = (/** @type {string} */ name, /** @type {object} */ more) =>
       h("input", { type: "number", "aria-label": name, ...more });
     this.count = number("Tokens", { value: 40, min: 1, max: 1000 });
@@ -42,6 +43,7 @@ export class WritePanel {
       this.heading,
       this.rows,
       this.note,
+      this.other,
     );
   }
 
@@ -74,6 +76,22 @@ export class WritePanel {
   tell(outlook) {
     this.outlook = outlook;
     this.draw();
+  }
+
+  /**
+   * How the text would have been continued, had nothing been changed; null where that is unknown.
+   * @param {string | null} text
+   * @param {string} [own] how it was continued
+   */
+  compare(text, own = "") {
+    this.other.replaceChildren();
+    if (text === null) return;
+    // What both say alike, letter by letter, and what is different from there on.
+    const [a, b] = [Array.from(text), Array.from(own)];
+    const alike = a.findIndex((letter, n) => letter !== b[n]);
+    const same = alike < 0 ? text : a.slice(0, alike).join("");
+    const different = h("mark", {}, alike < 0 ? "" : a.slice(alike).join(""));
+    this.other.append(h("strong", {}, "Intact it goes on: "), same, different);
   }
 
   draw() {

@@ -150,7 +150,7 @@ function quantitiesOf(trace, scale) {
       name: `agreement with ${trace.other}`,
       short: "agreement",
       ends: () => ["no expert shared", K === 2 ? "both" : "all"],
-      at: (l, t) => agreement(trace, l, t),
+      at: (l, t) => trace.agreement(l, t),
     };
   }
   return found;
@@ -176,24 +176,4 @@ function fillShared(trace, out, token) {
       out[n] = gap ? NONE : steps[both];
     }
   }
-}
-
-/**
- * The share of another run's choices that this run made too.
- * @param {Trace} trace
- * @param {number} layer
- * @param {number} t
- */
-function agreement(trace, layer, t) {
-  const { others, T, K } = trace;
-  if (!others) return NaN;
-  let both = 0;
-  let all = 0;
-  for (let s = 0; s < K; s++) {
-    const e = others[(layer * T + t) * K + s];
-    if (e < 0) continue;
-    all++;
-    if (trace.involves(layer, t, e)) both++;
-  }
-  return all ? both / all : NaN;
 }

@@ -122,6 +122,34 @@ export class Recording {
   }
 
   /**
+   * The share of another run's choices that this run made too; NaN where there is none.
+   * @param {number} layer
+   * @param {number} t
+   */
+  agreement(layer, t) {
+    const { others, T, K } = this;
+    if (!others) return NaN;
+    let both = 0;
+    let all = 0;
+    for (let s = 0; s < K; s++) {
+      const e = others[(layer * T + t) * K + s];
+      if (e < 0) continue;
+      all++;
+      if (this.involves(layer, t, e)) both++;
+    }
+    return all ? both / all : NaN;
+  }
+
+  /**
+   * Whether another run of the same model chose otherwise; every choice of an untrained twin does.
+   * @param {number} layer
+   * @param {number} t
+   */
+  differs(layer, t) {
+    return !this.twin && this.agreement(layer, t) < 1;
+  }
+
+  /**
    * How many experts two tokens went to both.
    * @param {number} layer
    * @param {number} a

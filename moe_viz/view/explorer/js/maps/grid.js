@@ -10,15 +10,15 @@ import { sized } from "./canvas.js";
 import { css, mixed } from "../colours.js";
 import { across, h, write } from "../../../js/dom.js";
 import { focus } from "../state.js";
+import { paintMarks } from "./gridmarks.js";
 import { percent } from "../data/words.js";
 
 /** Loads beyond this many times an even one are all shown as the fullest. */
 const FULLEST = 4;
-/** From this width on, in pixels, a cell has room for a line across it. */
-const WIDE = 20;
 const RINGED =
   "Ringed: the selected token’s experts. The line joins its first choices, because it went " +
   "there; numbers in two layers have nothing to do with each other.";
+const CROSSED = " Crossed out: off.";
 
 export class GridView {
   /**
@@ -47,7 +47,7 @@ export class GridView {
       h("span"),
       h("div", { class: "row" }, this.counter, this.said, this.scale),
       h("span"),
-      h("p", { class: "note" }, RINGED),
+      h("p", { class: "note" }, RINGED, trace.off.some((e) => e.length) ? CROSSED : ""),
     );
     this.width = 600;
     this.painted = this.marked = this.counted = this.used = "";
@@ -115,7 +115,8 @@ export class GridView {
     const marks = [...rest, at.layer, at.token, state.isolate, state.asked].join();
     if (marks === this.marked) return;
     this.marked = marks;
-    this.paintMarks();
+    const g = sized(this.marks, this.width, this.scene.rows.total);
+    if (g) paintMarks(g, this.trace, this.scene, this.width);
     this.axis.replaceChildren(...layerNames(this.scene.rows, at.layer));
   }
 
@@ -205,54 +206,6 @@ export class GridView {
     gradient.style.setProperty("--even", `${100 / FULLEST}%`);
     const [even, most] = [1 / E, FULLEST / E].map((x) => percent(x, 1));
     scale.replaceChildren(`load: 0 `, gradient, ` ${most} or more; even, ${even}, is marked`);
-  }
-
-  /** The selected token's choices, its way through the layers, and the expert that is isolated. */
-  paintMarks() {
-    const { width, trace } = this;
-    const { rows, colours, state, zoom } = this.scene;
-    const g = sized(this.marks, width, rows.total);
-    if (!g) return;
-    const at = focus(state);
-    const cell = width / trace.E;
-    const high = rows.height - rows.gap;
-    const wide = Math.max(cell - 1, 4 * zoom);
-    /** @param {number} e */
-    const left = (e) => Math.min(Math.max((e + 0.5) * cell - wide / 2, 0), width - wide);
-    const way = new Path2D();
-    for (let l = 0; l < trace.L; l++) {
-      const first = trace.choice(l, at.token, 0);
-      if (first >= 0) way.lineTo((first + 0.5) * cell, rows.top(l) + high / 2);
-    }
-    const { ink, ground } = colours.theme;
-    g.strokeStyle = ink;
-    g.lineWidth = 1;
-    g.stroke(way);
-    for (let l = 0; l < trace.L; l++) {
-      for (const [e] of trace.chosen(l, at.token)) {
-        const hue = colours.hues.of(l, e);
-        g.fillStyle = hue < 0 ? ground : colours.hue(hue);
-        g.fillRect(left(e), rows.top(l), wide, high);
-        g.lineWidth = Math.min(2, high / 3) * Math.min(zoom, 1.5);
-        g.strokeRect(left(e) + 0.5, rows.top(l) + 0.5, wide - 1, high - 1);
-      }
-    }
-    if (cell >= WIDE) {
-      // Most of the way lies within cells: over them, with an edge that shows on every colour.
-      for (const [colour, thick] of /** @type {const} */ ([
-        [ground, 3],
-        [ink, 1],
-      ])) {
-        g.strokeStyle = colour;
-        g.lineWidth = thick;
-        g.stroke(way);
-      }
-    }
-    g.lineWidth = 2;
-    g.strokeRect(1, rows.top(at.layer) - 1, width - 2, high + 2);
-    if (state.isolate === null) return;
-    g.lineWidth = 3;
-    g.strokeRect(left(state.isolate) - 1, rows.top(state.layer) - 2, wide + 2, high + 4);
   }
 }
 

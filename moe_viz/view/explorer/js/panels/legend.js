@@ -106,9 +106,9 @@ export class Legend {
 
   /** What the colours of a token and the line below it stand for. */
   tokens() {
-    const { gated, shares } = this.trace.rule;
-    if (!gated) return LISTED;
-    return shares ? SHARED : WEIGHED;
+    const { others, twin, other, rule } = this.trace;
+    const own = !rule.gated ? LISTED : rule.shares ? SHARED : WEIGHED;
+    return others && !twin ? `${own}; line above: other experts than in ${other}` : own;
   }
 
   /** A swatch, yet of no expert. */

@@ -203,6 +203,10 @@ export class TextView {
       chip.classList.toggle("faded", faded);
       const found = tokens.some((t) => hits.has(t));
       chip.classList.toggle("hit", found);
+      chip.classList.toggle(
+        "differs",
+        tokens.some((t) => trace.differs(layer, t)),
+      );
       const plain = trace.isSpecial(tokens[0]) || trace.choice(layer, tokens[0], 0) < 0;
       chip.style.backgroundColor = plain || tokens.length > 1 ? "" : this.shade(layer, tokens[0]);
       chip.style.backgroundImage = plain
