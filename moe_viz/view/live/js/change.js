@@ -50,8 +50,8 @@ export class ChangePanel {
     this.empty = h("input", { type: "checkbox" });
     this.empty.onchange = () => this.set({ empty: this.empty.checked });
     this.element = h(
-      "section",
-      { slot: "aside", class: "panel", "aria-label": "Change" },
+      "div",
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Change" },
       this.which,
       h(
         "div",

@@ -8,9 +8,9 @@
 /** @import { About, Chip, Mode, Said } from "./types.js" */
 
 import { packedBeside } from "../../explorer/js/elements.js";
-import { Along, download } from "./along.js";
+import { Along } from "./along.js";
 import { ChangePanel } from "./change.js";
-import { read, spelt, whole } from "./code.js";
+import { ownAddress, read, spelt, whole } from "./code.js";
 import { Effect } from "./effect.js";
 import { Line } from "./line.js";
 import { Switches } from "./switches.js";
@@ -50,12 +50,16 @@ class Lab {
     this.switches = new Switches(L, E, k);
     const topic = this.about.passages.find((p) => p.label === "fr")?.topic;
     this.compared = this.about.passages.filter((p) => p.topic === topic && topic);
-    this.along = new Along({
-      code: () => whole(this.spelt(), this.seen, this.addressed),
-      enter: (code) => this.enterCode(code),
-      save: () => this.line.ask({ saved: true }),
-      bring: (file) => this.bring(file),
-    });
+    const hosted = this.about.address || (this.addressed ? ownAddress() : "");
+    this.along = new Along(
+      {
+        code: () => whole(this.spelt(), this.seen, hosted),
+        enter: (code) => this.enterCode(code),
+        ask: (question) => this.line.ask(question),
+        say: (words) => this.tray.say(words),
+      },
+      this.about,
+    );
     this.tray = new Tray(
       this.about,
       {
@@ -92,7 +96,7 @@ class Lab {
   begin() {
     const { host, tray, like } = this;
     host.before(tray.element);
-    tray.text.value = like.prompts[0][1];
+    tray.text.value = like.prompts[like.state.prompt][1];
     host.addEventListener("drawn", (event) => this.look(/** @type {CustomEvent} */ (event).detail));
     // Before the picture hears it, which lets no key go further.
     const hear = (/** @type {KeyboardEvent} */ event) => {
@@ -107,11 +111,21 @@ class Lab {
         this.enterCode(new URL(event.newURL).hash);
       addEventListener("hashchange", asked);
     }
-    host.moeViz?.set({});
     tray.say("The model is being unpacked …");
-    const { record, ...carried } = JSON.parse(packedBeside(`${this.model}-model`));
-    const weights = packedBeside(`${this.model}-weights`);
-    const { title, tokens } = this.about;
+    // On a slide that is never shown nothing is unpacked.
+    const sight = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      sight.disconnect();
+      this.unpack();
+    });
+    sight.observe(host);
+  }
+
+  unpack() {
+    const { model, about, like } = this;
+    const { title, tokens } = about;
+    const { record, ...carried } = JSON.parse(packedBeside(`${model}-model`));
+    const weights = packedBeside(`${model}-weights`);
     this.line.begin({
       carried: { ...carried, weights },
       tokens,
@@ -245,12 +259,6 @@ class Lab {
     this.tray.say("Stopped.");
   }
 
-  /** @param {File} file */
-  async bring(file) {
-    this.tray.say(`${file.name} is read …`);
-    this.line.ask({ brought: new Uint8Array(await file.arrayBuffer()) });
-  }
-
   // ---- What is answered
 
   /** @param {Said} said */
@@ -278,10 +286,7 @@ class Lab {
       const [{ text }] = this.seen.trace.prompts;
       write.compare(intact, text.slice(tray.text.value.length));
     }
-    if (file) {
-      download(file, "trace.safetensors");
-      tray.say("The trace has been saved.");
-    }
+    if (file) this.along.saved(file);
     if (brought) this.show(brought);
   }
 

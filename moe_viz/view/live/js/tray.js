@@ -61,7 +61,7 @@ export class Tray {
     this.status = h("span", { class: "status", role: "status" });
     const tabs = h("div", { class: "modes", role: "group", "aria-label": "Mode" }, ...this.tabs);
     this.element = h(
-      "section",
+      "div",
       { class: "tray" },
       this.text,
       h("div", { class: "row" }, tabs, ...offered, this.picked, ...more, this.status),

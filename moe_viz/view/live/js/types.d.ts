@@ -28,6 +28,9 @@ export interface About {
   /** Tokens that there is room for. */
   tokens: number;
   passages: Passage[];
+  /** Where the same page is hosted, and that as a QR code; empty where it is not. */
+  address: string;
+  qr: string;
 }
 
 /** A thing to try: a text in a mode, and what to do there. */

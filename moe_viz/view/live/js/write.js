@@ -29,8 +29,8 @@ export class WritePanel {
     this.go = h("button", { onclick: () => acts.write(this.asked()) }, "Continue");
     this.stop = h("button", { onclick: acts.stop, disabled: true }, "Stop");
     this.element = h(
-      "section",
-      { slot: "aside", class: "panel", "aria-label": "Write" },
+      "div",
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Write" },
       h(
         "div",
         { class: "row" },
