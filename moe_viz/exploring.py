@@ -185,8 +185,7 @@ class LivePrompt(Box):
         """What is switched, for a run: a thread inherits no block from outside."""
         from .intervention.block import intervene
 
-        asked = self.switches.asked
-        return intervene(self.model, **asked) if asked else nullcontext()
+        return intervene(self.model, **asked) if (asked := self.switches.asked) else nullcontext()
 
     def _watch(self, routing: Routing) -> None:
         if self._cancel.is_set():
@@ -279,9 +278,8 @@ def explore(
     `expert`; or, for two traces of the same tokens, their `agreement`. Where the second of two
     traces is of an untrained twin, an expert's pieces stand beside what the twin does with them.
     `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
-    prompt, or another label, to compare this one with; it can be changed in the picture. `view` is
-    the map: of `tokens` and layers, of `experts` and layers by their load, or of those `touched` by
-    the tokens so far.
+    prompt or label to compare this one with. `view` is the map: of `tokens` and layers, of
+    `experts` and layers by their load, or of those `touched` by the tokens so far.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
     typed there. `prompt` is then what is run first, in any form that `record` takes; apart from

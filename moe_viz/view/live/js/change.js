@@ -76,6 +76,19 @@ export class ChangePanel {
   }
 
   /**
+   * Hear the key O while this panel stands in the host: before the picture, which lets no key
+   * further, and not in its fields, where letters are text.
+   * @param {HTMLElement} host
+   */
+  listen(host) {
+    const hear = (/** @type {KeyboardEvent} */ event) => {
+      const typed = /** @type {Element} */ (event.composedPath()[0]).matches("input, select");
+      if (this.element.isConnected && event.key === "o" && !typed) this.flip();
+    };
+    host.addEventListener("keydown", hear, { capture: true });
+  }
+
+  /**
    * What is selected in the picture.
    * @param {State} state
    * @param {Trace} trace

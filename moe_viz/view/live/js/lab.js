@@ -98,13 +98,7 @@ class Lab {
     host.before(tray.element);
     tray.text.value = like.prompts[like.state.prompt][1];
     host.addEventListener("drawn", (event) => this.look(/** @type {CustomEvent} */ (event).detail));
-    // Before the picture hears it, which lets no key go further.
-    const hear = (/** @type {KeyboardEvent} */ event) => {
-      // Within the picture and not in one of its fields, where letters are text.
-      const typed = /** @type {Element} */ (event.composedPath()[0]).matches("input, select");
-      if (this.mode === "change" && event.key === "o" && !typed) this.change.flip();
-    };
-    host.addEventListener("keydown", hear, { capture: true });
+    this.change.listen(host);
     if (this.addressed) {
       this.enterCode(location.hash);
       const asked = (/** @type {HashChangeEvent} */ event) =>
@@ -123,15 +117,9 @@ class Lab {
 
   unpack() {
     const { model, about, like } = this;
-    const { title, tokens } = about;
-    const { record, ...carried } = JSON.parse(packedBeside(`${model}-model`));
-    const weights = packedBeside(`${model}-weights`);
-    this.line.begin({
-      carried: { ...carried, weights },
-      tokens,
-      like: { ...like, title },
-      record,
-    });
+    const { record, ...rest } = JSON.parse(packedBeside(`${model}-model`));
+    const carried = { ...rest, weights: packedBeside(`${model}-weights`) };
+    this.line.begin({ carried, tokens: about.tokens, like, record });
   }
 
   /** @param {{ state: State, trace: Trace }} seen */
@@ -147,9 +135,10 @@ class Lab {
     const { host, change, write, tray } = this;
     this.mode = mode;
     tray.press(mode);
-    for (const panel of [change.element, write.element]) panel.remove();
-    const panel = { look: null, change: change.element, write: write.element }[mode];
-    if (panel) host.append(panel);
+    change.element.remove();
+    write.element.remove();
+    if (mode !== "look") host.append({ change, write }[mode].element);
+    if (mode === "write" && this.seen) host.moeViz?.set({ token: this.seen.trace.T - 1 });
     if (mode === "change") {
       host.moeViz?.set({ view: "experts" });
       if (!this.effect.losses) this.compare();
@@ -269,8 +258,10 @@ class Lab {
     if (trace) {
       const { opening } = this;
       this.opening = {};
-      const last = trace.shape[1] - 1;
-      this.host.moeViz?.show(trace, written === undefined ? opening : { token: last });
+      const token = trace.shape[1] - 1;
+      // What comes next is asked of the end.
+      const atEnd = written !== undefined || (this.mode === "write" && !("token" in opening));
+      this.host.moeViz?.show(trace, atEnd ? { ...opening, token } : opening);
       tray.say(`${trace.shape[1]} tokens. Nothing that you type leaves this page.`);
       write.writing(written === false);
       write.tell(null); // what was told of other tokens

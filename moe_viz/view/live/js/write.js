@@ -112,7 +112,7 @@ export class WritePanel {
     const sure = own[0].share >= UNSURE;
     this.note.textContent = [
       before ? "Filled: with the change; outlined: intact." : "",
-      sure ? "" : "The model is unsure here: its first guess is below 20 %.",
+      sure ? "" : "The model is unsure here: its first guess is below 20\u00a0%.",
     ].join(" ");
   }
 
