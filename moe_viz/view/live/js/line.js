@@ -16,6 +16,8 @@ export class Line {
     this.serve = serve;
     this.hear = hear;
     this.number = 0;
+    /** @type {Beginning | null} said again, should a worker not begin */
+    this.beginning = null;
     /** Whether anything has been heard: a worker that says nothing may never have begun. */
     this.alive = false;
     /** @type {Port} */
@@ -29,6 +31,7 @@ export class Line {
   listen(port) {
     port.onmessage = ({ data }) => {
       this.alive = true;
+      this.beginning = null; // it is large
       if (data.number === undefined || data.number === this.number) this.hear(data);
     };
     if (port instanceof Worker) {
