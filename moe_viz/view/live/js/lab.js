@@ -13,6 +13,7 @@ import { ChangePanel } from "./change.js";
 import { ownAddress, read, spelt, whole } from "./code.js";
 import { Effect } from "./effect.js";
 import { Line } from "./line.js";
+import { whenSeen } from "./seen.js";
 import { Switches } from "./switches.js";
 import { aboutOf, Tray } from "./tray.js";
 import { WritePanel } from "./write.js";
@@ -107,12 +108,7 @@ class Lab {
     }
     tray.say("The model is being unpacked …");
     // On a slide that is never shown nothing is unpacked.
-    const sight = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      sight.disconnect();
-      this.unpack();
-    });
-    sight.observe(host);
+    whenSeen(host, () => this.unpack());
   }
 
   unpack() {

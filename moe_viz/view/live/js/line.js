@@ -20,8 +20,8 @@ export class Line {
     this.beginning = null;
     /** Whether anything has been heard: a worker that says nothing may never have begun. */
     this.alive = false;
-    /** @type {Port} */
-    this.port = this.listen(worker(serve) ?? this.near());
+    /** @type {Port | null} none until there is a model to run */
+    this.port = null;
   }
 
   /**
@@ -54,12 +54,13 @@ export class Line {
   /** @param {Beginning} beginning */
   begin(beginning) {
     this.beginning = beginning;
+    this.port = this.listen(worker(this.serve) ?? this.near());
     this.port.postMessage(beginning);
   }
 
-  /** @param {object} question without its number */
+  /** @param {object} question without its number; nobody hears it before there is a model */
   ask(question) {
-    this.port.postMessage({ ...question, number: ++this.number });
+    this.port?.postMessage({ ...question, number: ++this.number });
   }
 }
 
