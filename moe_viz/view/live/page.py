@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import MissingDependencyError
 from ...files import package_text
-from ...prompts import Prompts
+from ...prompts import LANGUAGES, Prompts
 from ...trace import Trace
 from ...trace.format import header_of
 from .. import palette
@@ -85,7 +85,15 @@ def held_in_page(
             "words": list(words),
             "chips": list(chips),
             "tokens": min(ROOM, manifest["shape"]["context"]),
-            "passages": [{"label": p.label, "topic": p.topic, "text": p.text} for p in prompts],
+            "passages": [
+                {
+                    "label": p.label,
+                    "topic": p.topic,
+                    "text": p.text,
+                    "parallel": p.label in LANGUAGES and bool(p.topic),
+                }
+                for p in prompts
+            ],
             "address": address,
             "qr": _qr(address) if address else "",
         },

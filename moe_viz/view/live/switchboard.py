@@ -44,13 +44,16 @@ class Switchboard:
             options=list(range(1, experts + 1)), value=k, description="experts a token",
             layout=widgets.Layout(width="13em"), style={"description_width": "8em"},
         )  # fmt: skip
-        self.uniform: Any = widgets.Checkbox(description="the chosen count equally", indent=False)
+        self.uniform: Any = widgets.Checkbox(
+            description="the chosen count equally, whatever their gates", indent=False
+        )
         self.temperature: Any = widgets.BoundedFloatText(
-            value=1, min=0.1, max=10, step=0.1, description="temperature of the gates",
-            style={"description_width": "12em"},
+            value=1, min=0.1, max=10, step=0.1,
+            description="temperature: higher, and gates are more alike",
+            style={"description_width": "initial"},
         )  # fmt: skip
         self.empty: Any = widgets.Checkbox(
-            description="the slot of one that is off stays empty", indent=False
+            description="an expert that is off leaves its slot empty", indent=False
         )
         self.words: Any = widgets.Label("Nothing is changed.")
         more = widgets.Accordion(

@@ -13,6 +13,8 @@ import { ChangePanel } from "./change.js";
 import { ownAddress, read, spelt, whole } from "./code.js";
 import { Effect } from "./effect.js";
 import { Line } from "./line.js";
+import { Parallels } from "./parallels.js";
+import { Ranking } from "./ranking.js";
 import { whenSeen } from "./seen.js";
 import { Switches } from "./switches.js";
 import { aboutOf, Tray } from "./tray.js";
@@ -49,8 +51,6 @@ class Lab {
     const [L, , E, k] = this.like.shape;
     this.shape = { L, E, k };
     this.switches = new Switches(L, E, k);
-    const topic = this.about.passages.find((p) => p.label === "fr")?.topic;
-    this.compared = this.about.passages.filter((p) => p.topic === topic && topic);
     const hosted = this.about.address || (this.addressed ? ownAddress() : "");
     this.along = new Along(
       {
@@ -66,16 +66,23 @@ class Lab {
       {
         typed: () => this.soon(),
         mode: (mode) => this.enter(mode),
-        pick: (text) => this.open(text),
+        pick: () => this.soon(0),
         attempt: (chip) => this.attempt(chip),
       },
       [this.along.element, aboutOf(this.about)],
     );
     this.line = new Line(serve, (said) => this.heard(said));
+    const ranking = new Ranking(
+      () => this.parallels.scan(),
+      (layer, expert) => this.offAlone(layer, expert),
+    );
     this.effect = new Effect(
-      this.compared,
+      ranking,
       (token) => host.moeViz?.set({ token }),
       () => host.moeViz?.set({ view: "tokens", mode: "agreement" }),
+    );
+    this.parallels = new Parallels(this.about.passages, this.switches, this.effect, (question) =>
+      this.line.ask(question),
     );
     this.change = new ChangePanel(this.switches, this.effect, {
       changed: () => this.run(),
@@ -137,46 +144,41 @@ class Lab {
     if (mode === "write" && this.seen) host.moeViz?.set({ token: this.seen.trace.T - 1 });
     if (mode === "change") {
       host.moeViz?.set({ view: "experts" });
-      if (!this.effect.losses) this.compare();
+      if (!this.effect.found) this.parallels.compare();
     }
     this.address();
   }
 
-  /** Ask how much worse the passages have become. */
-  compare() {
-    const { changes, intact } = this.switches;
-    if (intact || !this.compared.length) return;
-    this.line.ask({ compared: this.compared.map((p) => p.text), changes });
+  /**
+   * One expert off, and nothing else.
+   * @param {number} layer
+   * @param {number} expert
+   */
+  offAlone(layer, expert) {
+    this.switches.reset();
+    this.switches.flip(layer, expert);
+    this.change.select(layer, expert);
+    this.effect.turn("languages");
+    this.opening = { layer };
+    this.change.after("");
   }
 
   /** @param {Chip} chip */
   attempt({ mode, text, query, off, write }) {
-    const { tray, change, host, switches } = this;
+    const { tray, host } = this;
     this.enter(mode);
     tray.text.value = text;
     this.clear();
-    if (off) {
-      const [layer, expert] = off;
-      switches.flip(layer, expert);
-      change.select(layer, expert);
-      this.opening = { layer };
-    }
-    change.draw();
     if (query) host.moeViz?.set({ query });
-    this.run(write ? { writing: this.write.asked() } : {});
+    if (off) this.offAlone(...off);
+    else this.run(write ? { writing: this.write.asked() } : {});
   }
 
   /** Nothing is changed. */
   clear() {
     this.switches.reset();
-    this.effect.forget();
+    this.effect.clear();
     this.change.draw();
-  }
-
-  /** @param {string} text */
-  open(text) {
-    this.tray.text.value = text;
-    this.soon(0);
   }
 
   // ---- What is shown, as a code
@@ -230,6 +232,7 @@ class Lab {
     const text = this.tray.text.value;
     if (!text) return this.tray.say("Type a text.");
     const { changes } = this.switches;
+    this.parallels.choose(text);
     const title = [this.about.title, this.switches.said()].filter(Boolean).join(" · ");
     this.tray.say("Running …");
     this.write.compare(null);
@@ -247,8 +250,10 @@ class Lab {
   // ---- What is answered
 
   /** @param {Said} said */
-  heard({ ready, failed, trace, outlook, losses, written, intact, file, brought }) {
+  heard(said) {
+    const { ready, failed, trace, outlook, written, intact, file, brought } = said;
     const { tray, write, effect } = this;
+    this.parallels.heard(said);
     if (failed) tray.say(failed.replace(/^\w*Error: /, ""));
     if (ready) this.run();
     if (trace) {
@@ -266,9 +271,8 @@ class Lab {
       write.tell(outlook);
       const both = outlook.intact && { own: outlook.own, intact: outlook.intact };
       if (this.seen) effect.tellText(both, this.seen.trace);
-      if (this.mode === "change") this.compare();
+      if (this.mode === "change") this.parallels.compare();
     }
-    if (losses) effect.tell(losses);
     if (intact !== undefined && this.seen) {
       const [{ text }] = this.seen.trace.prompts;
       write.compare(intact, text.slice(tray.text.value.length));
