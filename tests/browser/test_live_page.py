@@ -94,7 +94,7 @@ def test_an_expert_is_switched_off_and_languages_are_compared(opened, model):
     page.get_by_text("Click a cell of the map").wait_for()
     select(page, 5, 6)
     page.get_by_role("button", name="Switch off").click()
-    page.get_by_text("Changed: off: 5/6.").wait_for()
+    page.get_by_text("Changed: off: 5/6 (layer/expert).").wait_for()
     passages = mv.prompts.passages()
     topic = next(p.topic for p in mv.prompts.curated() if p.label == "fr")
     losses = {}
@@ -137,12 +137,12 @@ def test_the_control_is_another_expert_as_busy(opened, model):
     mode(page, "Change")
     select(page, 5, busiest)
     page.get_by_role("button", name="Switch off").click()
-    page.get_by_text(f"Changed: off: 5/{busiest}.").wait_for()
+    page.get_by_text(f"Changed: off: 5/{busiest} (layer/expert).").wait_for()
     until(lambda: f"off: 5/{busiest}" in page.locator("header .muted").inner_text())
-    page.get_by_role("button", name="Control: an equally busy one instead").click()
-    until(lambda: page.get_by_text(f"Changed: off: 5/{busiest}.").count() == 0)
-    said = page.get_by_text(re.compile(r"Changed: off: 5/\d\.")).inner_text()
-    assert apart[int(said[-2])] == min(apart.values())
+    page.get_by_role("button", name="Check: one as busy instead").click()
+    until(lambda: page.get_by_text(f"Changed: off: 5/{busiest} (layer/expert).").count() == 0)
+    said = page.get_by_text(re.compile(r"Changed: off: 5/\d \(")).inner_text()
+    assert apart[int(re.search(r"5/(\d)", said)[1])] == min(apart.values())
 
 
 def test_it_writes_on_and_says_what_may_come_next(opened, model):
@@ -174,7 +174,7 @@ def test_what_cannot_be_is_taken_back_and_letters_in_fields_are_text(opened):
     select(page, 5, 6)
     page.locator(".mv").focus()
     page.keyboard.press("o")
-    page.get_by_text("Changed: off: 5/6.").wait_for()
+    page.get_by_text("Changed: off: 5/6 (layer/expert).").wait_for()
     page.locator(".mv input[type=search]").fill("")
     page.locator(".mv input[type=search]").press("o")
     page.get_by_text("more", exact=True).click()
@@ -182,7 +182,7 @@ def test_what_cannot_be_is_taken_back_and_letters_in_fields_are_text(opened):
     page.get_by_text("A layer with 7 experts left cannot choose 8.").wait_for()
     assert page.get_by_label("Experts a token").input_value() == "2"
     page.get_by_label("Experts a token").select_option("7")
-    page.get_by_text("Changed: off: 5/6, top-7.").wait_for()
+    page.get_by_text("Changed: off: 5/6, top-7 (layer/expert).").wait_for()
 
 
 def test_what_has_been_written_stays_when_it_is_stopped(opened):
@@ -216,7 +216,7 @@ def test_three_things_to_try(opened, model):
     shares = {label: np.array(n) / np.sum(n, axis=1, keepdims=True) for label, n in loads.items()}
     others = np.max([share for label, share in shares.items() if label != "fr"], axis=0)
     layer, expert = np.unravel_index(np.argmax(shares["fr"] - others), (6, 8))
-    page.get_by_text(f"Changed: off: {layer}/{expert}.").wait_for()
+    page.get_by_text(f"Changed: off: {layer}/{expert} (layer/expert).").wait_for()
     page.get_by_role("button", name="Let it write").click()
     until(lambda: page.locator(".text .tok.generated").count() == 40)
     assert "off" not in page.locator("header .muted").inner_text()

@@ -9,6 +9,9 @@
 
 import { h, write } from "../../js/dom.js";
 
+/** Less than this share of another's load is not as busy. */
+const NEAR = 0.67;
+
 /**
  * @typedef {object} Acts
  * @property {() => void} changed
@@ -34,11 +37,7 @@ export class ChangePanel {
     /** @type {{ layer: number, expert: number } | null} which expert the one that is off is for */
     this.stood = null;
     this.toggle = h("button", { onclick: () => this.flip(), title: "key O" });
-    this.control = h(
-      "button",
-      { onclick: () => this.flipControl() },
-      "Check: an equally busy one instead",
-    );
+    this.control = h("button", { onclick: () => this.flipControl() }, "Check: one as busy instead");
     this.words = h("p", { class: "said", "aria-live": "polite" });
     this.undo = h("button", { onclick: () => this.back() }, "undo");
     this.force = h("button", { onclick: () => this.forceIt() });
@@ -201,9 +200,11 @@ export class ChangePanel {
     const loads = this.loads(selected.layer);
     /** @param {number} e */
     const of = (e) => `${(100 * (loads[e] ?? 0)).toFixed(0)}\u00a0%`;
-    const own = `It takes ${of(selected.expert)} of this text’s choices in its layer`;
-    if (!stood) return `${own}.`;
-    return `${own}, expert ${stood.expert}, for which it stands, ${of(stood.expert)}: no other is nearer.`;
+    const all = "of this text’s choices in its layer, with nothing off";
+    if (!stood) return `It took ${of(selected.expert)} ${all}.`;
+    const nearest = loads[selected.expert] < NEAR * loads[stood.expert];
+    const little = nearest ? " None is as busy: this check says little." : "";
+    return `It took ${of(selected.expert)}, and expert ${stood.expert} ${of(stood.expert)}, ${all}.${little}`;
   }
 
   draw() {

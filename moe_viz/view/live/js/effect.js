@@ -23,7 +23,7 @@ const SIDES = [
 const LEAST = 0.05;
 const NO_PROOF =
   "No proof yet of an expert for one language: is it only busy there (Check)? Is it so in other " +
-  "texts (pick one)?";
+  "texts (pick one), and is it the worst (All experts)?";
 
 /**
  * How much the loss of passages has changed.

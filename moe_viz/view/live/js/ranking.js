@@ -20,12 +20,13 @@ export class Ranking {
     this.scan = null;
     this.go = h("button", { onclick: begin }, "Switch off each in turn");
     this.language = h("select", { "aria-label": "Language", onchange: () => this.draw() });
-    this.rows = h("div", { class: "scores" });
+    this.which = h("label", {}, "who hurts", this.language, "most");
+    this.rows = h("div", { class: "scores wide" });
     this.words = h("p", {});
     this.element = h(
       "div",
       {},
-      h("div", { class: "row" }, this.go, h("label", {}, "missed most in", this.language)),
+      h("div", { class: "row" }, this.go, this.which),
       this.rows,
       this.words,
     );
@@ -46,7 +47,8 @@ export class Ranking {
 
   draw() {
     const { scan, language } = this;
-    language.disabled = !scan;
+    this.which.hidden = !scan;
+    write(this.go, "Switch off each in turn");
     if (!scan) {
       this.rows.replaceChildren();
       return write(this.words, "Each passage once more for every expert: it takes some seconds.");
@@ -55,6 +57,7 @@ export class Ranking {
     /** @param {number[]} changes */
     const others = (changes) =>
       changes.reduce((sum, x, n) => sum + (n === own ? 0 : x), 0) / (changes.length - 1);
+    const next = own === 0 ? 1 : 0; // one to compare with: English, of ours
     const order = [...scan.found].sort((a, b) => b.changes[own] - a.changes[own]);
     this.rows.replaceChildren(
       ...bars(
@@ -62,16 +65,17 @@ export class Ranking {
           name: `${layer}/${expert}`,
           change: changes[own],
           beside: others(changes),
+          number: `${signed(changes[own])}, ${scan.labels[next]} ${signed(changes[next])}`,
           title: scan.labels.map((label, n) => `${label} ${signed(changes[n])}`).join(", "),
           act: () => this.choose(layer, expert),
         })),
       ),
     );
     const { done, all } = scan;
-    const far = done < all ? `${done} of ${all} experts so far. ` : "";
+    if (done < all) write(this.go, `${done} of ${all} …`);
     write(
       this.words,
-      `${far}Layer/expert. Filled: ${language.value}, nats a token; outlined: the others’ mean. ` +
+      `Layer/expert. Filled: ${language.value}, nats a token; outlined: the others’ mean. ` +
         "A click switches it off.",
     );
   }

@@ -5,7 +5,7 @@
 import { h } from "../../js/dom.js";
 
 /** The scale reaches this far at least, in nats a token: what is small is to look small. */
-const REACH = 0.25;
+const REACH = 1;
 
 /**
  * A thing and its change of loss, in nats a token.
@@ -13,6 +13,7 @@ const REACH = 0.25;
  * @property {string} name
  * @property {number} change
  * @property {number} [beside] another change, outlined
+ * @property {string} [number] what stands behind the bar, if not the change alone
  * @property {string} [title]
  * @property {() => void} [act] what a click on its name does
  */
@@ -33,12 +34,12 @@ export function bars(scores) {
     drawn.style.width = `${(50 * Math.abs(change)) / widest}%`;
     return drawn;
   };
-  return scores.map(({ name, change, beside, title, act }) => {
+  return scores.map(({ name, change, beside, number = signed(change), title, act }) => {
     const bar = h("span", { class: "bar zero" });
     bar.append(part(change, "fill"));
     if (beside !== undefined) bar.append(part(beside, "was"));
     const label = act ? h("button", { class: "piece", title, onclick: act }, name) : name;
-    return h("div", { class: "guess" }, h("span", {}, label), bar, h("span", {}, signed(change)));
+    return h("div", { class: "guess" }, h("span", {}, label), bar, h("span", {}, number));
   });
 }
 
