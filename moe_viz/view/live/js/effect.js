@@ -30,6 +30,7 @@ const NO_PROOF =
  * @typedef {object} Found
  * @property {Passage[]} passages
  * @property {number[]} changes
+ * @property {number[] | null} loads of the one expert that is off, before it went off
  * @property {string} said what was changed
  */
 
@@ -45,7 +46,7 @@ export class Effect {
     this.where = where;
     /** @type {Side} */
     this.side = "languages";
-    this.rows = h("div", { class: "scores" });
+    this.rows = h("div", { class: "scores wide" });
     this.words = h("p", {});
     this.languages = h("div", {}, this.rows, this.words);
     /** @type {Found | null} */
@@ -115,6 +116,7 @@ export class Effect {
     const scores = found.passages.map(({ label }, n) => ({
       name: label,
       change: found.changes[n],
+      ...(found.loads && { number: `${signed(found.changes[n])}, ${percent(found.loads[n])}` }),
       ...(same && { beside: before.changes[n] }),
     }));
     this.rows.replaceChildren(...bars(scores));
@@ -125,10 +127,13 @@ export class Effect {
         ? "none loses anything to speak of."
         : `${most.name} loses most (${signed(most.change)}), ${least.name} least ` +
           `(${signed(least.change)}); at +0.69 a token is half as likely. ${NO_PROOF}`;
-    const outlined = same ? `Outlined: ${before.said}. ` : "";
+    const outlined = same ? ` Outlined: ${before.said}.` : "";
+    const share = found.loads
+      ? " Behind it: its share of that passage’s choices in its layer."
+      : "";
     write(
       this.words,
-      `Nats a token, one passage (${found.passages[0].topic}): ${what} ${outlined}`,
+      `Nats a token, one passage (${found.passages[0].topic}): ${what}${share}${outlined}`,
     );
   }
 
@@ -176,5 +181,8 @@ function decisions(trace) {
   const { L, T } = trace;
   let other = 0;
   for (let l = 0; l < L; l++) for (let t = 0; t < T; t++) other += Number(trace.differs(l, t));
-  return `${((100 * other) / (L * T)).toFixed(0)} %`;
+  return percent(other / (L * T));
 }
+
+/** @param {number} share */
+const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;

@@ -28,6 +28,7 @@ import { Transformer, needed } from "./transformer.js";
  * @property {Recorded} recorded
  */
 /** @typedef {{ guesses: Guess[][], losses: Float32Array }} Outlook at each token */
+/** @typedef {{ loss: number, loads: number[][] }} Weighed loads (L, E) */
 /**
  * How a text is continued: up to so many tokens, the likeliest each time if the temperature is 0.
  * @typedef {{ count: number, temperature: number, seed: number }} Writing
@@ -110,16 +111,17 @@ export class Machine {
   }
 
   /**
-   * The mean loss of a text, in nats a token.
+   * The mean loss of a text, in nats a token, and each expert's share of its layer's choices.
    * @param {string} text
    * @param {Changes} changes
-   * @returns {Generator<number, number>}
+   * @returns {Generator<number, Weighed>}
    */
-  *loss(text, changes) {
-    const { encoding } = yield* this.record(text, changes);
+  *weigh(text, changes) {
+    const { encoding, recorded } = yield* this.record(text, changes);
     const { losses } = yield* this.outlook(encoding.ids, 1);
     const known = losses.subarray(0, -1);
-    return known.reduce((sum, loss) => sum + loss, 0) / known.length;
+    const loss = known.reduce((sum, one) => sum + one, 0) / known.length;
+    return { loss, loads: loadsOf(recorded, encoding.special, this.model.manifest.shape) };
   }
 
   /**
@@ -148,6 +150,28 @@ export class Machine {
     }
     return { guesses, losses };
   }
+}
+
+/**
+ * Each expert's share of its layer's choices, (L, E), special tokens left out.
+ * @param {Recorded} recorded
+ * @param {boolean[]} special
+ * @param {{ L: number, E: number }} shape
+ */
+function loadsOf({ experts }, special, { L, E }) {
+  const k = experts.length / (L * special.length);
+  return Array.from({ length: L }, (_, l) => {
+    const counts = Array.from({ length: E }, () => 0);
+    let all = 0;
+    for (const [t, is] of special.entries()) {
+      for (let s = 0; s < k && !is; s++) {
+        const e = experts[(l * special.length + t) * k + s];
+        if (e >= 0) counts[e]++;
+        all++;
+      }
+    }
+    return counts.map((n) => n / (all || 1));
+  });
 }
 
 /**

@@ -49,7 +49,11 @@ export class Parallels {
     const { compared, effect, switches } = this;
     if (losses) {
       const changes = losses.map(({ own, intact }) => own - intact);
-      effect.tell({ passages: compared, changes, said: switches.said() });
+      const { off } = switches.changes;
+      const [[layer, expert] = [], another] = off.flatMap((some, l) => some.map((e) => [l, e]));
+      const alone = layer !== undefined && !another;
+      const loads = alone ? losses.map((one) => one.loads[layer][expert]) : null;
+      effect.tell({ passages: compared, changes, loads, said: switches.said() });
     }
     if (scan) effect.ranking.tell({ ...scan, labels: compared.map((p) => p.label) });
   }

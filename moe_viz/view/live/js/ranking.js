@@ -51,7 +51,7 @@ export class Ranking {
     write(this.go, "Switch off each in turn");
     if (!scan) {
       this.rows.replaceChildren();
-      return write(this.words, "Each passage once more for every expert: it takes some seconds.");
+      return write(this.words, "Each passage once more for every expert: half a minute or more.");
     }
     const own = scan.labels.indexOf(language.value);
     /** @param {number[]} changes */

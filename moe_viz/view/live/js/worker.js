@@ -4,7 +4,7 @@
 // out, each with its question's number. A newer question ends the one that is being answered.
 /** @import { PackedTrace } from "../../explorer/js/types.js" */
 /** @import { Changes } from "./decision.js" */
-/** @import { Carried, Outlook, Run, Writing } from "./machine.js" */
+/** @import { Carried, Outlook, Run, Weighed, Writing } from "./machine.js" */
 /** @import { Header } from "./tracefile.js" */
 /** @import { Port, Scan } from "./types.js" */
 
@@ -47,7 +47,8 @@ import { traceFile } from "./tracefile.js";
  * @property {{ own: Outlook, intact: Outlook | null }} [outlook]
  * @property {boolean} [written] whether a text that was to be continued is whole
  * @property {string} [intact] how the text would have been continued, had nothing been changed
- * @property {{ own: number, intact: number }[]} [losses] of the texts compared, in nats a token
+ * @property {{ own: number, intact: number, loads: number[][] }[]} [losses] of the texts compared,
+ *   in nats a token, with the loads of the intact run
  * @property {Omit<Scan, "labels">} [scan] as far as it has come
  * @property {Uint8Array<ArrayBuffer>} [file] of a trace
  * @property {PackedTrace} [brought]
@@ -101,8 +102,8 @@ class Desk {
     this.intact = null;
     /** @type {{ run: Run, changes: Changes, outlook: Outlook } | null} what was run last */
     this.latest = null;
-    /** @type {Map<string, number>} of texts that are compared, unchanged */
-    this.losses = new Map();
+    /** @type {Map<string, Weighed>} texts that are compared, unchanged */
+    this.weighed = new Map();
   }
 
   /**
@@ -238,16 +239,17 @@ class Desk {
    * @param {() => boolean} old
    */
   async lossesOf(texts, changes, old) {
-    const { machine, losses } = this;
+    const { machine, weighed } = this;
     const { L, k } = machine.model.manifest.shape;
     const found = [];
     for (const text of texts) {
-      const intact = losses.get(text) ?? (await finished(machine.loss(text, unchanged(L, k)), old));
-      if (intact === null) return null;
-      losses.set(text, intact);
-      const own = await finished(machine.loss(text, changes), old);
-      if (own === null) return null;
-      found.push({ own, intact });
+      const intact =
+        weighed.get(text) ?? (await finished(machine.weigh(text, unchanged(L, k)), old));
+      if (!intact) return null;
+      weighed.set(text, intact);
+      const own = await finished(machine.weigh(text, changes), old);
+      if (!own) return null;
+      found.push({ own: own.loss, intact: intact.loss, loads: intact.loads });
     }
     return found;
   }
