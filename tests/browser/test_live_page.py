@@ -18,6 +18,7 @@ from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser
 FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrigérateur."
+LANGUAGES = ("en", "fr", "de", "es", "it")
 READY = re.compile(r"\d+ tokens\. Nothing that you type leaves this page\.")
 
 
@@ -73,6 +74,32 @@ def select(page, layer: int, expert: int) -> None:
     page.get_by_text(f"Selected: expert {expert} of layer {layer}").wait_for()
 
 
+def spoilt(model, topic: str, expert: tuple[int, int]) -> tuple[dict, dict]:
+    """By how much the passages of a topic lose without an expert, and what it took of each."""
+    changes, loads = {}, {}
+    for p in mv.prompts.passages().parallel(topic):
+        ids = torch.tensor(model.tokenizer.encode(p.text).ids)
+        losses = []
+        for removed in ([], [expert]):
+            with mv.intervene(model, ablate=removed), torch.inference_mode():
+                losses.append(torch.nn.functional.cross_entropy(model(ids)[:-1], ids[1:]).item())
+        changes[p.label] = losses[1] - losses[0]
+        taken = mv.record(model, p.text).experts[expert[0], 1:]
+        loads[p.label] = float((taken == expert[1]).mean())
+    return changes, loads
+
+
+def signed(change: float) -> str:
+    digits = f"{abs(change):.2f}"
+    return digits if digits == "0.00" else ("−" if change < 0 else "+") + digits
+
+
+def scores(page) -> list[list[str]]:
+    return page.locator(".scores .guess").evaluate_all(
+        "all => all.map((row) => [row.children[0].innerText, row.children[2].innerText])"
+    )
+
+
 def test_what_is_typed_is_shown_as_recording_it_would_be(opened, model):
     page = opened(exact=True)
     trace = mv.record(model, FRENCH)
@@ -95,34 +122,86 @@ def test_an_expert_is_switched_off_and_languages_are_compared(opened, model):
     select(page, 5, 6)
     page.get_by_role("button", name="Switch off").click()
     page.get_by_text("Changed: off: 5/6 (layer/expert).").wait_for()
-    passages = mv.prompts.passages()
     topic = next(p.topic for p in mv.prompts.curated() if p.label == "fr")
-    losses = {}
-    for removed in ([], [(5, 6)]):
-        with mv.intervene(model, ablate=removed), torch.inference_mode():
-            for p in passages.parallel(topic):
-                ids = torch.tensor(model.tokenizer.encode(p.text).ids)
-                loss = torch.nn.functional.cross_entropy(model(ids)[:-1], ids[1:])
-                losses[p.label, bool(removed)] = float(loss)
+    changes, loads = spoilt(model, topic, (5, 6))
     page.locator(".scores .guess").nth(4).wait_for()
-    rows = page.locator(".scores .guess").evaluate_all(
-        "all => all.map((row) => [row.children[0].innerText, row.children[2].innerText])"
-    )
-    expected = [
-        [label, f"{losses[label, True] - losses[label, False]:+.2f}".replace("-", "−")]
-        for label in ("en", "fr", "de", "es", "it")
+    assert scores(page) == [
+        [label, f"{signed(changes[label])}, {loads[label]:.0%}".replace("%", "\u00a0%")]
+        for label in LANGUAGES
     ]
-    assert [[label, number.replace("−0.00", "+0.00")] for label, number in rows] == [
-        [label, number.replace("−0.00", "+0.00")] for label, number in expected
-    ]
-    most = max(expected, key=lambda row: float(row[1].replace("−", "-")))[0]
-    page.get_by_text(f"{most} loses most").wait_for()
+    most = max(changes, key=lambda label: changes[label])
+    page.get_by_text(f"one passage ({topic}): {most} loses most").wait_for()
+    # A text that is one of the passages is compared with those that say the same.
+    other = next(p.topic for p in mv.prompts.passages() if p.topic != topic)
+    french = next(p.text for p in mv.prompts.passages() if (p.topic, p.label) == (other, "fr"))
+    page.get_by_label("Your text").fill(french)
+    page.get_by_text(f"one passage ({other})").wait_for()
+    changes, loads = spoilt(model, other, (5, 6))
+    assert [row[1].split(",")[0] for row in scores(page)] == [signed(x) for x in changes.values()]
     # The picture, too, is of the changed run, and says so; undone, it is as before.
     page.get_by_label("Map", exact=True).select_option("tokens")
     assert "off: 5/6" in page.locator("header .muted").inner_text()
     page.get_by_role("button", name="undo").click()
     page.get_by_text("Nothing is changed.").wait_for()
     until(lambda: "off" not in page.locator("header .muted").inner_text())
+
+
+def test_every_expert_in_turn_and_the_one_that_a_language_misses_most(opened, model):
+    page = opened(exact=True)
+    mode(page, "Change")
+    page.get_by_role("button", name="All experts").click()
+    page.get_by_role("button", name="Switch off each in turn").click()
+    page.get_by_role("button", name=re.compile(r"^\d+ of 48 …")).wait_for()
+    page.get_by_text("Layer/expert. Filled: fr").wait_for(timeout=240_000)
+    page.get_by_role("button", name="Switch off each in turn").wait_for(timeout=240_000)
+    topic = "cat"
+    found = {
+        (layer, e): spoilt(model, topic, (layer, e))[0] for layer in range(6) for e in range(8)
+    }
+    for language, beside in (("fr", "en"), ("en", "fr")):
+        page.get_by_label("Language", exact=True).select_option(language)
+        order = sorted(found, key=lambda pair: -found[pair][language])[:5]
+        assert scores(page) == [
+            [f"{layer}/{e}",
+             f"{signed(found[layer, e][language])}, {beside} {signed(found[layer, e][beside])}"]
+            for layer, e in order
+        ]  # fmt: skip
+    layer, e = order[0]
+    page.get_by_role("button", name=f"{layer}/{e}", exact=True).click()
+    page.get_by_text(f"Changed: off: {layer}/{e} (layer/expert).").wait_for()
+    page.get_by_text("en loses most").wait_for()
+    # What was found before is outlined behind what is found now.
+    page.get_by_role("button", name="Check: one as busy instead").click()
+    page.get_by_text(f"Outlined: off: {layer}/{e}.").wait_for()
+    assert page.locator(".scores .guess .was").count() == 5
+
+
+def test_a_check_that_is_not_as_busy_says_so(opened, model):
+    page = opened(exact=True)
+    page.get_by_role("button", name="Spoil French").click()
+    page.get_by_text("fr loses most").wait_for()
+    loads = spoilt(model, "cat", (5, 6))[1]
+    mine = f"It took {loads['fr']:.0%}".replace("%", "\u00a0%")
+    assert page.locator(".panel").get_by_text(mine).count() == 1
+    page.get_by_role("button", name="Check: one as busy instead").click()
+    page.get_by_text("None is as busy: this check says little.").wait_for()
+    # Back again, what is selected is what is off.
+    page.get_by_role("button", name="undo").click()
+    page.get_by_text("Selected: expert 6 of layer 5, which is off.").wait_for()
+
+
+def test_a_page_that_was_scrolled_stays_where_it_is(opened):
+    page = opened(viewport={"width": 390, "height": 844})
+    page.get_by_role("button", name="Spoil French").click()
+    page.locator(".scores .guess").nth(4).wait_for()
+    in_sight = "e => { const b = e.getBoundingClientRect(); return b.top >= 0 && b.bottom <= 844 }"
+    until(lambda: page.locator(".scores").evaluate(in_sight))
+    at = page.evaluate("scrollY")
+    assert at > 200
+    page.get_by_role("button", name="Check: one as busy instead").click()
+    page.get_by_text("Outlined: off: 5/6.").wait_for()
+    drawn(page)
+    assert abs(page.evaluate("scrollY") - at) < 60
 
 
 def test_the_control_is_another_expert_as_busy(opened, model):
