@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PYTEST_ARGS ?=
-MINUTES ?= 60
+STEPS ?= 15000
 SAMPLE ?= 300
 KILLS ?= 200
 RUNS ?= 200000
@@ -130,10 +130,11 @@ contents: $(VENV)/.dev  ## rewrite contents, badges and install cells from one p
 address: $(VENV)/.dev  ## say where the repository lives: make address URL=https://github.com/owner/name
 	$(BIN)/python tools/contents.py --url "$(URL)"
 
-weights: $(VENV)/.dev  ## train the embedded model: make weights MINUTES=60 (Debian; downloads 1.2 GB)
+weights: $(VENV)/.dev  ## train the embedded model: make weights STEPS=15000 (Debian; downloads 4 GB)
 	$(BIN)/python weights/recipe/corpus.py --work "$(WORK)"
+	$(BIN)/python weights/recipe/prose.py --work "$(WORK)"
 	$(BIN)/python weights/recipe/vocabulary.py --work "$(WORK)"
 	$(BIN)/python weights/recipe/tokens.py --work "$(WORK)"
-	$(BIN)/python weights/recipe/train.py --work "$(WORK)" --minutes $(MINUTES) --out "$(WORK)/8x7m"
+	$(BIN)/python weights/recipe/train.py --work "$(WORK)" --steps $(STEPS) --out "$(WORK)/8x7m"
 	$(BIN)/python weights/recipe/evaluate.py --work "$(WORK)" --weights "$(WORK)/8x7m"
 	@echo "Look at $(WORK)/8x7m, then copy it to weights/8x7m."

@@ -41,17 +41,20 @@ def corpus(tmp_path_factory) -> Corpus:
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_a_resumed_run_equals_an_uninterrupted_one(optimiser, corpus, tmp_path):
-    settings = replace(SETTINGS, optimiser=optimiser)
+@pytest.mark.parametrize("batch", [512, 2560])  # with few domains in a batch, and with all
+def test_a_resumed_run_equals_an_uninterrupted_one(optimiser, batch, corpus, tmp_path):
+    settings = replace(SETTINGS, optimiser=optimiser, batch=batch)
     whole = Trainer(small_config(), settings)
     for step in range(2):
         whole.train_step(corpus, step / 4)
+    assert len(whole.loads) == (2 if batch == 512 else 0)
     whole.save(tmp_path / "checkpoint.pt")
     resumed = Trainer(small_config(), settings)
     resumed.load(tmp_path / "checkpoint.pt")
     for step in range(2, 4):
         rows = [run.train_step(corpus, step / 4) for run in (whole, resumed)]
         assert rows[0]["entropy"] == rows[1]["entropy"]
+    assert all(map(torch.equal, whole.loads, resumed.loads))
     for a, b in zip(whole.masters, resumed.masters, strict=True):
         assert torch.equal(a, b)
 
@@ -67,9 +70,9 @@ def test_going_on_begins_with_the_weights_it_is_given_and_long_windows(corpus, m
         assert torch.equal(own, weight.bfloat16())
     lengths, batch = [], corpus.batch
 
-    def watched(rng, tokens, length):
+    def watched(rng, tokens, length, step):
         lengths.append(length)
-        return batch(rng, tokens, length)
+        return batch(rng, tokens, length, step)
 
     monkeypatch.setattr(corpus, "batch", watched)
     trainer.train_step(corpus, 0.0)
@@ -79,7 +82,8 @@ def test_going_on_begins_with_the_weights_it_is_given_and_long_windows(corpus, m
 
 def test_training_learns_what_repeats(corpus):
     counting = Corpus.__new__(Corpus)
-    counting.streams = {d: np.tile(np.arange(3, 19, dtype="<u2"), 100) for d in DOMAINS}
+    counting.manuals = {d: np.tile(np.arange(3, 19, dtype="<u2"), 100) for d in DOMAINS}
+    counting.prose = counting.manuals
     trainer = Trainer(small_config(), replace(SETTINGS, rate=2e-2))
     losses = [trainer.train_step(counting, 0.0)["entropy"] for _ in range(30)]
     assert losses[-1] < 0.5 * losses[0]

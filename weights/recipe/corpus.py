@@ -30,7 +30,7 @@ SOURCE_CAP = 5_000_000  # bytes of one source in one domain
 PROCESSES = 2
 
 
-def _write(path: Path, documents: Iterable[dict]) -> None:
+def write(path: Path, documents: Iterable[dict]) -> None:
     """Atomically: a file that is there is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -82,7 +82,7 @@ def _clean_row(job: tuple[Path, Row]) -> str:
                     if text:
                         yield {"source": row.source, "file": f"{package}/{name}", "text": text}
 
-    _write(target, documents())
+    write(target, documents())
     return f"clean {row.domain} {row.source}: {target.stat().st_size / 1e6:.2f} MB"
 
 
@@ -134,7 +134,7 @@ def _deduplicate(job: tuple[Path, str]) -> str:
                 left -= size(text)
                 yield {**document, "text": text}
 
-    _write(target, documents())
+    write(target, documents())
     return f"unique {domain}: {target.stat().st_size / 1e6:.1f} MB"
 
 
@@ -161,7 +161,7 @@ def split(work: Path) -> None:
                 if (d["file"] in chosen) == (name == "held_out")
                 for p in parts(d)
             ]
-            _write(work / "corpus" / domain / f"{name}.jsonl", part)
+            write(work / "corpus" / domain / f"{name}.jsonl", part)
             per_source: dict[str, int] = defaultdict(int)
             for document in part:
                 per_source[document["source"]] += size(document["text"])
@@ -207,7 +207,9 @@ def sources(work: Path) -> None:
             f"| {row.source} ({row.registry}) | {row.domain} | {bytes_ / 1e6:.2f} | "
             f"{row.licence} | {', '.join(packages)} |"
         )
-    (Path(__file__).parent / "SOURCES.md").write_text("\n".join(out) + "\n")
+    path = Path(__file__).parent / "SOURCES.md"
+    _, heading, rest = path.read_text().partition("\n## ") if path.exists() else ("", "", "")
+    path.write_text("\n".join(out) + "\n" + heading + rest)  # what follows is of prose.py
 
 
 STAGES = (download, extract, clean, deduplicate, split, sources)

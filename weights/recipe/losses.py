@@ -6,6 +6,8 @@ In: a model and windows of tokens. Out: a loss with gradients.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,9 +20,14 @@ class RouterLosses:
     """A router hook that adds up the load-balancing loss and the z-loss of every layer.
 
     Balance (arXiv 2101.03961): E · Σ_e (share of assignments) · (mean probability), 1 when even.
+
+    `earlier` holds shares of assignments of batches before this one, (N, L, E): the shares in the
+    loss are then the mean over those and this one, while the probabilities are this one's (the
+    buffer of arXiv 2501.11873).  So a batch of few domains need not spread each of them evenly.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[Tensor] = ()) -> None:
+        self.earlier = earlier
         self.balance: list[Tensor] = []
         self.z: list[Tensor] = []
         self.load: list[Tensor] = []
@@ -28,7 +35,9 @@ class RouterLosses:
     def __call__(self, routing: Routing) -> None:
         E = routing.logits.shape[1]
         load = functional.one_hot(routing.experts, E).float().mean((0, 1))
-        self.balance.append(E * (load * routing.logits.softmax(-1).mean(0)).sum())
+        earlier = (before[routing.layer] for before in self.earlier)
+        shares = torch.stack([load, *earlier]).mean(0)
+        self.balance.append(E * (shares * routing.logits.softmax(-1).mean(0)).sum())
         self.z.append(routing.logits.logsumexp(-1).square().mean())
         self.load.append(load)
 
@@ -63,13 +72,17 @@ class HeadLoss(torch.autograd.Function):
 
 
 def step_loss(
-    model: Mixtral, windows: Tensor, balance: float, z_loss: float
-) -> tuple[Tensor, float, float]:
-    """Loss to minimise, cross-entropy in nats per token, largest load share of any expert."""
+    model: Mixtral,
+    windows: Tensor,
+    balance: float,
+    z_loss: float,
+    earlier: Sequence[Tensor] = (),
+) -> tuple[Tensor, float, Tensor]:
+    """Loss to minimise, cross-entropy in nats per token, shares of assignments (L, E)."""
     inputs, targets = windows[:, :-1], windows[:, 1:]
-    losses = RouterLosses()
+    losses = RouterLosses(earlier)
     with model.router_hooks(losses):
         x = model.hidden(inputs.flatten(), [inputs.shape[1]] * len(inputs))
     entropy = HeadLoss.apply(model.norm(x), model.head.weight, targets.flatten())
     loss = entropy + balance * sum(losses.balance) + z_loss * sum(losses.z)
-    return loss, entropy.item(), torch.stack(losses.load).max().item()
+    return loss, entropy.item(), torch.stack(losses.load)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model, float32 masters, optimisers: one training step, and what makes a run resumable.
 
-Weights are bf16 with float32 master copies. Each batch is one domain mix of equal shares. The model
+Weights are bf16 with float32 master copies. A batch of short windows holds all nine domains; one of
+long windows is two of them, and the load-balancing loss is evened over the last nine batches: 18
+windows, 36,864 tokens, all domains at least once. Every batch is a step of the optimiser. The model
 that is trained is `moe_viz.model.Mixtral` itself; its routers' logits reach the load-balancing loss
 through an ordinary router hook. What `compare.py` varies stands in `Settings`.
 """
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from losses import step_loss
-from streams import Corpus
+from streams import DOMAINS, Corpus
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,7 +31,8 @@ from moe_viz.model.moe import Expert
 SEED = 20261123  # also the seed of the untrained twin: step 0 of this run
 TRAINING = "training.json"  # beside the weights: how they were trained
 SHORT, LONG = 256, 2048  # window lengths; the last part of the run sees long ones
-LONG_FROM = 0.88  # share of the budget after which windows are long
+LONG_FROM = 0.8  # share of the run after which windows are long
+EVENED = 9  # batches over which loads are evened, where one is too small for all domains
 WARM_UP = 100  # steps until the learning rate is reached
 LONGEST_STEP = 5.0  # seconds: a step that took longer was suspended, and counts as this much
 ROWS = 64  # an expert's batch is filled up to a multiple of this
@@ -103,7 +106,9 @@ class Trainer:
         self.rng = np.random.default_rng(SEED)
         self.long_from = LONG_FROM
         self.step = 0
-        self.spent = 0.0  # seconds of the budget
+        self.long_steps = 0  # of them, those with windows too long for all domains in a batch
+        self.loads: list[Tensor] = []  # shares of assignments of those, the last few
+        self.spent = 0.0  # seconds of training
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         names = [name for name, _ in self.model.named_parameters()]
@@ -129,19 +134,27 @@ class Trainer:
         return optimisers
 
     def learning_rate(self, done: float) -> float:
-        """Warm-up by steps, then a cosine over the budget, down to a hundredth."""
+        """Warm-up by steps, then a cosine over the run, down to a hundredth."""
         cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         return self.settings.rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
 
     def train_step(self, corpus: Corpus, done: float) -> dict:
-        """One step, with this share of the budget done."""
+        """One step, with this share of the run done."""
         began = time.perf_counter()
         length = min(LONG if done > self.long_from else SHORT, self.settings.batch)
-        windows = corpus.batch(self.rng, self.settings.batch, length)
+        few = self.settings.batch // length < len(DOMAINS)
+        windows = corpus.batch(self.rng, self.settings.batch, length, self.long_steps)
         loss, entropy, load = step_loss(
-            self.model, windows.to(self.device), self.settings.balance, self.settings.z_loss
+            self.model,
+            windows.to(self.device),
+            self.settings.balance,
+            self.settings.z_loss,
+            self.loads if few else (),
         )
         loss.backward()
+        if few:
+            self.loads = [*self.loads, load.detach()][1 - EVENED :]
+            self.long_steps += 1
         for weight, master in zip(self.weights, self.masters, strict=True):
             # No gradient: an expert that no token of this batch went to.
             master.grad = None if weight.grad is None else weight.grad.float()
@@ -154,7 +167,8 @@ class Trainer:
         self.copy_masters()
         self.step += 1
         self.spent += min(time.perf_counter() - began, LONGEST_STEP)
-        return {"step": self.step, "spent": self.spent, "entropy": entropy, "max_load": load}
+        largest = load.max().item()
+        return {"step": self.step, "spent": self.spent, "entropy": entropy, "max_load": largest}
 
     @torch.no_grad()
     def go_on_from(self, model: Mixtral) -> None:
@@ -176,9 +190,17 @@ class Trainer:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "rng": json.dumps(self.rng.bit_generator.state),
             "step": self.step,
+            "long_steps": self.long_steps,
+            "loads": self.loads,
             "spent": self.spent,
         }
         torch.save(state, path.with_suffix(".partial"))
+        os.replace(path.with_suffix(".partial"), path)
+
+    def save_weights(self, path: Path) -> None:
+        """The weights alone, as they compute: what a snapshot could not foresee."""
+        names = [name for name, _ in self.model.named_parameters()]
+        torch.save(dict(zip(names, self.weights, strict=True)), path.with_suffix(".partial"))
         os.replace(path.with_suffix(".partial"), path)
 
     def load(self, path: Path) -> None:
@@ -190,3 +212,4 @@ class Trainer:
             optimiser.load_state_dict(saved)
         self.rng.bit_generator.state = json.loads(state["rng"])
         self.step, self.spent = state["step"], state["spent"]
+        self.long_steps, self.loads = state["long_steps"], state["loads"]
