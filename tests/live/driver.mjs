@@ -62,17 +62,29 @@ function spellings({ vocabulary, sequences }) {
   return sequences.map((ids) => tokenizer.drawn(ids));
 }
 
-/** What the model of a page says to questions, one after the other; files are put into the folder. */
-async function talk({ page, like, tokens, questions }) {
+/**
+ * What the model of a page says to questions, one after the other; files are put into the folder.
+ * A question may have another in it, `upon`, that is asked as soon as its trace is told.
+ */
+async function talk({ page, like, tokens, plain = false, questions }) {
   const { record, ...carried } = JSON.parse(readFileSync(page, "utf8"));
   const said = [];
-  const port = { onmessage: null, postMessage: (message) => said.push(message) };
+  const waiting = [];
+  const ask = (question, number) =>
+    waiting.push(port.onmessage({ data: { title: "", guesses: 5, ...question, number } }));
+  const told = (message) => {
+    said.push(message);
+    const { upon } = (message.trace && questions[message.number]) ?? {};
+    if (upon) ask(upon, questions.length);
+  };
+  const port = { onmessage: null, postMessage: told };
   serve(port);
-  const begin = { carried, tokens, plain: false, like, record };
-  await port.onmessage({ data: begin });
+  await port.onmessage({ data: { carried, tokens, plain, like, record } });
   for (const [number, question] of questions.entries()) {
-    await port.onmessage({ data: { title: "", guesses: 5, ...question, number } });
+    ask(question, number);
+    await Promise.all(waiting);
   }
+  await Promise.all(waiting);
   for (const { file, number } of said) if (file) writeFileSync(`${folder}/${number}.safetensors`, file);
   return said.map(({ file, trace, ...rest }) => rest);
 }
@@ -90,7 +102,7 @@ function bring({ record, like, files }) {
   });
 }
 
-const sums = ({ all }) => all.map((bytes) => crc32(Buffer.from(bytes, "base64")));
+const sums = ({ given }) => given.map((bytes) => crc32(Buffer.from(bytes, "base64")));
 
 const does = { arithmetic, runs, tokens, spellings, talk, bring, sums };
 const answers = [];
