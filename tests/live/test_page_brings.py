@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trace that is brought to a page is packed there as Python packs it, or refused in a sentence."""
+"""A trace that is brought to a page is packed as Python packs it, or refused in a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import safetensors.numpy
 import torch
 
 import moe_viz as mv
-from moe_viz.prompts import Prompts
 from moe_viz.trace import Trace
 from moe_viz.trace.rule import Rule
 from tests.conftest import random_model, small_config
@@ -32,7 +31,7 @@ BLOCKS: dict[str, list[dict[str, Any]]] = {
     "in a prompt": [{"ablate": [(2, 5), (3, 1)], "prompts": [1]}],
     "in a layer": [{"ablate": [(2, 5), (3, 1)], "layers": [3, 4]}],
     "in a layer and some tokens": [{"ablate": [(2, 5), (3, 1)], "layers": [2], "tokens": [1]}],
-    "twice": [{"ablate": [(2, 5)]}, {"ablate": [(2, 4), (2, 5)], "instead": "nothing", "tokens": [1]}],
+    "twice": [{"ablate": [(2, 5)]}, {"ablate": [(2, 4), (2, 5)], "tokens": [1]}],
     "with more": [{"ablate": [(2, 5)], "force": [(2, 1), (4, 4)], "top_k": 3, "temperature": 0.5}],
     "with more in layers": [{"ablate": [(2, 5)], "top_k": 1, "uniform_gates": True, "layers": [2]}],
     "without it": [{"force": [(2, 5)]}, {"swap": [(1, 0, 7)]}, {"random": 3, "layers": [1]}],
@@ -75,15 +74,9 @@ def alike(page: Page, trace: Trace, path) -> None:
     assert differ == {}, found.get("failed", "")
 
 
-def some_prompts() -> Prompts:
-    """Thirteen of all nine labels."""
-    chosen = mv.prompts.curated()[::15]
-    assert len(set(chosen.labels)) > 3
-    return chosen
-
-
 def traces() -> dict[str, Callable[[Any], Trace]]:
-    prompts = some_prompts()
+    passages, code = mv.prompts.passages(), mv.prompts.code()
+    prompts = passages.parallel("cat") + code.parallel(code.topics[0]) + passages[:3]
     return {
         "prompts with labels": lambda model: mv.record(model, prompts),
         "with loss": lambda model: mv.record(model, prompts[:3], loss=True),
