@@ -59,6 +59,11 @@ def signed(words: str) -> float:
     return float(words.replace("−", "-").replace("+", ""))
 
 
+def href(page) -> str:
+    """The page's address as it is now."""
+    return page.evaluate("location.href")
+
+
 def title(page) -> str:
     return page.locator("header .muted").inner_text()
 

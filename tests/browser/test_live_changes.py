@@ -221,21 +221,18 @@ def test_a_changed_continuation_stands_beside_the_intact_one(opened, model):
     page = opened(exact=True)
     type_in(page, "The first file", len(mv.record(model, "The first file")))
     traces = {}
-    for removed in ([], [(3, 5), (4, 1), OFF]):
+    for removed in ([], [(5, 4)]):
         with mv.intervene(model, ablate=removed):
             traces[bool(removed)] = mv.generate(model, "The first file", max_new_tokens=24).trace
     texts = [traces[off].prompts[0].text.removeprefix("The first file") for off in (False, True)]
     alike = next(n for n, (a, b) in enumerate(zip(*texts, strict=False)) if a != b)
-    mode(page, "Change")
-    for layer, expert in [(3, 5), (4, 1), OFF]:
-        select(page, layer, expert)
-        page.get_by_role("button", name="Switch off").click()
-    page.get_by_text("Changed: off: 3/5, 4/1, 5/6.").wait_for()
+    assert 0 < alike < len(texts[0])
+    switch_off(page, 5, 4)
     mode(page, "Write")
     page.get_by_label("Temperature", exact=True).fill("0")
     page.get_by_label("Tokens", exact=True).fill("24")
     page.get_by_role("button", name="Continue").click()
-    other = page.locator(".other")
+    other = page.locator(".panel p.other")
     until(lambda: other.inner_text().startswith("Intact it goes on:"), 60)
     assert other.evaluate("e => e.textContent") == f"Intact it goes on: {texts[0]}"
     assert other.locator("mark").evaluate("e => e.textContent") == texts[0][alike:]
@@ -243,8 +240,7 @@ def test_a_changed_continuation_stands_beside_the_intact_one(opened, model):
     shows(page, traces[True])
     # Of an intact one there is nothing to tell apart.
     mode(page, "Change")
-    for _ in range(3):
-        page.get_by_role("button", name="undo").click()
+    page.get_by_role("button", name="undo").click()
     page.get_by_text("Nothing is changed.").wait_for()
     mode(page, "Write")
     page.get_by_role("button", name="Continue").click()
@@ -288,3 +284,58 @@ def test_what_is_tried_next_begins_with_nothing_changed(opened, model):
     text = page.get_by_label("Your text").input_value()
     shows(page, mv.record(model, text))
     assert re.match(r"\d+ tokens\.", page.get_by_role("status").inner_text())
+
+
+# ---- Keys
+
+
+def test_the_switchboard_is_used_by_keys(opened, model, intact):
+    """Keys in a panel are the panel's: they neither move nor play the picture."""
+    page = opened(exact=True)
+    type_in(page, FRENCH, len(intact))
+    mode(page, "Change")
+    select(page, *OFF)
+    for key, said in (("Enter", "Changed: off: 5/6."), ("Space", "Nothing is changed.")):
+        page.get_by_role("button", name=re.compile("Switch o(ff|n)")).focus()
+        page.keyboard.press(key)
+        page.get_by_text(said).wait_for(timeout=3000)
+    page.locator(".panel summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("the chosen count equally").focus()
+    page.keyboard.press("Space")
+    page.get_by_text("Changed: uniform gates.").wait_for(timeout=3000)
+    page.get_by_role("button", name="undo").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Nothing is changed.").wait_for(timeout=3000)
+    page.get_by_label("Experts a token").focus()
+    page.keyboard.type("3")
+    page.keyboard.press("Enter")
+    page.get_by_text("Changed: top-3.").wait_for(timeout=3000)
+
+
+def test_numbers_are_typed_into_the_fields_of_panels(opened, intact):
+    page = opened(exact=True)
+    type_in(page, FRENCH, len(intact))
+    mode(page, "Change")
+    page.get_by_text("more", exact=True).click()
+    before = {name: shown(page)[name] for name in ("layer", "token", "isolated")}
+    field = page.get_by_label("temperature of the gates")
+    field.focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("0.5")
+    assert field.input_value() == "0.5"
+    page.keyboard.press("Enter")
+    page.get_by_text("Changed: router temperature 0.5.").wait_for(timeout=3000)
+    page.keyboard.press("ArrowUp")
+    assert field.input_value() == "0.6"
+    mode(page, "Write")
+    for name, typed in (("Tokens", "12"), ("Temperature", "0"), ("Seed", "345")):
+        field = page.get_by_label(name, exact=True)
+        field.focus()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type(typed)
+        assert field.input_value() == typed, name
+    assert {name: shown(page)[name] for name in before} == before
+    page.get_by_role("button", name="Continue").focus()
+    page.keyboard.press("Enter")
+    until(lambda: page.locator(".text .tok.generated").count() == 12)
