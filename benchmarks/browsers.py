@@ -19,6 +19,8 @@ import statistics
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -66,12 +68,12 @@ def browsers() -> dict[str, list[str]]:
     return found
 
 
-def served(page: Path, found: queue.Queue[float]) -> ThreadingHTTPServer:
+def served(page: Path, found: queue.Queue[str], watch: str) -> ThreadingHTTPServer:
     """The page and its watcher on loopback; what the watcher reports goes into `found`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = {"/": WATCH.encode(), "/page.html": page.read_bytes()}
+            known = {"/": watch.encode(), "/page.html": page.read_bytes()}
             body = known.get(self.path)
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -80,7 +82,7 @@ def served(page: Path, found: queue.Queue[float]) -> ThreadingHTTPServer:
             self.wfile.write(body or b"")
 
         def do_POST(self) -> None:
-            found.put(float(self.rfile.read(int(self.headers["Content-Length"]))))
+            found.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self.send_response(204)
             self.end_headers()
 
@@ -92,8 +94,17 @@ def served(page: Path, found: queue.Queue[float]) -> ThreadingHTTPServer:
 
 def opened(command: list[str], page: Path, display: str) -> float:
     """Milliseconds until the picture is painted, in a new process."""
-    found: queue.Queue[float] = queue.Queue()
-    server = served(page, found)
+    with watched(command, page, display, WATCH) as (found, _):
+        return float(found.get(timeout=WAIT))
+
+
+@contextmanager
+def watched(
+    command: list[str], page: Path, display: str, watch: str
+) -> Iterator[tuple[queue.Queue[str], subprocess.Popen[bytes]]]:
+    """A new browser in which `watch` looks at a page; what it reports, and the process."""
+    found: queue.Queue[str] = queue.Queue()
+    server = served(page, found, watch)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         address = f"http://127.0.0.1:{server.server_port}/"
@@ -103,12 +114,30 @@ def opened(command: list[str], page: Path, display: str) -> float:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            return found.get(timeout=WAIT)
+            yield found, browser
         finally:
             browser.terminate()
             browser.wait(30)
             server.shutdown()
             server.server_close()
+
+
+@contextmanager
+def screen(commands: Mapping[str, list[str]]) -> Iterator[str]:
+    """The name of a virtual screen, where one of the browsers needs it."""
+    if "WebKitGTK" not in commands:
+        yield ""
+        return
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"],
+        pass_fds=[write], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield f":{os.read(read, 16).decode().strip()}"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def main() -> None:
@@ -118,35 +147,22 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     args = parser.parse_args()
     commands = browsers()
-    read, write = os.pipe()
-    screen = None
-    if "WebKitGTK" in commands:
-        screen = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"],
-            pass_fds=[write], stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-    display = f":{os.read(read, 16).decode().strip()}" if screen else ""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            pages = {
-                f"{args.tokens:,} tokens × {args.layers} layers × 8 experts": mv.save_page(
-                    made_up(args.tokens, args.layers), Path(folder) / "large.html"
-                ),
-                "4,096 tokens × 58 layers × 256 experts": mv.save_page(
-                    fine_grained(), Path(folder) / "deep.html"
-                ),
-            }
-            times: dict[tuple[str, str], list[float]] = {}
-            for _ in range(args.turns):
-                for what, page in pages.items():
-                    for name, command in commands.items():
-                        spent = opened(command, page, display)
-                        times.setdefault((what, name), []).append(spent / 1000)
-            sizes = {what: page.stat().st_size / 1e6 for what, page in pages.items()}
-    finally:
-        if screen:
-            screen.terminate()
-            screen.wait(30)
+    with screen(commands) as display, tempfile.TemporaryDirectory() as folder:
+        pages = {
+            f"{args.tokens:,} tokens × {args.layers} layers × 8 experts": mv.save_page(
+                made_up(args.tokens, args.layers), Path(folder) / "large.html"
+            ),
+            "4,096 tokens × 58 layers × 256 experts": mv.save_page(
+                fine_grained(), Path(folder) / "deep.html"
+            ),
+        }
+        times: dict[tuple[str, str], list[float]] = {}
+        for _ in range(args.turns):
+            for what, page in pages.items():
+                for name, command in commands.items():
+                    spent = opened(command, page, display)
+                    times.setdefault((what, name), []).append(spent / 1000)
+        sizes = {what: page.stat().st_size / 1e6 for what, page in pages.items()}
     table = Table(title=f"moe_viz {mv.__version__}: until a page's picture is painted")
     for name in ("page", "size", "browser", "median", "least to most"):
         table.add_column(name)

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from .errors import InputError, MissingDependencyError, MoeVizError
+from .errors import InputError, MoeVizError
+from .files import EMBEDDED
 from .progress import quiet
 from .trace import Trace
 from .trace.kept import Kept
 from .view.explorer.explorer import Explorer, check_scale, opened
 from .view.explorer.standing import Standing
+from .view.live.box import IN_A_PAGE, Box
 
 if TYPE_CHECKING:  # torch is for those who run a model
     from .guests.guest import Recordable
@@ -34,61 +37,31 @@ class Cancelled(Exception):
     """The user has cancelled the run."""
 
 
-class LivePrompt:
+class LivePrompt(Box):
     """A prompt box and a picture; the last line of a notebook cell is enough to show them.
 
-    `history` are the texts that were run, oldest first; `picture` shows all of them. `first` is
-    run as soon as the box is shown.
+    `history` are the texts that were run, oldest first; `picture` shows all of them, or, if
+    something is switched, the last one beside its intact run. `first` is run when it is shown.
     """
 
     def __init__(self, model: Recordable, scale: float = 1.0, first: Text | None = None) -> None:
         check_scale(scale)
         if model.tokenizer is None:
             raise InputError("This model has no tokenizer, so nothing typed here could be read.")
-        try:
-            import ipywidgets as widgets
-            from IPython.display import HTML, display
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(
-                f"The live prompt box needs the package {error.name}: pip install "
-                "'moe-viz[lab]'. A recording is shown without it: explore(record(model, text))."
-            ) from error
+        config = model.config
+        super().__init__(config.mixtures, config.experts, config.experts_per_token, self._switched)
         self.model: Recordable = model
         self.scale: float = scale
         self.history: list[str] = []
         self._first: Text | None = first
         self._kept = Kept(KEPT)
         self.picture: Explorer | None = None
-        self._display = display
         self._standing: Standing | None = None  # once it is shown
         self._so_far: Trace | None = None  # what was written until it was cancelled
-        self._wrap: Any = HTML
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
-        wide = widgets.Layout(width="100%")
-        self.text: Any = widgets.Textarea(
-            placeholder="Type a text, and run it through the model", rows=3, layout=wide
-        )
-        self.run_button: Any = widgets.Button(
-            description="Run", button_style="primary", icon="play"
-        )
-        self.continue_button: Any = widgets.Button(
-            description="Continue", icon="forward", tooltip="Let the model write on from this text"
-        )
-        self.length: Any = widgets.BoundedIntText(
-            value=40, min=1, max=2000, description="tokens", layout=widgets.Layout(width="9em"),
-            style={"description_width": "4em"},
-        )  # fmt: skip
-        self.cancel_button: Any = widgets.Button(description="Cancel", icon="stop", disabled=True)
-        self.past: Any = widgets.Dropdown(
-            options=["earlier prompts"], layout=widgets.Layout(width="18em")
-        )
-        self.progress: Any = widgets.IntProgress(
-            max=model.config.layers, layout={"visibility": "hidden"}
-        )
-        self.status: Any = widgets.Label(f"{model.provenance.title}: nothing has been run yet.")
-        row = [self.run_button, self.continue_button, self.length, self.cancel_button, self.past]
-        self.box: Any = widgets.VBox([self.text, widgets.HBox([*row, self.progress]), self.status])
+        self.progress.max = config.layers
+        self.status.value = f"{model.provenance.title}: nothing has been run yet."
         self.run_button.on_click(lambda _: self.run(self.text.value))
         self.continue_button.on_click(lambda _: self.write_on(self.text.value))
         self.cancel_button.on_click(lambda _: self.cancel())
@@ -96,7 +69,8 @@ class LivePrompt:
 
     def _ipython_display_(self) -> None:
         self._display(self.box)
-        self._standing = Standing(self._display, self._wrap)
+        line = IN_A_PAGE if self.model.config.name == EMBEDDED else ""
+        self._standing = Standing(self._display, self._wrap, line)
         self._standing.say("The picture appears here when a text has been run.")
         if self._first is not None:
             self.run(self._first)
@@ -122,6 +96,16 @@ class LivePrompt:
     def cancel(self) -> None:
         """Stop the current run before its next layer."""
         self._cancel.set()
+
+    def _switched(self) -> None:
+        """Something was switched: the last text once more, if there is one."""
+        try:
+            with self._changed():
+                pass
+        except InputError as error:
+            return self.switches.refused(str(error))
+        if self.history:
+            self._start(self._record, self.history[-1], self.model.config.layers)
 
     # ---- What `generate(watch=)` calls, in this box or elsewhere
 
@@ -149,7 +133,7 @@ class LivePrompt:
         if self._thread is not None and self._thread.is_alive():
             return None
         self._cancel.clear()
-        self._enable(running=True)
+        self.enable(running=True)
         self.progress.max, self.progress.value = steps, 0
         self.progress.layout.visibility = "visible"
         self.status.value = "Running …"
@@ -164,7 +148,7 @@ class LivePrompt:
             given = replace(one_prompt(text, "The prompt box"), label="")
             with quiet(), self.model.router_hooks(self._watch):
                 trace = work(given)
-            said = self._keep(given, trace)
+            said = self._compare(given, trace) if self.switches.asked else self._keep(given, trace)
             tokens = trace.prompts[-1].stop - trace.prompts[-1].start
             end = " Cancelled: the text is kept as far as it came." if self._cancel.is_set() else ""
             self.status.value = f"{self.model.provenance.title}: {tokens} tokens.{end}{said}"
@@ -176,13 +160,13 @@ class LivePrompt:
         except BaseException as error:  # whatever it is: a thread's error is seen by nobody else
             self.status.value = f"This run failed ({type(error).__name__}: {error})."
         finally:
-            self._enable(running=False)
+            self.enable(running=False)
             self.progress.layout.visibility = "hidden"
 
     def _record(self, given: Given) -> Trace:
         from .recording import record
 
-        with self.model.router_hooks(self._advance):
+        with self.model.router_hooks(self._advance), self._changed():
             return record(self.model, [given.content])
 
     def _generate(self, given: Given, tokens: int) -> Trace:
@@ -190,11 +174,18 @@ class LivePrompt:
 
         self._so_far = None
         try:
-            return generate(self.model, given.content, tokens, watch=_Followed(self)).trace
+            with self._changed():
+                return generate(self.model, given.content, tokens, watch=_Followed(self)).trace
         except Cancelled:
             if self._so_far is None:  # not even the prompt was read
                 raise
             return self._so_far
+
+    def _changed(self) -> AbstractContextManager[Any]:
+        """What is switched, for a run: a thread inherits no block from outside."""
+        from .intervention.block import intervene
+
+        return intervene(self.model, **asked) if (asked := self.switches.asked) else nullcontext()
 
     def _watch(self, routing: Routing) -> None:
         if self._cancel.is_set():
@@ -207,22 +198,32 @@ class LivePrompt:
 
     def _keep(self, given: Given, trace: Trace) -> str:
         """Put a recording with the earlier ones and show them all; what else is to be said."""
-        said = self._kept.add(given, trace)
-        self.history = self._kept.texts
-        last = len(self.history) - 1
+        said = self._remember(given, trace)
         token = len(trace) - 1 if trace.generated.any() else None  # where it was followed to
+        last = len(self.history) - 1
         self.picture = Explorer(self._kept.joined(), prompt=last, token=token, scale=self.scale)
         self._show()
+        return said
+
+    def _remember(self, given: Given, trace: Trace) -> str:
+        said = self._kept.add(given, trace)
+        self.history = self._kept.texts
         self.past.options = ["earlier prompts", *reversed(self.history)]
         return said
+
+    def _compare(self, given: Given, trace: Trace) -> str:
+        """Show a changed run beside the intact one of the same tokens."""
+        from .recording import record
+
+        intact = record(self.model, [trace.token_ids.tolist()])
+        said = self._remember(given, intact)
+        self.picture = Explorer(trace, other=intact, view="experts", scale=self.scale)
+        self._show()
+        return f" Beside it: the intact run.{said}"
 
     def _show(self) -> None:
         if self._standing is not None and self.picture is not None:
             self._standing.show(self.picture)
-
-    def _enable(self, running: bool) -> None:
-        self.run_button.disabled = self.continue_button.disabled = running
-        self.cancel_button.disabled = not running
 
     def _recall(self, change: dict[str, Any]) -> None:
         if change["new"] in self.history:
@@ -277,9 +278,8 @@ def explore(
     `expert`; or, for two traces of the same tokens, their `agreement`. Where the second of two
     traces is of an untrained twin, an expert's pieces stand beside what the twin does with them.
     `scale` multiplies all type, from 0.5 to 3: 1.5 or 2 for a lecture room. `beside` is another
-    prompt, or another label, to compare this one with; it can be changed in the picture. `view` is
-    the map: of `tokens` and layers, of `experts` and layers by their load, or of those `touched` by
-    the tokens so far.
+    prompt or label to compare this one with. `view` is the map: of `tokens` and layers, of
+    `experts` and layers by their load, or of those `touched` by the tokens so far.
 
     With a model instead of a trace: a prompt box, in a notebook, beside the picture of what is
     typed there. `prompt` is then what is run first, in any form that `record` takes; apart from

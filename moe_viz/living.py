@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import InputError
+from .files import EMBEDDED
 from .prompts import LANGUAGES, Prompts, curated
 from .trace import Trace
 from .view.document import write
@@ -21,14 +23,19 @@ if TYPE_CHECKING:  # torch is for those who run a model
 
 
 def save_live(
-    path: str | Path, model: Recordable | str = "8x7m", text: str = "", exact: bool = False
+    path: str | Path,
+    model: Recordable | str = "8x7m",
+    text: str = "",
+    exact: bool = False,
+    address: str = "",
 ) -> Path:
     """Write a page that runs a model in the browser and shows how it routes what is typed there.
 
     `model` is a Mixtral in memory of up to 100 million weights, or the name of one; `text` is what
     the page opens on. A weight travels as a byte, routers and norms as float32 (31 MB for 8x7m; the
     page says how many decisions that changes); with `exact` as bfloat16, as it was published
-    (46 MB). Nothing that is typed there leaves the page.
+    (46 MB). Nothing that is typed there leaves the page. `address` is where the page will be
+    hosted: what is shared from it, a QR code among it, leads there.
 
     Raises `InputError` for a model that no page can run, by name, and `OutputError` if the file
     cannot be written.
@@ -38,11 +45,26 @@ def save_live(
     from .view.live.page import live_page
 
     own = load(model) if isinstance(model, str) else model
-    parts = in_page(own, exact)
+    parts = in_page(own, exact, address)
     return write(path, live_page(parts, record(own, text or _passage(curated(), "en"))))
 
 
-def in_page(model: Any, exact: bool = False) -> dict[str, Any]:
+def held(name: str, address: str = "") -> dict[str, Any]:
+    """What a page holds of the embedded model: for cells of notebooks that are tagged `live`.
+
+    Raises `InputError` for another model, whose weights do not come with this package.
+    """
+    from .guests.loading import load
+
+    if name != EMBEDDED:
+        raise InputError(
+            f"{name} does not come with moe_viz, {EMBEDDED} does. A page of its own: moe-viz live "
+            "--model FOLDER -o lab.html."
+        )
+    return in_page(load(name), address=address)
+
+
+def in_page(model: Any, exact: bool = False, address: str = "") -> dict[str, Any]:
     """All that a page holds of a model in memory, with things to try and what it says of itself."""
     from .recording import record
     from .view.live.carried import carried
@@ -58,7 +80,7 @@ def in_page(model: Any, exact: bool = False) -> dict[str, Any]:
          "off": [layer, expert]},
         {"name": "Let it write", "mode": "write", "text": "The first file", "write": True},
     ]  # fmt: skip
-    return held_in_page(parts, recorded, prompts, chips, _words(model, recorded, exact))
+    return held_in_page(parts, recorded, prompts, chips, _words(model, recorded, exact), address)
 
 
 def most_devoted(trace: Trace, label: str) -> tuple[int, int]:
@@ -71,7 +93,8 @@ def most_devoted(trace: Trace, label: str) -> tuple[int, int]:
 
 def _words(model: Any, recorded: Trace, exact: bool) -> list[str]:
     """What a page says of the model in it."""
-    from .view.live.agreement import agreement
+    from .recording import record
+    from .view.live.agreement import agreement, in_bytes
 
     config = model.config
     size = sum(parameter.numel() for parameter in model.parameters())
@@ -86,7 +109,9 @@ def _words(model: Any, recorded: Trace, exact: bool) -> list[str]:
             "are those of Python wherever two scores are further apart than sums are rounded."
         )
     else:
-        found = agreement(model, recorded)
+        with in_bytes(model):
+            rounded = record(model, [prompt.text for prompt in recorded.prompts], loss=True)
+        found = agreement(recorded, rounded)
         before, after = found.bits
         stored = (
             "A weight takes one byte here (int8, each row scaled by itself; routers and norms are "

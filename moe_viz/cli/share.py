@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,11 @@ ExecuteOption = Annotated[
         "--execute/--as-is",
         help="Run them first, which runs their code (default: the course's own, without outputs).",
     ),
+]
+
+AddressOption = Annotated[
+    str,
+    typer.Option(help="Where the page with the model is hosted: it is shared as a QR code."),
 ]
 
 
@@ -111,11 +117,15 @@ def slides(
     pdf: Annotated[
         Path | None, typer.Option(help="Also print it here, with Chromium or Chrome.")
     ] = None,
+    address: AddressOption = "",
 ) -> None:
     """Make slides of notebooks: one file that needs no network, with interactive pictures.
 
+    Behind the picture of a cell tagged live the model itself runs.
+
     Example: [bold]moe-viz slides notebooks/04_expert_heatmaps.ipynb -o talk.html[/]
     """
+    from ..living import held
     from ..view.pages.pdf import save_pdf
     from ..view.pages.slides import save_slides
 
@@ -125,7 +135,7 @@ def slides(
     if pdf is not None:
         check_writable(pdf)
     with written(out) as path:
-        save_slides(notebooks, path, execute, tell)
+        save_slides(notebooks, path, execute, tell, partial(held, address=address))
     if out != STANDARD:
         say(f"written to {out}; arrow keys change slides, S opens the notes")
     if pdf is not None:
@@ -139,16 +149,20 @@ def html(
         Path, typer.Option("--out", "-o", help="The page to write, .html; - for standard output.")
     ],
     execute: ExecuteOption = None,
+    address: AddressOption = "",
 ) -> None:
     """Make a page of notebooks: one file that needs no network, with interactive pictures.
 
+    Behind the picture of a cell tagged live the model itself runs.
+
     Example: [bold]moe-viz html notebooks/00_start_here.ipynb -o start.html[/]
     """
+    from ..living import held
     from ..view.pages.slides import save_notebook_page
 
     check_out(out)
     with written(out) as path:
-        save_notebook_page(notebooks, path, execute, tell)
+        save_notebook_page(notebooks, path, execute, tell, partial(held, address=address))
     if out != STANDARD:
         say(f"written to {out}")
 
@@ -163,6 +177,7 @@ def live(
     exact: Annotated[
         bool, typer.Option(help="Keep bfloat16 weights as they are; a byte each otherwise.")
     ] = False,
+    address: AddressOption = "",
 ) -> None:
     """Make a page that runs a small model in the browser: one file that needs no network.
 
@@ -172,6 +187,6 @@ def live(
 
     check_out(out)
     with written(out) as path:
-        save_live(path, model, text, exact)
+        save_live(path, model, text, exact, address)
     if out != STANDARD:
         say(f"written to {out}: open it in a browser")

@@ -96,8 +96,8 @@ class Chart:
         return write(path, page(self.title, self.to_html()))
 
 
-def page(title: str, body: str) -> str:
-    """A whole page around a body of charts and text."""
+def page(title: str, body: str, policy: dict[str, str] | None = None) -> str:
+    """A whole page around a body of charts and text; `policy` adds to what charts need."""
     light, dark = (
         f":root {{ --ground: {theme.ground}; --ink: {theme.ink}; --line: {theme.line}; "
         f"--muted: {theme.muted}; }}"
@@ -105,7 +105,7 @@ def page(title: str, body: str) -> str:
     )
     own = package_text("view/pages/page.css")
     style = f"{own}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    return document(title, style, f"<main>\n{body}</main>", CHARTS)
+    return document(title, style, f"<main>\n{body}</main>", CHARTS | (policy or {}))
 
 
 @cache

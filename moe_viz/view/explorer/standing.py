@@ -38,16 +38,17 @@ class Drawable(Protocol):
 class Standing:
     """The place of one picture in a notebook.
 
-    `display` is IPython's, or what takes its place in a test.
+    `display` is IPython's, or what takes its place in a test; `line` stands below the picture.
     """
 
-    def __init__(self, display: Any = None, wrap: Any = None) -> None:
+    def __init__(self, display: Any = None, wrap: Any = None, line: str = "") -> None:
         if display is None or wrap is None:
             from IPython.display import HTML
             from IPython.display import display as shown
 
             display, wrap = shown, HTML
         self._display, self._wrap = display, wrap
+        self._line = f"<p>{line}</p>" if line else ""
         self._name = f"moe-viz-{uuid.uuid4().hex[:12]}"
         self._handle: Any = None
         self._beside: Any = None
@@ -75,7 +76,7 @@ class Standing:
         following = self._stands and not self.alone
         if following:
             self._beside.update(self._wrap(self._script("leave()")))
-        self._put(picture.to_html(name=self._name))
+        self._put(picture.to_html(name=self._name) + self._line)
         self._stands = True
         if following:
             self._beside.update(self._wrap(""))
@@ -84,7 +85,7 @@ class Standing:
         """Another trace, into the picture that stands here."""
         self._last = time.monotonic()
         if self.alone or not self._stands:
-            self._put(picture.to_html(name=self._name))
+            self._put(picture.to_html(name=self._name) + self._line)
             self._stands = True
             return
         name, change = f"{self._name}-next", json.dumps(picture.opening())

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a page's model agrees with the one it was made of: the page says so of itself.
 
-In: a Mixtral in memory, and texts. Out: how many sets of experts and first choices stay as they are
-when each weight takes a byte, and what happens to the loss. Routing notices rounding first.
+In: a Mixtral in memory, and its recordings with each weight as it is and as a byte. Out: how many
+sets of experts and first choices stay as they are, and what happens to the loss. Routing notices
+rounding first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from ...recording import record
 from ...trace import Trace
 from .weights import in_steps, matrices
 
@@ -32,10 +31,8 @@ class Agreement:
     bits: tuple[float, float]
 
 
-def agreement(model: Any, own: Trace) -> Agreement:
-    """What int8 weights, as a page carries them, change about texts that were recorded with loss."""
-    with in_bytes(model):
-        other = record(model, [prompt.text for prompt in own.prompts], loss=True)
+def agreement(own: Trace, other: Trace) -> Agreement:
+    """Of two recordings of the same texts, both with loss."""
     kept = ~own.special
     before, after = (np.sort(trace.experts[:, kept], axis=2) for trace in (own, other))
     first = own.experts[:, kept, 0] == other.experts[:, kept, 0]
@@ -53,17 +50,15 @@ def in_bytes(model: Any) -> Iterator[None]:
     """Within the block, each weight is what a page's int8 makes of it."""
     kept = []
     try:
-        with torch.no_grad():
-            for module in matrices(model):
-                weight = module.weight
-                kept.append((weight, weight.detach().clone()))
-                steps, scale = in_steps(weight.detach().float().cpu().numpy())
-                weight.copy_(torch.from_numpy(steps * scale[:, None]))
+        for module in matrices(model):
+            weight = module.weight.data
+            kept.append((weight, weight.clone()))
+            steps, scale = in_steps(weight.float().cpu().numpy())
+            weight.copy_(weight.new_tensor(steps * scale[:, None]))
         yield
     finally:
-        with torch.no_grad():
-            for weight, before in kept:
-                weight.copy_(before)
+        for weight, before in kept:
+            weight.copy_(before)
 
 
 def _bits(trace: Trace) -> float:

@@ -2,7 +2,7 @@
 ;; The arithmetic of a transformer, four numbers at a time: `make kernel` assembles it to kernel.wasm.
 ;; Two functions are enough: a matrix times vectors, and a weighted sum of rows. All matrices and
 ;; vectors lie in the memory that the page brings; addresses are bytes; rows are multiples of eight
-;; numbers. js/plain.js does the same without WebAssembly, and the tests hold both to NumPy.
+;; numbers. js/engine.js does the same without WebAssembly, and the tests hold both to NumPy.
 (module
   (import "page" "memory" (memory 1))
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from ...errors import MissingDependencyError
 from ...files import package_text
-from ...prompts import Prompts
+from ...prompts import LANGUAGES, Prompts
 from ...trace import Trace
 from ...trace.format import header_of
 from .. import palette
@@ -26,7 +27,8 @@ from .carried import WORKER
 #: The entry module, its function, and that function's name in the joined script.
 SCRIPT = "view/live/js/lab.js", "mountLab", "moeVizLab"
 #: What a page with a model in it may do beside what all our pages may.
-POLICY = {"script-src": "'unsafe-inline' 'wasm-unsafe-eval'", "worker-src": "blob:"}
+WORKERS = {"worker-src": "blob:"}
+POLICY = {"script-src": "'unsafe-inline' 'wasm-unsafe-eval'", **WORKERS}
 #: Tokens that a page has room for, at most.
 ROOM = 2048
 #: What the elements are called that hold the model.
@@ -34,7 +36,7 @@ _MODEL = "moe-viz-held"
 
 
 def live_page(model: Mapping[str, Any], opened: Trace) -> str:
-    """The whole page: `model` as `held_in_page` has it, around the picture of a trace of one text."""
+    """The whole page: `model` as `held_in_page` has it, and the picture of a trace of one text."""
     name = "moe-viz-lab"
     picture = Explorer(opened).to_html(page=True, name=name)
     style = f"{style_of_page()}\n{package_text('view/live/page.css')}"
@@ -66,11 +68,13 @@ def held_in_page(
     prompts: Prompts,
     chips: Sequence[Mapping[str, Any]],
     words: Sequence[str],
+    address: str = "",
 ) -> dict[str, Any]:
     """All that a page holds of a model: weights `carried`, texts to pick from, and things to try.
 
     A chip is a thing to try: its name, a mode and a text, and a query, an expert that is off, or
-    whether to write on. `words` are what the page says about the model.
+    whether to write on. `words` are what the page says about the model. `address` is where the same
+    page is hosted.
     """
     manifest = carried["manifest"]
     exact = bool(manifest["halves"])
@@ -81,7 +85,17 @@ def held_in_page(
             "words": list(words),
             "chips": list(chips),
             "tokens": min(ROOM, manifest["shape"]["context"]),
-            "passages": [{"label": p.label, "topic": p.topic, "text": p.text} for p in prompts],
+            "passages": [
+                {
+                    "label": p.label,
+                    "topic": p.topic,
+                    "text": p.text,
+                    "parallel": p.label in LANGUAGES and bool(p.topic),
+                }
+                for p in prompts
+            ],
+            "address": address,
+            "qr": _qr(address) if address else "",
         },
         "model": {
             **{name: part for name, part in carried.items() if name != "weights"},
@@ -89,6 +103,17 @@ def held_in_page(
         },
         "weights": carried["weights"],
     }
+
+
+def _qr(address: str) -> str:
+    """An address as a QR code: a picture in an address of its own."""
+    try:
+        import segno
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "An address is drawn as a QR code by the package segno: pip install 'moe-viz[slides]'."
+        ) from error
+    return segno.make(address, error="m", micro=False).svg_data_uri(border=4)
 
 
 def _record(opened: Trace, exact: bool) -> dict[str, Any]:

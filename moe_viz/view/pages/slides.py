@@ -6,7 +6,8 @@ a page to read. A cell's slide type decides what is a slide; where no cell has o
 the first two levels begins one.
 
 Tags: `hide_code` leaves a cell's code out, `show_code` shows it on its slide (else it is folded),
-`solution` is left out of slides and folded on pages.
+`solution` is left out of slides and folded on pages; behind the picture of a cell that is tagged
+`live` the model runs, in the deck or page itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ...files import package_text
 from ..charts.chart import page
 from ..document import CHARTS, document, write
 from ..script import script
+from .alive import AFTER, BEFORE, TAG, Held, alive
 from .notebook import code_style, exported, read_notebook, title_of, unrun, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
@@ -47,6 +49,7 @@ def save_slides(
     path: str | Path,
     execute: bool | None = None,
     said: Callable[[str], object] | None = None,
+    held: Held | None = None,
 ) -> Path:
     """Write notebooks as one deck that needs no network. Speaker notes open with the key S.
 
@@ -54,7 +57,8 @@ def save_slides(
     `said`.
 
     Notebooks are run first if `execute` says so, or if they belong to this package's course and
-    have no outputs; others are taken as they are.
+    have no outputs; others are taken as they are. `held` gives what a page holds of the model of a
+    name (`moe_viz.living.held`), for cells tagged `live`; without it they stay as recorded.
 
     Raises `InputError` for a file that is not a notebook or fails, `MissingDependencyError` without
     the extra `slides`, `OutputError` where the file cannot be written.
@@ -62,6 +66,7 @@ def save_slides(
     if not notebooks:
         raise InputError("There is no notebook to make slides of: name at least one.")
     body, title = _joined(notebooks, execute, _deck, said)
+    body, workers = alive(body, held, said)
     body, plotly = without_plotly(body)
     for host in ("moe-viz", "moe-viz-diagram"):
         body = body.replace(f'class="{host}"', f'class="{host}" data-scale="1.5"')
@@ -80,7 +85,7 @@ def save_slides(
 {script(*SPEAKER)}
 {DECK}moeVizNotes(Reveal, {notes});
 </script>"""
-    return write(path, document(title, style, body, CHARTS))
+    return write(path, document(title, style, body, CHARTS | workers))
 
 
 def save_notebook_page(
@@ -88,15 +93,17 @@ def save_notebook_page(
     path: str | Path,
     execute: bool | None = None,
     said: Callable[[str], object] | None = None,
+    held: Held | None = None,
 ) -> Path:
     """Write notebooks as one page to read, which needs no network; see `save_slides`."""
     if not notebooks:
         raise InputError("There is no notebook to make a page of: name at least one.")
     body, title = _joined(notebooks, execute, _page, said)
+    body, workers = alive(body, held, said)
     body, plotly = without_plotly(body)
     own = package_text("view/pages/notebook.css") + package_text("view/pages/ansi.css")
     style = f"<style>{code_style()}\n{own}</style>"
-    return write(path, page(title, style + plotly + body))
+    return write(path, page(title, style + plotly + body, workers))
 
 
 def _joined(
@@ -184,6 +191,8 @@ def _fragments(slide: list[Any]) -> None:
 
 
 def _frame(cell: Any, before: str, after: str, code: str) -> None:
+    if TAG in _tags(cell):
+        before, after = before + BEFORE, AFTER + after
     cell.metadata.before, cell.metadata.after, cell.metadata.code = before, after, code
 
 

@@ -46,8 +46,11 @@ export function mountExplorer(id, style, palette) {
     const focused = shadow.activeElement !== null;
     picture?.stop();
     picture = next;
+    // As high as before until the new one is drawn: a page that were shorter would be scrolled up.
+    host.style.minHeight = `${host.offsetHeight}px`;
     shadow.replaceChildren(sheet, next.root);
     next.start();
+    host.style.minHeight = "";
     if (focused) next.root.focus({ preventScroll: true });
   };
 

@@ -67,7 +67,7 @@ export function layout(trace, parts, place, onkeydown) {
     header(trace, parts.controls, page),
     ...banner(trace),
     legend.element,
-    h("div", { class: "body" }, left(parts), h("div", {}, right)),
+    h("div", { class: "body" }, left(parts, trace), h("div", {}, right)),
     caption(trace, place),
   );
 }
@@ -95,10 +95,18 @@ function header(trace, controls, page) {
     h(top, { class: "title" }, "Which expert takes which token"),
     h("span", { class: "muted" }, trace.title),
     h("span", { class: "grow" }),
-    h("label", { class: "prompts" }, "Prompt ", controls.label, controls.prompt),
+    ...(several(trace)
+      ? [h("label", { class: "prompts" }, "Prompt ", controls.label, controls.prompt)]
+      : []),
     h("label", {}, "Layer ", controls.layer, controls.layerName),
   );
 }
+
+/**
+ * Whether there is another prompt to choose, or to compare with.
+ * @param {Trace} trace
+ */
+const several = ({ prompts }) => prompts.length > 1;
 
 /** @param {Trace} trace */
 function banner({ synthetic }) {
@@ -107,13 +115,16 @@ function banner({ synthetic }) {
   return [h("div", { class: "banner", role: "note" }, words)];
 }
 
-/** @param {Parts} parts */
-function left({ controls, text, maps, comparison }) {
+/**
+ * @param {Parts} parts
+ * @param {Trace} trace
+ */
+function left({ controls, text, maps, comparison }, trace) {
   const tools = h(
     "div",
     { class: "tools" },
     controls.alike,
-    h("label", { class: "spare" }, "Compare ", controls.beside),
+    ...(several(trace) ? [h("label", { class: "spare" }, "Compare ", controls.beside)] : []),
     h("span", { class: "grow" }),
     controls.found,
     controls.search,

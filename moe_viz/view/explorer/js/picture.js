@@ -123,6 +123,8 @@ export class Picture {
     this.address.stop();
     this.text.stop();
     this.comparison.text.stop();
+    // Megabytes of pixels, which else stay until garbage is collected.
+    for (const canvas of this.root.querySelectorAll("canvas")) canvas.width = canvas.height = 0;
   }
 
   /**

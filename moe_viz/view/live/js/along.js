@@ -8,13 +8,16 @@ import { h, write } from "../../js/dom.js";
  * @typedef {object} Acts
  * @property {() => string} code of what is shown now
  * @property {(code: string) => boolean} enter what a code says; whether it said anything
- * @property {() => void} save the trace
- * @property {(file: File) => void} bring a trace
+ * @property {(question: object) => void} ask the model
+ * @property {(words: string) => void} say
  */
 
 export class Along {
-  /** @param {Acts} acts */
-  constructor(acts) {
+  /**
+   * @param {Acts} acts
+   * @param {{ address: string, qr: string }} hosted where the same page is, if anywhere
+   */
+  constructor(acts, { address, qr }) {
     this.acts = acts;
     this.code = h("input", { readonly: true, "aria-label": "What is shown, as a code" });
     this.copied = h("span", { class: "muted", "aria-live": "polite" });
@@ -22,7 +25,7 @@ export class Along {
     this.file = h("input", { type: "file", accept: ".safetensors", "aria-label": "A trace" });
     this.file.onchange = () => {
       const [file] = this.file.files ?? [];
-      if (file) acts.bring(file);
+      if (file) this.bring(file);
       this.file.value = ""; // the same file may be brought again
     };
     const open = h("button", { onclick: () => this.enter() }, "Open");
@@ -36,13 +39,14 @@ export class Along {
         h("h2", {}, "What is shown now"),
         h("div", { class: "row" }, this.code, h("button", { onclick: () => this.copy() }, "Copy")),
         this.copied,
+        ...(qr ? [h("img", { class: "qr", src: qr, alt: `QR code of ${address}` })] : []),
         h("h2", {}, "What somebody else has sent"),
         h("div", { class: "row" }, this.pasted, open),
         h("h2", {}, "The recording"),
         h(
           "div",
           { class: "row" },
-          h("button", { onclick: acts.save }, "Save the trace"),
+          h("button", { onclick: () => acts.ask({ saved: true }) }, "Save the trace"),
           h("label", {}, "or show one: ", this.file),
         ),
         h(
@@ -74,6 +78,20 @@ export class Along {
     }
   }
 
+  /** @param {File} file */
+  async bring(file) {
+    this.acts.say(`${file.name} is read …`);
+    this.acts.ask({ brought: new Uint8Array(await file.arrayBuffer()) });
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} file of a trace, as it was asked for */
+  saved(file) {
+    const address = URL.createObjectURL(new Blob([file]));
+    h("a", { href: address, download: "trace.safetensors" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    this.acts.say("The trace has been saved.");
+  }
+
   enter() {
     const found = this.acts.enter(this.pasted.value);
     write(this.copied, found ? "" : "This code names no text. It begins with text= or passage=.");
@@ -81,15 +99,4 @@ export class Along {
     this.pasted.value = "";
     this.element.open = false;
   }
-}
-
-/**
- * Have the browser save bytes as a file.
- * @param {Uint8Array<ArrayBuffer>} bytes
- * @param {string} name
- */
-export function download(bytes, name) {
-  const address = URL.createObjectURL(new Blob([bytes]));
-  h("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

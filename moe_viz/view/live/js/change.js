@@ -30,11 +30,14 @@ export class ChangePanel {
     /** @type {Trace | null} */
     this.trace = null;
     this.which = h("p", { class: "which" });
+    this.busy = h("p", {});
+    /** @type {{ layer: number, expert: number } | null} which expert the one that is off is for */
+    this.stood = null;
     this.toggle = h("button", { onclick: () => this.flip(), title: "key O" });
     this.control = h(
       "button",
       { onclick: () => this.flipControl() },
-      "Control: an equally busy one instead",
+      "Check: an equally busy one instead",
     );
     this.words = h("p", { class: "said", "aria-live": "polite" });
     this.undo = h("button", { onclick: () => this.back() }, "undo");
@@ -50,9 +53,10 @@ export class ChangePanel {
     this.empty = h("input", { type: "checkbox" });
     this.empty.onchange = () => this.set({ empty: this.empty.checked });
     this.element = h(
-      "section",
-      { slot: "aside", class: "panel", "aria-label": "Change" },
+      "div",
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Change" },
       this.which,
+      this.busy,
       h(
         "div",
         { class: "row" },
@@ -66,13 +70,26 @@ export class ChangePanel {
         {},
         h("summary", {}, "more"),
         this.force,
-        h("label", {}, this.uniform, "the chosen count equally"),
-        h("label", {}, "temperature of the gates ", this.temperature),
-        h("label", {}, this.empty, "the slot of one that is off stays empty"),
+        h("label", {}, this.uniform, "the chosen count equally, whatever their gates"),
+        h("label", {}, this.temperature, "temperature: higher, and gates are more alike"),
+        h("label", {}, this.empty, "an expert that is off leaves its slot empty"),
       ),
       effect.element,
     );
     this.draw();
+  }
+
+  /**
+   * Hear the key O while this panel stands in the host: before the picture, which lets no key
+   * further, and not in its fields, where letters are text.
+   * @param {HTMLElement} host
+   */
+  listen(host) {
+    const hear = (/** @type {KeyboardEvent} */ event) => {
+      const typed = /** @type {Element} */ (event.composedPath()[0]).matches("input, select");
+      if (this.element.isConnected && event.key === "o" && !typed) this.flip();
+    };
+    host.addEventListener("keydown", hear, { capture: true });
   }
 
   /**
@@ -84,6 +101,7 @@ export class ChangePanel {
     this.trace = trace;
     const { layer, isolate: expert } = state;
     if (expert !== null) this.select(layer, expert);
+    write(this.busy, this.business());
   }
 
   /**
@@ -93,6 +111,7 @@ export class ChangePanel {
   select(layer, expert) {
     if (this.selected?.layer === layer && this.selected.expert === expert) return;
     this.selected = { layer, expert };
+    this.stood = null;
     this.draw();
   }
 
@@ -113,6 +132,7 @@ export class ChangePanel {
     const { selected, switches } = this;
     const other = selected && this.equallyBusy(selected.layer, selected.expert);
     if (!selected || other === null) return;
+    this.stood = selected;
     this.selected = { layer: selected.layer, expert: other };
     this.after(switches.instead(selected.layer, other));
   }
@@ -124,6 +144,11 @@ export class ChangePanel {
 
   back() {
     this.switches.back();
+    const off = this.switches.changes.off.flatMap((all, layer) =>
+      all.map((expert) => ({ layer, expert })),
+    );
+    if (off.length === 1) [this.selected] = off; // what the numbers are about
+    this.stood = null;
     this.after("");
   }
 
@@ -137,26 +162,48 @@ export class ChangePanel {
   }
 
   /**
+   * The share of each expert of a layer in the text's choices, where nothing is off: in the changed
+   * run one that is off has no load.
+   * @param {number} layer
+   */
+  loads(layer) {
+    const { trace } = this;
+    if (!trace) return [];
+    const choices = trace.others ?? trace.experts;
+    const counts = Array.from({ length: trace.E }, () => 0);
+    for (let t = 0; t < trace.T; t++) {
+      const from = (layer * trace.T + t) * trace.K;
+      const row = trace.isSpecial(t) ? [] : choices.subarray(from, from + trace.K);
+      for (const e of row) if (e >= 0) counts[e]++;
+    }
+    const all = counts.reduce((sum, n) => sum + n, 0) || 1;
+    return counts.map((n) => n / all);
+  }
+
+  /**
    * The other expert of a layer whose load is nearest to one's.
    * @param {number} layer
    * @param {number} expert
    */
   equallyBusy(layer, expert) {
-    const { trace } = this;
-    if (!trace) return null;
-    // Of the run in which nothing is off: in the changed one an expert that is off has no load.
-    const choices = trace.others ?? trace.experts;
-    const loads = Array.from({ length: trace.E }, () => 0);
-    for (let t = 0; t < trace.T; t++) {
-      const from = (layer * trace.T + t) * trace.K;
-      const row = trace.isSpecial(t) ? [] : choices.subarray(from, from + trace.K);
-      for (const e of row) if (e >= 0) loads[e]++;
-    }
+    const loads = this.loads(layer);
     const others = loads
       .map((_, e) => e)
       .filter((e) => e !== expert && !this.switches.isOff(layer, e));
     others.sort((a, b) => Math.abs(loads[a] - loads[expert]) - Math.abs(loads[b] - loads[expert]));
     return others[0] ?? null;
+  }
+
+  /** How busy the selected expert is in this text, and the one that it stands for. */
+  business() {
+    const { selected, stood } = this;
+    if (!selected) return "";
+    const loads = this.loads(selected.layer);
+    /** @param {number} e */
+    const of = (e) => `${(100 * (loads[e] ?? 0)).toFixed(0)}\u00a0%`;
+    const own = `It takes ${of(selected.expert)} of this text’s choices in its layer`;
+    if (!stood) return `${own}.`;
+    return `${own}, expert ${stood.expert}, for which it stands, ${of(stood.expert)}: no other is nearer.`;
   }
 
   draw() {
@@ -170,12 +217,15 @@ export class ChangePanel {
       this.which,
       named ? `Selected: ${named}${how}.` : "Click a cell of the map: one expert of one layer.",
     );
+    write(this.busy, this.business());
     write(this.toggle, off ? "Switch on" : "Switch off");
     write(this.force, forced ? "Send it only its own tokens" : "Send every token to it");
     this.toggle.disabled = this.force.disabled = !selected;
     this.control.disabled = !off;
     this.undo.disabled = !switches.earlier.length;
-    write(this.words, intact ? "Nothing is changed." : `Changed: ${switches.said()}.`);
+    const pairs = [...changes.off, ...changes.forced].some((all) => all.length);
+    const read = pairs ? " (layer/expert)" : "";
+    write(this.words, intact ? "Nothing is changed." : `Changed: ${switches.said()}${read}.`);
     this.k.value = String(changes.k);
     this.temperature.value = String(changes.temperature);
     this.uniform.checked = changes.uniform;

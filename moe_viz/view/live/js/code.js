@@ -37,15 +37,19 @@ export function spelt({ text, mode, changes }, { k }, passages) {
 }
 
 /**
- * A code with the place that is looked at, as an address where the page has one to itself.
+ * A code with the place that is looked at, behind an address where there is one.
  * @param {string} code
  * @param {{ state: State, trace: Trace } | null} seen
- * @param {boolean} addressed whether the page's address says what is shown
+ * @param {string} address where others find the page; none: the code alone is pasted there
  */
-export function whole(code, seen, addressed) {
+export function whole(code, seen, address) {
   const said = seen ? `${code}&layer=${seen.state.layer}&token=${seen.state.token}` : code;
-  const hosted = addressed && /^https?:$/.test(location.protocol);
-  return hosted ? `${location.href.replace(/#.*/, "")}#${said}` : said;
+  return address ? `${address}#${said}` : said;
+}
+
+/** The page's own address, if it is one that others can open. */
+export function ownAddress() {
+  return /^https?:$/.test(location.protocol) ? location.href.replace(/#.*/, "") : "";
 }
 
 /**

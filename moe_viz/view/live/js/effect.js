@@ -1,8 +1,10 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
-// What a change does: to one passage in several languages, and to the text that is shown.
+// What a change does: to one passage in several languages, to the text that is shown, and which
+// expert would do most.
 /** @import { Trace } from "../../explorer/js/data/trace.js" */
 /** @import { Outlook } from "./machine.js" */
+/** @import { Ranking } from "./ranking.js" */
 /** @import { Passage } from "./types.js" */
 
 import { h, write } from "../../js/dom.js";
@@ -10,115 +12,141 @@ import { bars, signed } from "./scores.js";
 
 /** Tokens of a text that are listed: those that have become worst. */
 const WORST = 4;
-/** @typedef {"languages" | "text"} Side */
+/** @typedef {"languages" | "text" | "all"} Side */
 /** @type {[Side, string][]} */
 const SIDES = [
   ["languages", "Five languages"],
   ["text", "This text"],
+  ["all", "All experts"],
 ];
+/** A passage that loses less, in nats a token, loses nothing to speak of. */
+const LEAST = 0.05;
+const NO_PROOF =
+  "No proof yet of an expert for one language: is it only busy there (Check)? Is it so in other " +
+  "texts (pick one)?";
+
+/**
+ * How much the loss of passages has changed.
+ * @typedef {object} Found
+ * @property {Passage[]} passages
+ * @property {number[]} changes
+ * @property {string} said what was changed
+ */
 
 export class Effect {
   /**
-   * @param {Passage[]} compared the same in several languages
+   * @param {Ranking} ranking
    * @param {(token: number) => void} pick a token of the text that is shown
    * @param {() => void} where show where routing has changed
    */
-  constructor(compared, pick, where) {
-    this.compared = compared;
+  constructor(ranking, pick, where) {
+    this.ranking = ranking;
     this.pick = pick;
     this.where = where;
     /** @type {Side} */
-    this.side = compared.length ? "languages" : "text";
+    this.side = "languages";
     this.rows = h("div", { class: "scores" });
-    this.words = h("p", { class: "muted" });
-    /** @type {{ own: number, intact: number }[] | null} */
-    this.losses = null;
-    /** @type {{ own: Outlook, intact: Outlook } | null} */
-    this.outlook = null;
-    /** @type {Trace | null} */
-    this.trace = null;
+    this.words = h("p", {});
+    this.languages = h("div", {}, this.rows, this.words);
+    /** @type {Found | null} */
+    this.found = null;
+    /** @type {Found | null} */
+    this.before = null;
+    this.tokens = h("div", { class: "scores" });
+    this.told = h("p", {});
+    this.text = h("div", {}, this.tokens, this.told);
     this.tabs = SIDES.map(([side, name]) =>
       h("button", { "data-side": side, onclick: () => this.turn(side) }, name),
     );
+    this.shown = h("div", {});
     this.element = h(
       "div",
       {},
-      h(
-        "div",
-        { class: "row" },
-        h("h2", {}, "How much worse"),
-        h("div", { class: "modes", role: "group", "aria-label": "Of what" }, ...this.tabs),
-      ),
-      this.rows,
-      this.words,
+      h("h2", {}, "How much worse"),
+      h("div", { class: "modes", role: "group", "aria-label": "Of what" }, ...this.tabs),
+      this.shown,
     );
-    this.draw();
+    this.forget();
+    this.turn("languages");
   }
 
   /** @param {Side} side */
   turn(side) {
     this.side = side;
-    this.draw();
+    for (const tab of this.tabs) {
+      tab.setAttribute("aria-pressed", String(tab.dataset.side === side));
+    }
+    const { languages, text, ranking } = this;
+    this.shown.replaceChildren({ languages, text, all: ranking.element }[side]);
   }
 
-  /** What was found is true no longer. */
+  /** What was found is true no longer; it stays as what was before. */
   forget() {
-    this.losses = this.outlook = null;
-    this.draw();
+    this.before = this.found ?? this.before;
+    this.found = null;
+    this.drawLanguages();
+    this.tellText(null, null);
   }
 
-  /** @param {{ own: number, intact: number }[]} losses of the passages compared */
-  tell(losses) {
-    this.losses = losses;
-    this.draw();
+  /** Nothing was found before either. */
+  clear() {
+    this.found = this.before = null;
+    this.forget();
+  }
+
+  /** @param {Found} found */
+  tell(found) {
+    this.found = found;
+    this.drawLanguages();
+    // On a phone it is below what was touched; but nobody is taken away from what they type.
+    const typing = document.activeElement instanceof HTMLTextAreaElement;
+    if (!typing && !this.element.closest(".reveal")) {
+      this.element.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  drawLanguages() {
+    const { found, before } = this;
+    if (!found) {
+      this.rows.replaceChildren();
+      return write(this.words, "One passage in each, once something is changed.");
+    }
+    const same = before && before.passages === found.passages && before.said !== found.said;
+    const scores = found.passages.map(({ label }, n) => ({
+      name: label,
+      change: found.changes[n],
+      ...(same && { beside: before.changes[n] }),
+    }));
+    this.rows.replaceChildren(...bars(scores));
+    const order = [...scores].sort((a, b) => b.change - a.change);
+    const [most, least] = [order[0], order[order.length - 1]];
+    const what =
+      most.change < LEAST
+        ? "none loses anything to speak of."
+        : `${most.name} loses most (${signed(most.change)}), ${least.name} least ` +
+          `(${signed(least.change)}); at +0.69 a token is half as likely. ${NO_PROOF}`;
+    const outlined = same ? `Outlined: ${before.said}. ` : "";
+    write(
+      this.words,
+      `Nats a token, one passage (${found.passages[0].topic}): ${what} ${outlined}`,
+    );
   }
 
   /**
    * @param {{ own: Outlook, intact: Outlook } | null} outlook null: nothing is changed
-   * @param {Trace} trace
+   * @param {Trace | null} trace
    */
   tellText(outlook, trace) {
-    this.outlook = outlook;
-    this.trace = trace;
-    this.draw();
-  }
-
-  draw() {
-    for (const tab of this.tabs) {
-      tab.setAttribute("aria-pressed", String(tab.dataset.side === this.side));
-    }
-    if (this.side === "languages") this.drawLanguages();
-    else this.drawText();
-  }
-
-  drawLanguages() {
-    const scores = (this.losses ?? []).map(({ own, intact }, n) => ({
-      name: this.compared[n].label,
-      change: own - intact,
-    }));
-    this.rows.replaceChildren(...bars(scores));
-    if (!scores.length) return write(this.words, "One passage in each, once something is changed.");
-    const order = [...scores].sort((a, b) => b.change - a.change);
-    const [most, least] = [order[0], order[order.length - 1]];
-    write(
-      this.words,
-      `Nats a token, one passage: ${most.name} loses most (${signed(most.change)}), ` +
-        `${least.name} least (${signed(least.change)}). Try the control, and other texts.`,
-    );
-  }
-
-  drawText() {
-    const { outlook, trace } = this;
     if (!outlook || !trace || trace.T !== outlook.own.losses.length) {
-      this.rows.replaceChildren();
-      return write(this.words, "Each token of the text, once something is changed.");
+      this.tokens.replaceChildren();
+      return write(this.told, "Each token of the text, once something is changed.");
     }
     const { own, intact } = outlook;
     // A loss is of the token after: what the model thought of the token that did come.
     const changes = Array.from(own.losses.slice(0, -1), (loss, t) => loss - intact.losses[t]);
     const mean = changes.reduce((sum, x) => sum + x, 0) / (changes.length || 1);
     const worst = changes.map((_, t) => t).sort((a, b) => changes[b] - changes[a]);
-    this.rows.replaceChildren(
+    this.tokens.replaceChildren(
       ...bars([
         { name: "all tokens", change: mean },
         ...worst.slice(0, WORST).map((t) => ({
@@ -131,7 +159,7 @@ export class Effect {
     );
     const other = own.guesses.filter((row, t) => row[0].id !== intact.guesses[t][0].id).length;
     const link = h("button", { class: "piece", onclick: this.where }, "Show where");
-    this.words.replaceChildren(
+    this.told.replaceChildren(
       `Nats a token, and the tokens that have become worst. After ${other} of ` +
         `${own.guesses.length} tokens another next token is likeliest; ` +
         `${decisions(trace)} of the routing decisions are others. `,

@@ -8,11 +8,14 @@
 /** @import { About, Chip, Mode, Said } from "./types.js" */
 
 import { packedBeside } from "../../explorer/js/elements.js";
-import { Along, download } from "./along.js";
+import { Along } from "./along.js";
 import { ChangePanel } from "./change.js";
-import { read, spelt, whole } from "./code.js";
+import { ownAddress, read, spelt, whole } from "./code.js";
 import { Effect } from "./effect.js";
 import { Line } from "./line.js";
+import { Parallels } from "./parallels.js";
+import { Ranking } from "./ranking.js";
+import { whenSeen } from "./seen.js";
 import { Switches } from "./switches.js";
 import { aboutOf, Tray } from "./tray.js";
 import { WritePanel } from "./write.js";
@@ -48,29 +51,38 @@ class Lab {
     const [L, , E, k] = this.like.shape;
     this.shape = { L, E, k };
     this.switches = new Switches(L, E, k);
-    const topic = this.about.passages.find((p) => p.label === "fr")?.topic;
-    this.compared = this.about.passages.filter((p) => p.topic === topic && topic);
-    this.along = new Along({
-      code: () => whole(this.spelt(), this.seen, this.addressed),
-      enter: (code) => this.enterCode(code),
-      save: () => this.line.ask({ saved: true }),
-      bring: (file) => this.bring(file),
-    });
+    const hosted = this.about.address || (this.addressed ? ownAddress() : "");
+    this.along = new Along(
+      {
+        code: () => whole(this.spelt(), this.seen, hosted),
+        enter: (code) => this.enterCode(code),
+        ask: (question) => this.line.ask(question),
+        say: (words) => this.tray.say(words),
+      },
+      this.about,
+    );
     this.tray = new Tray(
       this.about,
       {
         typed: () => this.soon(),
         mode: (mode) => this.enter(mode),
-        pick: (text) => this.open(text),
+        pick: () => this.soon(0),
         attempt: (chip) => this.attempt(chip),
       },
       [this.along.element, aboutOf(this.about)],
     );
     this.line = new Line(serve, (said) => this.heard(said));
+    const ranking = new Ranking(
+      () => this.parallels.scan(),
+      (layer, expert) => this.offAlone(layer, expert),
+    );
     this.effect = new Effect(
-      this.compared,
+      ranking,
       (token) => host.moeViz?.set({ token }),
       () => host.moeViz?.set({ view: "tokens", mode: "agreement" }),
+    );
+    this.parallels = new Parallels(this.about.passages, this.switches, this.effect, (question) =>
+      this.line.ask(question),
     );
     this.change = new ChangePanel(this.switches, this.effect, {
       changed: () => this.run(),
@@ -92,32 +104,25 @@ class Lab {
   begin() {
     const { host, tray, like } = this;
     host.before(tray.element);
-    tray.text.value = like.prompts[0][1];
+    tray.text.value = like.prompts[like.state.prompt][1];
     host.addEventListener("drawn", (event) => this.look(/** @type {CustomEvent} */ (event).detail));
-    // Before the picture hears it, which lets no key go further.
-    const hear = (/** @type {KeyboardEvent} */ event) => {
-      // Within the picture and not in one of its fields, where letters are text.
-      const typed = /** @type {Element} */ (event.composedPath()[0]).matches("input, select");
-      if (this.mode === "change" && event.key === "o" && !typed) this.change.flip();
-    };
-    host.addEventListener("keydown", hear, { capture: true });
+    this.change.listen(host);
     if (this.addressed) {
       this.enterCode(location.hash);
       const asked = (/** @type {HashChangeEvent} */ event) =>
         this.enterCode(new URL(event.newURL).hash);
       addEventListener("hashchange", asked);
     }
-    host.moeViz?.set({});
     tray.say("The model is being unpacked …");
-    const { record, ...carried } = JSON.parse(packedBeside(`${this.model}-model`));
-    const weights = packedBeside(`${this.model}-weights`);
-    const { title, tokens } = this.about;
-    this.line.begin({
-      carried: { ...carried, weights },
-      tokens,
-      like: { ...like, title },
-      record,
-    });
+    // On a slide that is never shown nothing is unpacked.
+    whenSeen(host, () => this.unpack());
+  }
+
+  unpack() {
+    const { model, about, like } = this;
+    const { record, ...rest } = JSON.parse(packedBeside(`${model}-model`));
+    const carried = { ...rest, weights: packedBeside(`${model}-weights`) };
+    this.line.begin({ carried, tokens: about.tokens, like, record });
   }
 
   /** @param {{ state: State, trace: Trace }} seen */
@@ -133,51 +138,47 @@ class Lab {
     const { host, change, write, tray } = this;
     this.mode = mode;
     tray.press(mode);
-    for (const panel of [change.element, write.element]) panel.remove();
-    const panel = { look: null, change: change.element, write: write.element }[mode];
-    if (panel) host.append(panel);
+    change.element.remove();
+    write.element.remove();
+    if (mode !== "look") host.append({ change, write }[mode].element);
+    if (mode === "write" && this.seen) host.moeViz?.set({ token: this.seen.trace.T - 1 });
     if (mode === "change") {
       host.moeViz?.set({ view: "experts" });
-      if (!this.effect.losses) this.compare();
+      if (!this.effect.found) this.parallels.compare();
     }
     this.address();
   }
 
-  /** Ask how much worse the passages have become. */
-  compare() {
-    const { changes, intact } = this.switches;
-    if (intact || !this.compared.length) return;
-    this.line.ask({ compared: this.compared.map((p) => p.text), changes });
+  /**
+   * One expert off, and nothing else.
+   * @param {number} layer
+   * @param {number} expert
+   */
+  offAlone(layer, expert) {
+    this.switches.reset();
+    this.switches.flip(layer, expert);
+    this.change.select(layer, expert);
+    this.effect.turn("languages");
+    this.opening = { layer };
+    this.change.after("");
   }
 
   /** @param {Chip} chip */
   attempt({ mode, text, query, off, write }) {
-    const { tray, change, host, switches } = this;
+    const { tray, host } = this;
     this.enter(mode);
     tray.text.value = text;
     this.clear();
-    if (off) {
-      const [layer, expert] = off;
-      switches.flip(layer, expert);
-      change.select(layer, expert);
-      this.opening = { layer };
-    }
-    change.draw();
     if (query) host.moeViz?.set({ query });
-    this.run(write ? { writing: this.write.asked() } : {});
+    if (off) this.offAlone(...off);
+    else this.run(write ? { writing: this.write.asked() } : {});
   }
 
   /** Nothing is changed. */
   clear() {
     this.switches.reset();
-    this.effect.forget();
+    this.effect.clear();
     this.change.draw();
-  }
-
-  /** @param {string} text */
-  open(text) {
-    this.tray.text.value = text;
-    this.soon(0);
   }
 
   // ---- What is shown, as a code
@@ -231,6 +232,7 @@ class Lab {
     const text = this.tray.text.value;
     if (!text) return this.tray.say("Type a text.");
     const { changes } = this.switches;
+    this.parallels.choose(text);
     const title = [this.about.title, this.switches.said()].filter(Boolean).join(" · ");
     this.tray.say("Running …");
     this.write.compare(null);
@@ -245,24 +247,22 @@ class Lab {
     this.tray.say("Stopped.");
   }
 
-  /** @param {File} file */
-  async bring(file) {
-    this.tray.say(`${file.name} is read …`);
-    this.line.ask({ brought: new Uint8Array(await file.arrayBuffer()) });
-  }
-
   // ---- What is answered
 
   /** @param {Said} said */
-  heard({ ready, failed, trace, outlook, losses, written, intact, file, brought }) {
+  heard(said) {
+    const { ready, failed, trace, outlook, written, intact, file, brought } = said;
     const { tray, write, effect } = this;
+    this.parallels.heard(said);
     if (failed) tray.say(failed.replace(/^\w*Error: /, ""));
     if (ready) this.run();
     if (trace) {
       const { opening } = this;
       this.opening = {};
-      const last = trace.shape[1] - 1;
-      this.host.moeViz?.show(trace, written === undefined ? opening : { token: last });
+      const token = trace.shape[1] - 1;
+      // What comes next is asked of the end.
+      const atEnd = written !== undefined || (this.mode === "write" && !("token" in opening));
+      this.host.moeViz?.show(trace, atEnd ? { ...opening, token } : opening);
       tray.say(`${trace.shape[1]} tokens. Nothing that you type leaves this page.`);
       write.writing(written === false);
       write.tell(null); // what was told of other tokens
@@ -271,17 +271,13 @@ class Lab {
       write.tell(outlook);
       const both = outlook.intact && { own: outlook.own, intact: outlook.intact };
       if (this.seen) effect.tellText(both, this.seen.trace);
-      if (this.mode === "change") this.compare();
+      if (this.mode === "change") this.parallels.compare();
     }
-    if (losses) effect.tell(losses);
     if (intact !== undefined && this.seen) {
       const [{ text }] = this.seen.trace.prompts;
       write.compare(intact, text.slice(tray.text.value.length));
     }
-    if (file) {
-      download(file, "trace.safetensors");
-      tray.say("The trace has been saved.");
-    }
+    if (file) this.along.saved(file);
     if (brought) this.show(brought);
   }
 

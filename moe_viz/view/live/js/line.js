@@ -16,10 +16,12 @@ export class Line {
     this.serve = serve;
     this.hear = hear;
     this.number = 0;
+    /** @type {Beginning | null} said again, should a worker not begin */
+    this.beginning = null;
     /** Whether anything has been heard: a worker that says nothing may never have begun. */
     this.alive = false;
-    /** @type {Port} */
-    this.port = this.listen(worker(serve) ?? this.near());
+    /** @type {Port | null} none until there is a model to run */
+    this.port = null;
   }
 
   /**
@@ -29,6 +31,7 @@ export class Line {
   listen(port) {
     port.onmessage = ({ data }) => {
       this.alive = true;
+      this.beginning = null; // it is large
       if (data.number === undefined || data.number === this.number) this.hear(data);
     };
     if (port instanceof Worker) {
@@ -51,12 +54,13 @@ export class Line {
   /** @param {Beginning} beginning */
   begin(beginning) {
     this.beginning = beginning;
+    this.port = this.listen(worker(this.serve) ?? this.near());
     this.port.postMessage(beginning);
   }
 
-  /** @param {object} question without its number */
+  /** @param {object} question without its number; nobody hears it before there is a model */
   ask(question) {
-    this.port.postMessage({ ...question, number: ++this.number });
+    this.port?.postMessage({ ...question, number: ++this.number });
   }
 }
 

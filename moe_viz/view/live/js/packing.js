@@ -35,7 +35,7 @@ export function packed(run, changes, like, title, other = null) {
     gaps: 0,
     off: changes.off.map((experts) => [...experts].sort((a, b) => a - b)),
     partlyOff: changes.off.map(() => []),
-    other: other ? like.title : "",
+    other: other ? "the intact run" : "",
     twin: false,
     arrays: {
       experts: base64(whole.from(recorded.experts)),

@@ -16,7 +16,7 @@ const MODES = [
  * @typedef {object} Acts
  * @property {() => void} typed
  * @property {(mode: Mode) => void} mode
- * @property {(text: string) => void} pick
+ * @property {() => void} pick a text has been picked
  * @property {(chip: Chip) => void} attempt what a chip says
  */
 
@@ -32,22 +32,25 @@ export class Tray {
       "aria-label": "Your text",
       spellcheck: false,
       placeholder: "Type a text: the model in this page reads it as you type",
-      oninput: acts.typed,
+      oninput: () => {
+        this.picked.value = "";
+        acts.typed();
+      },
       // Letters are text here, and no keys of a deck or of the picture.
       onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
     });
     this.picked = h("select", {
       "aria-label": "Pick a text",
       onchange: () => {
-        acts.pick(passages[Number(this.picked.value)].text);
-        this.picked.value = "";
+        this.text.value = passages[Number(this.picked.value)]?.text ?? "";
+        acts.pick();
       },
     });
     const labels = [...new Set(passages.map((p) => p.label))];
     this.picked.append(h("option", { value: "" }, "pick a text"));
     for (const label of labels) {
       const own = passages.flatMap((p, n) =>
-        p.label === label ? [h("option", { value: n }, `${p.text.slice(0, 48)}…`)] : [],
+        p.label === label ? [h("option", { value: n }, entitled(p))] : [],
       );
       this.picked.append(h("optgroup", { label }, ...own));
     }
@@ -61,7 +64,7 @@ export class Tray {
     this.status = h("span", { class: "status", role: "status" });
     const tabs = h("div", { class: "modes", role: "group", "aria-label": "Mode" }, ...this.tabs);
     this.element = h(
-      "section",
+      "div",
       { class: "tray" },
       this.text,
       h("div", { class: "row" }, tabs, ...offered, this.picked, ...more, this.status),
@@ -90,6 +93,12 @@ export class Tray {
     write(this.status, words);
   }
 }
+
+/**
+ * A passage as a list names it: what it is about, and how it begins.
+ * @param {Passage} passage
+ */
+const entitled = ({ topic, text }) => `${topic ? `${topic}: ` : ""}${text.slice(0, 40)}…`;
 
 /** @param {About} about */
 export function aboutOf({ title, words }) {

@@ -17,6 +17,8 @@ export interface Passage {
   label: string;
   topic: string;
   text: string;
+  /** Whether the topic is there in several languages. */
+  parallel: boolean;
 }
 
 /** What a page knows of itself. */
@@ -28,6 +30,9 @@ export interface About {
   /** Tokens that there is room for. */
   tokens: number;
   passages: Passage[];
+  /** Where the same page is hosted, and that as a QR code; empty where it is not. */
+  address: string;
+  qr: string;
 }
 
 /** A thing to try: a text in a mode, and what to do there. */
@@ -38,6 +43,16 @@ export interface Chip {
   query?: string;
   off?: [layer: number, expert: number];
   write?: boolean;
+}
+
+/** Every expert switched off in turn, as far as that has come. */
+export interface Scan {
+  done: number;
+  all: number;
+  /** Of the passages. */
+  labels: string[];
+  /** By how many nats a token each passage has become worse. */
+  found: { layer: number; expert: number; changes: number[] }[];
 }
 
 /** What the worker says. */

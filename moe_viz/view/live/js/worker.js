@@ -6,7 +6,7 @@
 /** @import { Changes } from "./decision.js" */
 /** @import { Carried, Outlook, Run, Writing } from "./machine.js" */
 /** @import { Header } from "./tracefile.js" */
-/** @import { Port } from "./types.js" */
+/** @import { Port, Scan } from "./types.js" */
 
 import { brought } from "./brought.js";
 import { changesNothing, unchanged } from "./decision.js";
@@ -34,6 +34,7 @@ import { traceFile } from "./tracefile.js";
  * @property {number} guesses how many of the likeliest next tokens are to be told
  * @property {Writing} [writing]
  * @property {string[]} [compared]
+ * @property {boolean} [scanned] whether every expert is switched off in turn for those
  * @property {boolean} [saved]
  * @property {Uint8Array<ArrayBuffer>} [brought]
  * @property {boolean} [stop] whether it asks for nothing, but ends what is being answered
@@ -47,6 +48,7 @@ import { traceFile } from "./tracefile.js";
  * @property {boolean} [written] whether a text that was to be continued is whole
  * @property {string} [intact] how the text would have been continued, had nothing been changed
  * @property {{ own: number, intact: number }[]} [losses] of the texts compared, in nats a token
+ * @property {Omit<Scan, "labels">} [scan] as far as it has come
  * @property {Uint8Array<ArrayBuffer>} [file] of a trace
  * @property {PackedTrace} [brought]
  * @property {string} [failed]
@@ -117,6 +119,7 @@ class Desk {
     try {
       if (question.brought) say({ brought: brought(question.brought, this.like, this.record) });
       else if (question.saved) say({ file: this.saved() });
+      else if (question.scanned) await this.scan(question, say, old);
       else if (question.compared) await this.compare(question, say, old);
       else if (question.writing) await this.write(question, say, old);
       else await this.look(question, say, old);
@@ -204,18 +207,49 @@ class Desk {
    * @param {() => boolean} old
    */
   async compare({ compared = [], changes }, say, old) {
+    const losses = await this.lossesOf(compared, changes, old);
+    if (losses) say({ losses });
+  }
+
+  /**
+   * Each expert off by itself, from the last layer on: what that does to some texts.
+   * @param {Question} question
+   * @param {Say} say
+   * @param {() => boolean} old
+   */
+  async scan({ compared = [] }, say, old) {
+    const { L, E, k } = this.machine.model.manifest.shape;
+    const found = [];
+    for (let n = 0; n < L * E; n++) {
+      const [layer, expert] = [L - 1 - Math.floor(n / E), n % E];
+      const changes = unchanged(L, k);
+      changes.off[layer] = [expert];
+      const losses = await this.lossesOf(compared, changes, old);
+      if (!losses) return;
+      found.push({ layer, expert, changes: losses.map(({ own, intact }) => own - intact) });
+      say({ scan: { done: n + 1, all: L * E, found } });
+    }
+  }
+
+  /**
+   * The losses of texts, changed and intact; null if they were given up.
+   * @param {string[]} texts
+   * @param {Changes} changes
+   * @param {() => boolean} old
+   */
+  async lossesOf(texts, changes, old) {
     const { machine, losses } = this;
     const { L, k } = machine.model.manifest.shape;
     const found = [];
-    for (const text of compared) {
+    for (const text of texts) {
       const intact = losses.get(text) ?? (await finished(machine.loss(text, unchanged(L, k)), old));
-      if (intact === null) return;
+      if (intact === null) return null;
       losses.set(text, intact);
       const own = await finished(machine.loss(text, changes), old);
-      if (own === null) return;
+      if (own === null) return null;
       found.push({ own, intact });
     }
-    say({ losses: found });
+    return found;
   }
 }
 

@@ -29,8 +29,8 @@ export class WritePanel {
     this.go = h("button", { onclick: () => acts.write(this.asked()) }, "Continue");
     this.stop = h("button", { onclick: acts.stop, disabled: true }, "Stop");
     this.element = h(
-      "section",
-      { slot: "aside", class: "panel", "aria-label": "Write" },
+      "div",
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Write" },
       h(
         "div",
         { class: "row" },
@@ -112,7 +112,7 @@ export class WritePanel {
     const sure = own[0].share >= UNSURE;
     this.note.textContent = [
       before ? "Filled: with the change; outlined: intact." : "",
-      sure ? "" : "The model is unsure here: its first guess is below 20 %.",
+      sure ? "" : "The model is unsure here: its first guess is below 20\u00a0%.",
     ].join(" ");
   }
 
