@@ -95,7 +95,7 @@ def switch_off(page, layer: int, expert: int) -> None:
     mode(page, "Change")
     select(page, layer, expert)
     page.get_by_role("button", name="Switch off").click()
-    page.get_by_text(f"Changed: off: {layer}/{expert}.").wait_for()
+    page.get_by_text(f"Changed: off: {layer}/{expert} (layer/expert).").wait_for()
 
 
 def ablated(model: Any, text: str, *experts: tuple[int, int]) -> Trace:

@@ -67,7 +67,7 @@ def test_every_token_is_sent_to_an_expert(opened, model, intact):
     select(page, 5, rare)
     page.get_by_text("more", exact=True).click()
     page.get_by_role("button", name="Send every token to it").click()
-    page.get_by_text(f"Changed: every token to 5/{rare}.").wait_for()
+    page.get_by_text(f"Changed: every token to 5/{rare} (layer/expert).").wait_for()
     trace = forced(model, (5, rare))
     assert (trace.experts[5] == rare).any(axis=1).all()
     shows(page, trace)
@@ -295,7 +295,10 @@ def test_the_switchboard_is_used_by_keys(opened, model, intact):
     type_in(page, FRENCH, len(intact))
     mode(page, "Change")
     select(page, *OFF)
-    for key, said in (("Enter", "Changed: off: 5/6."), ("Space", "Nothing is changed.")):
+    for key, said in (
+        ("Enter", "Changed: off: 5/6 (layer/expert)."),
+        ("Space", "Nothing is changed."),
+    ):
         page.get_by_role("button", name=re.compile("Switch o(ff|n)")).focus()
         page.keyboard.press(key)
         page.get_by_text(said).wait_for(timeout=3000)
@@ -319,7 +322,7 @@ def test_numbers_are_typed_into_the_fields_of_panels(opened, intact):
     mode(page, "Change")
     page.get_by_text("more", exact=True).click()
     before = {name: shown(page)[name] for name in ("layer", "token", "isolated")}
-    field = page.get_by_label("temperature of the gates")
+    field = page.get_by_label("temperature: higher")
     field.focus()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("0.5")

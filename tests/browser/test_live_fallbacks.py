@@ -108,9 +108,8 @@ def test_without_scripts_the_recorded_example_is_readable(browser, pages):
 
 def test_on_paper_there_is_the_picture_and_no_tray(opened):
     page = opened()
-    for summary in ("Share", "About"):
-        page.locator("summary", has_text=summary).click()
     switch_off(page, *OFF)
+    page.locator("summary", has_text="Share").click()
     assert page.locator(".tray").is_visible()
     page.emulate_media(media="print")
     drawn(page)
@@ -120,7 +119,7 @@ def test_on_paper_there_is_the_picture_and_no_tray(opened):
     assert page.locator(".text .tok").first.is_visible()
     assert page.locator(".mv canvas").first.is_visible()
     assert page.locator(".mv canvas").first.bounding_box()["height"] > 100
-    assert page.get_by_text(f"Changed: off: {OFF[0]}/{OFF[1]}.").is_visible()
+    assert page.get_by_text(f"Changed: off: {OFF[0]}/{OFF[1]} (layer/expert).").is_visible()
     page.emulate_media(media="screen")
     assert page.locator(".tray").is_visible()
     # Printed with it and without it: the tray takes no room.

@@ -33,7 +33,7 @@ from tests.conftest import random_model, small_config
 pytestmark = pytest.mark.browser
 TEXT = "C# & F#: 100 % of “cats”,\nand 🐈 + a=b"
 OFF = (5, 6)
-CHANGED = f"Changed: off: {OFF[0]}/{OFF[1]}."
+CHANGED = f"Changed: off: {OFF[0]}/{OFF[1]} (layer/expert)."
 #: What an address says of a passage of the page, changed, and of a place in it.
 HASH = "#passage=cat.fr&do=change&off=5.6&layer=5&token=7"
 
@@ -94,14 +94,14 @@ def test_a_code_opens_elsewhere_what_is_shown_here(opened, model, at, hosted):
     switch_off(page, *OFF)
     select(page, 2, 0)
     page.get_by_role("button", name="Switch off").click()
-    page.get_by_text("Changed: off: 2/0, 5/6.").wait_for()
+    page.get_by_text("Changed: off: 2/0, 5/6 (layer/expert).").wait_for()
     page.get_by_text("more", exact=True).click()
     page.get_by_label("the chosen count equally").check()
-    page.get_by_label("temperature of the gates").fill("0.5")
-    page.get_by_label("temperature of the gates").blur()
+    page.get_by_label("temperature: higher").fill("0.5")
+    page.get_by_label("temperature: higher").blur()
     page.get_by_label("Experts a token").select_option("3")
     changes = "off: 2/0, 5/6, top-3, router temperature 0.5, uniform gates"
-    page.get_by_text(f"Changed: {changes}.").wait_for()
+    page.get_by_text(f"Changed: {changes} (layer/expert).").wait_for()
     with mv.intervene(model, ablate=[(2, 0), OFF], top_k=3, temperature=0.5, uniform_gates=True):
         expected = mv.record(model, TEXT)
     shows(page, expected)
@@ -118,7 +118,7 @@ def test_a_code_opens_elsewhere_what_is_shown_here(opened, model, at, hosted):
     share(other)
     other.get_by_label("A code to open").fill(sent)
     other.get_by_role("button", name="Open", exact=True).click()
-    other.get_by_text(f"Changed: {changes}.").wait_for()
+    other.get_by_text(f"Changed: {changes} (layer/expert).").wait_for()
     shows(other, expected)
     assert other.get_by_label("Your text").input_value() == TEXT
     assert pressed(other) == "Change"
@@ -340,7 +340,7 @@ def test_the_address_follows_what_is_typed_and_switched(opened, model, at, frenc
     switch_off(page, *OFF)
     until(lambda: said(href(page)).get("off") == "5.6")
     assert said(href(page))["do"] == "change"
-    page.get_by_label("Pick a text").select_option(label=f"{french[:48]}…")
+    page.get_by_label("Pick a text").select_option(label=f"cat: {french[:40]}…")
     until(lambda: said(href(page)).get("passage") == "cat.fr")
     assert said(href(page))["off"] == "5.6"
     page.get_by_role("button", name="undo").click()

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { read, spelt, whole } from "../../moe_viz/view/live/js/code.js";
+import { ownAddress, read, spelt, whole } from "../../moe_viz/view/live/js/code.js";
 import { unchanged } from "../../moe_viz/view/live/js/decision.js";
 import { generator } from "../../moe_viz/view/live/js/sampling.js";
 
@@ -179,22 +179,26 @@ test("a layer that there is none of, and a place that is left empty, are ignored
   assert.deepEqual([layer, token], [null, null]);
 });
 
-test("a whole address says the place, where the page has an address of its own", () => {
+test("a place is told behind a code, and an address before it where there is one", () => {
   const seen = { state: { layer: 4, token: 11 }, trace: {} };
+  const hosted = whole("text=C%23", seen, "https://a.b/lab.html?x=1");
+  assert.equal(hosted, "https://a.b/lab.html?x=1#text=C%23&layer=4&token=11");
+  const found = read(hosted, SHAPE, PASSAGES);
+  assert.deepEqual([found.text, found.layer, found.token], ["C#", 4, 11]);
+  assert.equal(whole("text=a", null, "https://a.b/"), "https://a.b/#text=a");
+  assert.equal(whole("text=a", seen, ""), "text=a&layer=4&token=11", "in a notebook");
+});
+
+test("a page tells its own address where others can open it, and no folder", () => {
   const before = globalThis.location;
   try {
-    globalThis.location = {
-      protocol: "https:",
-      href: "https://a.b/lab.html?x=1#prompt=0&text=old",
-    };
-    const hosted = whole("text=C%23", seen, true);
-    assert.equal(hosted, "https://a.b/lab.html?x=1#text=C%23&layer=4&token=11");
-    const found = read(hosted, SHAPE, PASSAGES);
-    assert.deepEqual([found.text, found.layer, found.token], ["C#", 4, 11]);
-    assert.equal(whole("text=a", null, true), "https://a.b/lab.html?x=1#text=a");
-    assert.equal(whole("text=a", seen, false), "text=a&layer=4&token=11", "in a notebook");
+    const href = "https://a.b/lab.html?x=1#prompt=0&text=old";
+    globalThis.location = { protocol: "https:", href };
+    assert.equal(ownAddress(), "https://a.b/lab.html?x=1");
+    globalThis.location = { protocol: "http:", href: "http://127.0.0.1:8000/" };
+    assert.equal(ownAddress(), "http://127.0.0.1:8000/");
     globalThis.location = { protocol: "file:", href: "file:///home/a/lab.html" };
-    assert.equal(whole("text=a", seen, true), "text=a&layer=4&token=11", "no folder is told");
+    assert.equal(ownAddress(), "");
   } finally {
     globalThis.location = before;
   }

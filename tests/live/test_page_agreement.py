@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,9 +82,27 @@ def test_a_row_of_zeros_stays_zeros(model):
 
 def test_agreement_is_counted_over_tokens_that_are_no_special_ones():
     model = mv.load("8x7m")
-    own = mv.record(model, ["Good morning.", "Le chat dort."], loss=True)
-    found = agreement(model, own)
+    texts = ["Good morning.", "Le chat dort."]
+    own = mv.record(model, texts, loss=True)
+    with in_bytes(model):
+        other = mv.record(model, texts, loss=True)
+    found = agreement(own, other)
     assert (found.texts, found.tokens) == (2, int((~own.special).sum()))
-    again = mv.record(model, ["Good morning.", "Le chat dort."], loss=True)
+    again = mv.record(model, texts, loss=True)
     assert (again.router_logits == own.router_logits).all(), "the weights are as they were"
     assert found.bits[0] != found.bits[1]
+    same = agreement(own, again)
+    assert (same.sets, same.first, same.bits[0]) == (1, 1, same.bits[1])
+
+
+def test_sets_and_first_choices_are_counted_apart():
+    own = mv.record(mv.load("8x7m"), ["Good morning.", "Le chat dort."], loss=True)
+    shown = np.flatnonzero(~own.special)
+    experts = own.experts.copy()
+    experts[0, shown[0]] = experts[0, shown[0], ::-1]  # the same set, another first
+    experts[3, shown[1], 1] = next(e for e in range(8) if e not in experts[3, shown[1]])
+    experts[:, own.special] = 7 - experts[:, own.special]  # of which nothing is said
+    found = agreement(own, replace(own, experts=experts))
+    decisions = 6 * len(shown)
+    assert found.sets == pytest.approx(1 - 1 / decisions)
+    assert found.first == pytest.approx(1 - 1 / decisions)
