@@ -71,6 +71,12 @@ def in_page(model: Any, exact: bool = False, address: str = "") -> dict[str, Any
     from .view.live.page import held_in_page
 
     parts, prompts = carried(model, exact), curated()
+    longest = max(len(model.tokenizer.encode(text).ids) for text in prompts.texts)
+    if longest > model.config.context:
+        raise InputError(
+            f"{model.config.name}: a page comes with texts of up to {longest} tokens; this model's "
+            f"context is {model.config.context}."
+        )
     recorded = record(model, prompts, loss=True)
     layer, expert = most_devoted(recorded.select(label=LANGUAGES), "fr")
     chips = [

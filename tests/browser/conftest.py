@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
 
 import pytest
 
+import moe_viz as mv
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+
+
+#: What a page with a model in it says when it has run a text.
+READY = re.compile(r"\d+ tokens\. Nothing that you type leaves this page\.")
 
 
 @dataclass
@@ -62,3 +69,35 @@ def browser():
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """A page with 8x7m in it: with int8 weights, and with exact ones."""
+    folder, model = tmp_path_factory.mktemp("live"), mv.load("8x7m")
+    return {
+        exact: mv.save_live(folder / f"{exact}.html", model, exact=exact) for exact in (False, True)
+    }
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Opens such a page, from the disk or `at` a folder's address, and waits until it has run."""
+    contexts = []
+
+    def open_page(exact: bool = False, after: str = "", at: str = "", script: str = "", **options):
+        context = browser.new_context(**{"offline": not at} | options)
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        contexts.append((context, listen(context), at))
+        path = pages[exact]
+        page.goto((f"{at}/{path.name}" if at else path.as_uri()) + after)
+        page.get_by_text(READY).wait_for()
+        return page
+
+    yield open_page
+    for context, noise, at in contexts:
+        assert noise.errors == []
+        assert noise.outside("file:", *([at] if at else [])) == []
+        context.close()

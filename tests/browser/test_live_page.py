@@ -13,65 +13,18 @@ from axe_playwright_python.sync_playwright import Axe
 import moe_viz as mv
 from moe_viz.errors import InputError
 from moe_viz.view.live import weights
-from tests.browser.conftest import drawn, listen, until
+from tests.browser.conftest import drawn, until
+from tests.browser.lab import mode, select, type_in
 from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser
 FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrigérateur."
 LANGUAGES = ("en", "fr", "de", "es", "it")
-READY = re.compile(r"\d+ tokens\. Nothing that you type leaves this page\.")
 
 
 @pytest.fixture(scope="module")
 def model():
     return mv.load("8x7m")
-
-
-@pytest.fixture(scope="module")
-def pages(model, tmp_path_factory):
-    """The page with int8 weights, and with exact ones."""
-    folder = tmp_path_factory.mktemp("live")
-    return {
-        exact: mv.save_live(folder / f"{exact}.html", model, exact=exact) for exact in (False, True)
-    }
-
-
-@pytest.fixture
-def opened(browser, pages):
-    contexts = []
-
-    def open_page(exact: bool = False, **options):
-        context = browser.new_context(**{"offline": True} | options)
-        noise = listen(context)
-        page = context.new_page()
-        contexts.append((context, noise))
-        page.goto(pages[exact].as_uri())
-        page.get_by_text(READY).wait_for()
-        return page
-
-    yield open_page
-    for context, noise in contexts:
-        assert noise.errors == []
-        assert noise.outside("file:") == []
-        context.close()
-
-
-def type_in(page, text: str, tokens: int) -> None:
-    page.get_by_label("Your text").fill(text)
-    page.get_by_text(re.compile(rf"^{tokens} tokens\.")).wait_for()
-
-
-def mode(page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def select(page, layer: int, expert: int) -> None:
-    """A click on a cell of the second map."""
-    box = page.locator(".grid .stack").bounding_box()
-    rows, columns = 6, 8
-    at = ((expert + 0.3) * box["width"] / columns, (layer + 0.3) * box["height"] / rows)
-    page.locator(".grid .stack").click(position={"x": at[0], "y": at[1]})
-    page.get_by_text(f"Selected: expert {expert} of layer {layer}").wait_for()
 
 
 def spoilt(model, topic: str, expert: tuple[int, int]) -> tuple[dict, dict]:
@@ -221,7 +174,7 @@ def test_the_control_is_another_expert_as_busy(opened, model):
     page.get_by_role("button", name="Check: one as busy instead").click()
     until(lambda: page.get_by_text(f"Changed: off: 5/{busiest} (layer/expert).").count() == 0)
     said = page.get_by_text(re.compile(r"Changed: off: 5/\d \(")).inner_text()
-    assert apart[int(re.search(r"5/(\d)", said)[1])] == min(apart.values())
+    assert apart[int(said.partition("5/")[2][0])] == min(apart.values())
 
 
 def test_it_writes_on_and_says_what_may_come_next(opened, model):

@@ -2,9 +2,12 @@
 // Does what node.py asks for, with the modules that pages run.
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 
+import { brought } from "../../moe_viz/view/live/js/brought.js";
 import { compiled, interpreted } from "../../moe_viz/view/live/js/engine.js";
 import { Tokenizer } from "../../moe_viz/view/live/js/tokenizer.js";
+import { crc32 } from "../../moe_viz/view/live/js/tracefile.js";
 import { Transformer, needed } from "../../moe_viz/view/live/js/transformer.js";
+import { serve } from "../../moe_viz/view/live/js/worker.js";
 
 const folder = process.argv[2];
 const asked = JSON.parse(readFileSync(`${folder}/asked.json`, "utf8"));
@@ -59,7 +62,49 @@ function spellings({ vocabulary, sequences }) {
   return sequences.map((ids) => tokenizer.drawn(ids));
 }
 
-const does = { arithmetic, runs, tokens, spellings };
+/**
+ * What the model of a page says to questions, one after the other; files are put into the folder.
+ * A question may have another in it, `upon`, that is asked as soon as its trace is told.
+ */
+async function talk({ page, like, tokens, plain = false, questions }) {
+  const { record, ...carried } = JSON.parse(readFileSync(page, "utf8"));
+  const said = [];
+  const waiting = [];
+  const ask = (question, number) =>
+    waiting.push(port.onmessage({ data: { title: "", guesses: 5, ...question, number } }));
+  const told = (message) => {
+    said.push(message);
+    const { upon } = (message.trace && questions[message.number]) ?? {};
+    if (upon) ask(upon, questions.length);
+  };
+  const port = { onmessage: null, postMessage: told };
+  serve(port);
+  await port.onmessage({ data: { carried, tokens, plain, like, record } });
+  for (const [number, question] of questions.entries()) {
+    ask(question, number);
+    await Promise.all(waiting);
+  }
+  await Promise.all(waiting);
+  for (const { file, number } of said) if (file) writeFileSync(`${folder}/${number}.safetensors`, file);
+  return said.map(({ file, trace, ...rest }) => rest);
+}
+
+/** Files as the page packs them, or why it does not; each with some of its bytes put in place. */
+function bring({ record, like, files }) {
+  return files.map(({ path, put }) => {
+    const file = Uint8Array.from(readFileSync(path));
+    for (const [at, byte] of put ?? []) file[at] = byte;
+    try {
+      return brought(file, like, record);
+    } catch (error) {
+      return { failed: String(error) };
+    }
+  });
+}
+
+const sums = ({ given }) => given.map((bytes) => crc32(Buffer.from(bytes, "base64")));
+
+const does = { arithmetic, runs, tokens, spellings, talk, bring, sums };
 const answers = [];
 for (const one of asked.all ?? [asked]) answers.push(await does[one.does](one));
 writeFileSync(`${folder}/answer.json`, JSON.stringify(asked.all ? answers : answers[0]));

@@ -37,6 +37,7 @@ def vocabulary_of(tokenizer: Tokenizer | None) -> dict[str, Any]:
     reasons = {
         "it has added tokens": bool(tokenizer.added),
         "it is no byte pair encoding": any(scores[i] != round(scores[i]) for i in plain),
+        "it has pieces that are found before others": sum(scores[i] == 0 for i in plain) > 1,
         "it has no bytes to fall back on": len(by_byte) != 256,
         "it changes texts before it splits them": model.normalize(_TRICKY)
         != "▁" + _TRICKY.replace(" ", "▁"),

@@ -9,6 +9,7 @@ import { read, spelt } from "./data/beside.js";
 
 /** @type {View[]} */
 const VIEWS = ["tokens", "experts", "touched"];
+const NAMES = ["prompt", "layer", "token", "mode", "view", "beside", "scale"];
 /** Least and most that type can be scaled by. */
 const SCALES = [0.5, 3];
 
@@ -61,6 +62,16 @@ export function addressOf(state, trace, scale, more = "") {
   if (beside) said.set("beside", beside);
   if (state.scale !== scale) said.set("scale", String(state.scale));
   return "#" + said + (more && `&${more}`);
+}
+
+/**
+ * What an address says that is not about the picture: who surrounds it may not have read it yet.
+ * @param {string} hash
+ */
+export function others(hash) {
+  const said = new URLSearchParams(hash.slice(1));
+  for (const name of NAMES) said.delete(name);
+  return said.toString();
 }
 
 /** The address, which is written a moment after a change. */

@@ -7,7 +7,7 @@
 /** @import { Quantities } from "./data/quantities.js" */
 
 import { isDark, onThemeChange } from "../../js/theme.js";
-import { Address, readAddress } from "./address.js";
+import { Address, others, readAddress } from "./address.js";
 import { fits, neighbour } from "./data/beside.js";
 import { Colours } from "./colours.js";
 import { Comparison } from "./panels/comparison.js";
@@ -121,17 +121,16 @@ export class Picture {
     cancelAnimationFrame(this.frame);
     this.frame = -1; // no other is asked for
     this.address.stop();
-    this.text.stop();
-    this.comparison.text.stop();
-    // Megabytes of pixels, which else stay until garbage is collected.
-    for (const canvas of this.root.querySelectorAll("canvas")) canvas.width = canvas.height = 0;
+    for (const text of [this.text, this.comparison.text]) text.stop();
+    // Megabytes of pixels, which else wait for the collector.
+    for (const all of this.root.querySelectorAll("canvas")) all.width = all.height = 0;
   }
 
   /**
    * The map's size has changed, as it also does when the picture is first laid out, when a hidden
-   * slide is shown, and when the picture leaves the document or comes back (a notebook's cell is
-   * run again, or scrolled away). Only what is laid out listens: what is hidden or was never seen
-   * can be removed without a word to anyone, and its listeners would keep it alive.
+   * slide is shown, and when it leaves the document or comes back (a notebook's cell is run again).
+   * Only what is laid out listens: what is hidden or was never seen can be removed without a word
+   * to anyone, and its listeners would keep it alive.
    */
   seen() {
     if (!this.host.getClientRects().length) {
@@ -272,8 +271,9 @@ export class Picture {
     this.legend.paint();
     if (state.isolate === null) this.loads.paint(there);
     else this.taken.paint();
-    // What surrounds the picture may have a part of the address: it says so at the host.
-    if (state.page) this.address.write(state, this.trace, this.host.dataset.address);
+    // What surrounds the picture may have a part of the address.
+    const more = this.host.dataset.address ?? others(location.hash);
+    if (state.page) this.address.write(state, this.trace, more);
     this.host.dispatchEvent(new CustomEvent("drawn", { detail: { state, trace: this.trace } }));
   }
 

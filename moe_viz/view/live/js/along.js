@@ -31,7 +31,7 @@ export class Along {
     const open = h("button", { onclick: () => this.enter() }, "Open");
     this.element = h(
       "details",
-      { class: "pop", ontoggle: () => this.show() },
+      { class: "pop", name: "pop", ontoggle: () => this.show() },
       h("summary", {}, "Share"),
       h(
         "div",

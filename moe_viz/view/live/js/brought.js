@@ -5,7 +5,7 @@
 /** @import { Header } from "./tracefile.js" */
 
 import { base64, belowLargest, float16 } from "./packing.js";
-import { opened } from "./tracefile.js";
+import { opened } from "./opened.js";
 
 /** Experts from which on a number takes two bytes. */
 const WIDE = 128;
@@ -29,7 +29,8 @@ export function brought(file, like, record) {
     );
   }
   const logits = new Float32Array(arrays.router_logits.bytes.buffer);
-  if (!logits.every(Number.isFinite)) {
+  const shares = new Float32Array(arrays.gates.bytes.buffer);
+  if (![logits, shares].every((numbers) => numbers.every(Number.isFinite))) {
     throw new RangeError(
       "There are gaps in this trace, NaN or infinite: moe_viz.explore shows it.",
     );
@@ -70,7 +71,7 @@ export function brought(file, like, record) {
     twin: false,
     arrays: {
       experts: base64(wide ? experts : Int8Array.from(experts)),
-      gates: base64(float16(new Float32Array(arrays.gates.bytes.buffer))),
+      gates: base64(float16(shares)),
       logits: base64(float16(belowLargest(logits, E))),
       piece: base64(arrays.pieces.bytes),
       spans: base64(arrays.spans.bytes),

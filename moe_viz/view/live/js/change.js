@@ -8,6 +8,7 @@
 /** @import { Switches } from "./switches.js" */
 
 import { h, write } from "../../js/dom.js";
+import { kept } from "./panel.js";
 
 /** Less than this share of another's load is not as busy. */
 const NEAR = 0.67;
@@ -53,7 +54,7 @@ export class ChangePanel {
     this.empty.onchange = () => this.set({ empty: this.empty.checked });
     this.element = h(
       "div",
-      { slot: "aside", class: "panel", role: "region", "aria-label": "Change" },
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Change", onkeydown: kept },
       this.which,
       this.busy,
       h(
@@ -97,6 +98,12 @@ export class ChangePanel {
    * @param {Trace} trace
    */
   look(state, trace) {
+    const { L, E } = this.switches;
+    if (trace.L !== L || trace.E !== E) {
+      // Somebody has brought a trace of another model, which is not here to be switched.
+      this.trace = this.selected = null;
+      return this.draw();
+    }
     this.trace = trace;
     const { layer, isolate: expert } = state;
     if (expert !== null) this.select(layer, expert);

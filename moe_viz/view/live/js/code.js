@@ -67,8 +67,9 @@ export function read(code, { L, E, k }, passages) {
   const changes = unchanged(L, k);
   for (const list of /** @type {const} */ (["off", "forced"])) {
     for (const pair of (said.get(list) ?? "").split("_").filter(Boolean)) {
-      const [layer, e] = pair.split(".").map(Number);
-      if (below(layer, L) && below(e, E)) changes[list][layer].push(e);
+      const [layer, e] = (/^(\d+)\.(\d+)$/.exec(pair) ?? []).slice(1).map(Number);
+      const known = below(layer, L) && below(e, E);
+      if (known && !changes[list][layer].includes(e)) changes[list][layer].push(e);
     }
   }
   const [asked, temperature] = [Number(said.get("k")), Number(said.get("temperature"))];
@@ -76,16 +77,19 @@ export function read(code, { L, E, k }, passages) {
   if (temperature >= 0.1 && temperature <= 10) changes.temperature = temperature;
   changes.uniform = said.has("uniform");
   changes.empty = said.has("empty");
-  /** @param {string} what */
-  const number = (what) => {
-    const n = Number(said.get(what) ?? NaN);
-    return Number.isInteger(n) && n >= 0 ? n : null;
+  /**
+   * @param {string} what
+   * @param {number} [most]
+   */
+  const number = (what, most = Infinity) => {
+    const n = Number(said.get(what) || NaN);
+    return below(n, most) ? n : null;
   };
   return {
     text,
     mode: KNOWN.find((mode) => mode === said.get("do")) ?? "look",
     changes,
-    layer: number("layer"),
+    layer: number("layer", L),
     token: number("token"),
   };
 }

@@ -56,7 +56,7 @@ class Lab {
       {
         code: () => whole(this.spelt(), this.seen, hosted),
         enter: (code) => this.enterCode(code),
-        ask: (question) => this.line.ask(question),
+        ask: (question) => this.line.askBeside(question),
         say: (words) => this.tray.say(words),
       },
       this.about,
@@ -288,6 +288,8 @@ class Lab {
       prompt[4] = passages.find((p) => p.text === prompt[1])?.topic ?? "";
     }
     this.clear();
+    this.write.tell(null);
+    this.write.compare(null);
     this.enter("look");
     this.tray.text.value = trace.prompts[0][1];
     this.host.moeViz?.show(trace, { prompt: 0 });

@@ -34,7 +34,7 @@ export class Line {
       this.beginning = null; // it is large
       if (data.number === undefined || data.number === this.number) this.hear(data);
     };
-    if (port instanceof Worker) {
+    if (port.terminate) {
       port.onerror = (event) => {
         if (this.alive) return this.hear({ failed: event.message });
         this.port = this.listen(this.near());
@@ -61,6 +61,11 @@ export class Line {
   /** @param {object} question without its number; nobody hears it before there is a model */
   ask(question) {
     this.port?.postMessage({ ...question, number: ++this.number });
+  }
+
+  /** @param {object} question that ends no other, and that is answered when its turn comes */
+  askBeside(question) {
+    this.port?.postMessage(question);
   }
 }
 

@@ -67,7 +67,9 @@ export class Switches {
    * @param {number} e
    */
   instead(layer, e) {
-    return this.set({ off: this.changes.off.map((all, l) => (l === layer ? [e] : all)) });
+    const { off, forced } = this.changes;
+    const instead = off.map((all, l) => (l === layer ? [e] : all));
+    return this.set({ off: instead, forced: without(forced, layer, e) });
   }
 
   /**
@@ -117,6 +119,9 @@ export class Switches {
 function refusal({ off, forced, k, empty }, E) {
   const left = E - Math.max(...off.map((experts) => experts.length));
   if (left < k && !empty) return `A layer with ${left} experts left cannot choose ${k}.`;
+  if (forced.some((experts, layer) => experts.some((e) => off[layer].includes(e)))) {
+    return "An expert that is off cannot take every token.";
+  }
   const most = Math.max(...forced.map((experts) => experts.length));
   if (most > k) return `A token with ${k} experts cannot be sent to ${most}.`;
   return "";

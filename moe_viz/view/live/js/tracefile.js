@@ -7,14 +7,13 @@
 
 import { named } from "./switches.js";
 
-const KEY = "moe_viz_trace";
-const SUM = "moe_viz_crc32";
+export const KEY = "moe_viz_trace";
+export const SUM = "moe_viz_crc32";
 /** Bytes of a page of an array, and how many are summed. */
 const SAMPLE = 4096;
 const SAMPLES = 64;
 
 /** @typedef {"F32" | "I64" | "I32" | "I16" | "U8"} Kind */
-/** @typedef {{ kind: Kind, shape: number[], bytes: Uint8Array<ArrayBuffer> }} Entry */
 /**
  * The header of a trace of the page's model, without what differs from one trace to the other.
  * @typedef {Record<string, any> & { provenance: Record<string, any> }} Header
@@ -72,8 +71,7 @@ export function traceFile(run, losses, changes, own, like) {
     provenance: { ...like.provenance, interventions: stamp ? [stamp] : [], date: now() },
     checksums,
   });
-  const sum = crc32(new TextEncoder().encode(header)).toString(16).padStart(8, "0");
-  const metadata = { [KEY]: header, [SUM]: sum };
+  const metadata = { [KEY]: header, [SUM]: sumOf(header) };
   let front = JSON.stringify({ __metadata__: metadata, ...entries });
   const size = new TextEncoder().encode(front).length;
   front += " ".repeat((8 - (size % 8)) % 8);
@@ -90,42 +88,6 @@ export function traceFile(run, losses, changes, own, like) {
 }
 
 /**
- * The header and the arrays of a trace's file. Raises `RangeError` for another file, or a damaged
- * one.
- * @param {Uint8Array<ArrayBuffer>} file
- * @returns {{ header: Header, arrays: Record<string, Entry> }}
- */
-export function opened(file) {
-  const none = new RangeError("That is no trace of moe_viz: expected what Trace.save has written.");
-  const size = file.length < 8 ? 0 : Number(new DataView(file.buffer).getBigUint64(0, true));
-  if (!size || 8 + size > file.length) throw none;
-  /** @type {Record<string, any>} */
-  let entries;
-  try {
-    entries = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + size)));
-  } catch {
-    throw none;
-  }
-  const said = entries.__metadata__?.[KEY];
-  if (!said) throw none;
-  /** @type {Header} */
-  const header = JSON.parse(said);
-  /** @type {Record<string, Entry>} */
-  const arrays = {};
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
-    if (name === "__metadata__") continue;
-    const [from, to] = data_offsets;
-    const bytes = file.slice(8 + size + from, 8 + size + to); // aligned
-    const noted = header.checksums?.[name];
-    if (bytes.length !== to - from || (noted && noted[0] !== crc32(bytes))) {
-      throw new RangeError(`The file is damaged: ${name} is not what was written.`);
-    }
-    arrays[name] = { kind: dtype, shape, bytes };
-  }
-  return { header, arrays };
-}
-
-/**
  * What is changed, as moe_viz.intervene stamps it.
  * @param {Changes} changes
  * @param {number} own experts a token of the model
@@ -136,12 +98,19 @@ export function stampOf({ off, empty, forced, k, temperature, uniform }, own) {
     gone ? `ablated ${gone} (${empty ? "nothing" : "next best"} instead)` : "",
     always ? `forced ${always}` : "",
     k === own ? "" : `top-${k}`,
-    temperature === 1 ? "" : `router temperature ${temperature}`,
+    temperature === 1 ? "" : `router temperature ${Number(temperature.toPrecision(6))}`,
     uniform ? "uniform gates" : "",
   ]
     .filter(Boolean)
     .join(", ");
 }
+
+/**
+ * The checksum of a header, as it is written beside it.
+ * @param {string} header
+ */
+export const sumOf = (header) =>
+  crc32(new TextEncoder().encode(header)).toString(16).padStart(8, "0");
 
 /** The time, in seconds, as Python writes it. */
 const now = () => new Date().toISOString().replace(/\.\d+Z$/, "+00:00");

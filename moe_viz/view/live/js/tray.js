@@ -4,6 +4,7 @@
 /** @import { About, Chip, Mode, Passage } from "./types.js" */
 
 import { h, write } from "../../js/dom.js";
+import { kept } from "./panel.js";
 
 /** @type {[Mode, string][]} */
 const MODES = [
@@ -36,8 +37,6 @@ export class Tray {
         this.picked.value = "";
         acts.typed();
       },
-      // Letters are text here, and no keys of a deck or of the picture.
-      onkeydown: (/** @type {Event} */ event) => event.stopPropagation(),
     });
     this.picked = h("select", {
       "aria-label": "Pick a text",
@@ -65,7 +64,7 @@ export class Tray {
     const tabs = h("div", { class: "modes", role: "group", "aria-label": "Mode" }, ...this.tabs);
     this.element = h(
       "div",
-      { class: "tray" },
+      { class: "tray", onkeydown: kept },
       this.text,
       h("div", { class: "row" }, tabs, ...offered, this.picked, ...more, this.status),
     );
@@ -103,5 +102,5 @@ const entitled = ({ topic, text }) => `${topic ? `${topic}: ` : ""}${text.slice(
 /** @param {About} about */
 export function aboutOf({ title, words }) {
   const body = h("div", { class: "body" }, h("h2", {}, title), ...words.map((x) => h("p", {}, x)));
-  return h("details", { class: "pop" }, h("summary", {}, "About"), body);
+  return h("details", { class: "pop", name: "pop" }, h("summary", {}, "About"), body);
 }

@@ -7,6 +7,9 @@ import type { Answer } from "./worker.js";
 export interface Port {
   onmessage: ((event: MessageEvent) => void) | null;
   postMessage(message: object): void;
+  /** Of a worker alone. */
+  onerror?: ((event: ErrorEvent) => void) | null;
+  terminate?(): void;
 }
 
 /** What stands beside the picture. */

@@ -12,6 +12,7 @@ import { brought } from "./brought.js";
 import { changesNothing, unchanged } from "./decision.js";
 import { Machine } from "./machine.js";
 import { packed } from "./packing.js";
+import { finished } from "./slices.js";
 import { traceFile } from "./tracefile.js";
 
 /**
@@ -27,7 +28,7 @@ import { traceFile } from "./tracefile.js";
  * A text to be run, intact and changed, and continued if `writing` says how. Or several texts, of
  * which only the change of loss is asked; or the last run as a file, or a file to be shown.
  * @typedef {object} Question
- * @property {number} number
+ * @property {number} [number] without one it ends no other
  * @property {string} text
  * @property {Changes} changes
  * @property {string} title of what is recorded
@@ -42,7 +43,7 @@ import { traceFile } from "./tracefile.js";
 /**
  * What is told, part by part; `intact` is null where nothing is changed.
  * @typedef {object} Answer
- * @property {number} number
+ * @property {number} [number]
  * @property {PackedTrace} [trace] with the intact run's choices beside its own
  * @property {{ own: Outlook, intact: Outlook | null }} [outlook]
  * @property {boolean} [written] whether a text that was to be continued is whole
@@ -55,8 +56,6 @@ import { traceFile } from "./tracefile.js";
  * @property {string} [failed]
  */
 
-/** How many milliseconds pass before it is looked whether there is a newer question. */
-const SLICE = 40;
 /** How many milliseconds pass before a text that is being written is shown again. */
 const PACE = 100;
 
@@ -98,28 +97,43 @@ class Desk {
     this.like = like;
     this.record = record;
     this.newest = -1;
+    /** @type {Promise<void>} what is being answered */
+    this.turn = Promise.resolve();
     /** @type {{ text: string, run: Run, outlook: Outlook } | null} the last text, unchanged */
     this.intact = null;
-    /** @type {{ run: Run, changes: Changes, outlook: Outlook } | null} what was run last */
+    /** @type {{ run: Run, changes: Changes, outlook: Outlook | null } | null} what was told last */
     this.latest = null;
     /** @type {Map<string, Weighed>} texts that are compared, unchanged */
     this.weighed = new Map();
   }
 
   /**
+   * One question after the other, since all of them use one memory: a newer one has the one that
+   * is being answered give up.
    * @param {Question} question
    * @param {(answer: Answer) => void} tell
    */
   async answer(question, tell) {
-    const { number } = question;
+    const { number = this.newest } = question;
     this.newest = number;
-    if (question.stop) return;
-    const old = () => number < this.newest;
+    this.turn = this.turn.then(() => this.reply(question, number, tell));
+    return this.turn;
+  }
+
+  /**
+   * @param {Question} question
+   * @param {number} number
+   * @param {(answer: Answer) => void} tell
+   */
+  async reply(question, number, tell) {
+    const beside = question.number === undefined;
+    const old = () => !beside && number < this.newest;
+    if (old() || question.stop) return;
     /** @param {Omit<Answer, "number">} part */
-    const say = (part) => tell({ number, ...part });
+    const say = (part) => tell(beside ? part : { number, ...part });
     try {
       if (question.brought) say({ brought: brought(question.brought, this.like, this.record) });
-      else if (question.saved) say({ file: this.saved() });
+      else if (question.saved) await this.save(say);
       else if (question.scanned) await this.scan(question, say, old);
       else if (question.compared) await this.compare(question, say, old);
       else if (question.writing) await this.write(question, say, old);
@@ -141,7 +155,10 @@ class Desk {
     if (this.intact?.text !== text) {
       const run = await finished(machine.record(text, unchanged(L, k)), old);
       if (!run) return;
-      if (plain) say({ trace: packed(run, changes, like, title) });
+      if (plain) {
+        this.latest = { run, changes, outlook: null };
+        say({ trace: packed(run, changes, like, title) });
+      }
       const outlook = await finished(machine.outlook(run.encoding.ids, guesses), old);
       if (!outlook) return;
       this.intact = { text, run, outlook };
@@ -155,6 +172,7 @@ class Desk {
     }
     const run = await finished(machine.record(text, changes), old);
     if (!run) return;
+    this.latest = { run, changes, outlook: null };
     say({ trace: packed(run, changes, like, title, intact.run) });
     const own = await finished(machine.outlook(run.encoding.ids, guesses), old);
     if (!own) return;
@@ -162,12 +180,22 @@ class Desk {
     say({ outlook: { own, intact: intact.outlook } });
   }
 
-  /** What was run last, as a file. */
-  saved() {
-    if (!this.latest) throw new RangeError("Nothing has been run yet.");
-    const { run, changes, outlook } = this.latest;
-    const { k } = this.machine.model.manifest.shape;
-    return traceFile(run, outlook.losses, changes, k, this.record);
+  /**
+   * What was told last, as a file.
+   * @param {Say} say
+   */
+  async save(say) {
+    const { latest, machine } = this;
+    if (!latest) throw new RangeError("Nothing has been run yet.");
+    const { run, changes } = latest;
+    const never = () => false;
+    if (!latest.outlook) {
+      await finished(machine.record(run.encoding, changes), never);
+      latest.outlook = await finished(machine.outlook(run.encoding.ids, 1), never);
+    }
+    const losses = latest.outlook?.losses ?? new Float32Array();
+    const { k } = machine.model.manifest.shape;
+    say({ file: traceFile(run, losses, changes, k, this.record) });
   }
 
   /**
@@ -182,10 +210,12 @@ class Desk {
     const steps = machine.write(text, changes, writing, (run) => {
       if (performance.now() - since < PACE) return;
       since = performance.now();
+      this.latest = { run, changes, outlook: null };
       say({ trace: packed(run, changes, like, title), written: false });
     });
     const run = await finished(steps, old);
     if (!run) return;
+    this.latest = { run, changes, outlook: null };
     say({ trace: packed(run, changes, like, title), written: true });
     // All of it is run once more: what comes next is told of every token, not of the last alone.
     const whole = await finished(machine.record(run.encoding, changes), old);
@@ -252,24 +282,5 @@ class Desk {
       found.push({ own: own.loss, intact: intact.loss, loads: intact.loads });
     }
     return found;
-  }
-}
-
-/**
- * What a run comes to; null if it was given up on the way.
- * @template T
- * @param {Generator<number, T>} steps
- * @param {() => boolean} old whether it is given up
- * @returns {Promise<T | null>}
- */
-export async function finished(steps, old) {
-  let since = performance.now();
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (performance.now() - since < SLICE) continue;
-    await new Promise((go) => setTimeout(go)); // messages come in between
-    if (old()) return null;
-    since = performance.now();
   }
 }

@@ -6,6 +6,7 @@
 /** @import { Outlook, Writing } from "./machine.js" */
 
 import { h } from "../../js/dom.js";
+import { kept } from "./panel.js";
 
 /** A first guess below this share is none that the model is sure of. */
 const UNSURE = 0.2;
@@ -30,7 +31,7 @@ export class WritePanel {
     this.stop = h("button", { onclick: acts.stop, disabled: true }, "Stop");
     this.element = h(
       "div",
-      { slot: "aside", class: "panel", role: "region", "aria-label": "Write" },
+      { slot: "aside", class: "panel", role: "region", "aria-label": "Write", onkeydown: kept },
       h(
         "div",
         { class: "row" },
