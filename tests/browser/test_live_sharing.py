@@ -302,7 +302,12 @@ def test_a_damaged_file_is_refused_in_the_status_and_the_picture_stays(opened, m
     share(page)
     status = page.get_by_role("status")
     bring(page, path)
-    until(lambda: status.inner_text() == "The file is damaged: texts is not what was written.")
+    until(
+        lambda: (
+            status.inner_text()
+            == "The file is damaged: texts is not what was written. Copy it again."
+        )
+    )
     path.write_bytes(b"nothing of the kind")
     bring(page, path)
     until(lambda: status.inner_text().startswith("That is no trace of moe_viz"))

@@ -34,7 +34,7 @@ export class ChangePanel {
     /** @type {Trace | null} */
     this.trace = null;
     this.which = h("p", { class: "which" });
-    this.busy = h("p", {});
+    this.busy = h("p", { class: "spare" });
     /** @type {{ layer: number, expert: number } | null} which expert the one that is off is for */
     this.stood = null;
     this.toggle = h("button", { onclick: () => this.flip(), title: "key O" });

@@ -122,18 +122,18 @@ export class Effect {
     this.rows.replaceChildren(...bars(scores));
     const order = [...scores].sort((a, b) => b.change - a.change);
     const [most, least] = [order[0], order[order.length - 1]];
-    const what =
-      most.change < LEAST
-        ? "none loses anything to speak of."
-        : `${most.name} loses most (${signed(most.change)}), ${least.name} least ` +
-          `(${signed(least.change)}); at +0.69 a token is half as likely. ${NO_PROOF}`;
+    const lost = most.change >= LEAST;
+    const what = lost
+      ? `${most.name} loses most (${signed(most.change)}), ${least.name} least ` +
+        `(${signed(least.change)}); at +0.69 a token is half as likely.`
+      : "none loses anything to speak of.";
     const outlined = same ? ` Outlined: ${before.said}.` : "";
     const share = found.loads
       ? " Behind it: its share of that passage’s choices in its layer."
       : "";
-    write(
-      this.words,
-      `Nats a token, one passage (${found.passages[0].topic}): ${what}${share}${outlined}`,
+    this.words.replaceChildren(
+      `Nats a token, one passage (${found.passages[0].topic}): ${what}${outlined}`,
+      h("span", { class: "spare" }, `${share}${lost ? ` ${NO_PROOF}` : ""}`),
     );
   }
 

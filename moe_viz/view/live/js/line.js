@@ -34,7 +34,7 @@ export class Line {
       this.beginning = null; // it is large
       if (data.number === undefined || data.number === this.number) this.hear(data);
     };
-    if (port.terminate) {
+    if (!(port instanceof MessagePort)) {
       port.onerror = (event) => {
         if (this.alive) return this.hear({ failed: event.message });
         this.port = this.listen(this.near());

@@ -9,7 +9,6 @@ export interface Port {
   postMessage(message: object): void;
   /** Of a worker alone. */
   onerror?: ((event: ErrorEvent) => void) | null;
-  terminate?(): void;
 }
 
 /** What stands beside the picture. */
