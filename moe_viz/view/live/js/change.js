@@ -211,7 +211,8 @@ export class ChangePanel {
     if (!stood) return `It took ${of(selected.expert)} ${all}.`;
     const nearest = loads[selected.expert] < NEAR * loads[stood.expert];
     const little = nearest ? " None is as busy: this check says little." : "";
-    return `It took ${of(selected.expert)}, and expert ${stood.expert} ${of(stood.expert)}, ${all}.${little}`;
+    const both = `${of(selected.expert)}, and expert ${stood.expert} ${of(stood.expert)}`;
+    return `It took ${both}, ${all}.${little}`;
   }
 
   draw() {
