@@ -155,8 +155,7 @@ def test_a_token_that_has_become_worst_is_selected_and_the_map_shows_where(opene
         assert chosen.inner_text().strip() == intact.tokens[worst[n]].replace("␣", "").strip()
     assert page.locator(".grid").count() == 1
     page.get_by_role("button", name="Show where").click()
-    page.get_by_label("Colour of the map").wait_for()
-    assert page.locator(".grid").count() == 0
+    until(lambda: page.locator(".grid").count() == 0)
     assert page.get_by_label("Colour of the map").input_value() == "agreement"
     assert page.get_by_label("Map", exact=True).input_value() == "tokens"
 
