@@ -22,6 +22,7 @@ import queue
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,8 +105,6 @@ def limited(share: float) -> Iterator[Path | None]:
                 group.rmdir()
                 break
             except OSError:  # its processes are still ending
-                import time
-
                 time.sleep(0.1)
 
 

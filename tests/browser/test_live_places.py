@@ -187,6 +187,7 @@ def test_the_qr_code_says_the_address(files):
     from moe_viz.view.live.page import _qr
 
     assert str(len(modules) + 8) in _qr(ADDRESS)
+    assert _qr(ADDRESS) != _qr(ADDRESS.replace("lab", "bal"))
 
 
 def test_other_models_and_other_cells_stay_as_they_were_recorded(notebook, model, tmp_path):

@@ -126,6 +126,21 @@ def test_what_cannot_be_is_said_and_taken_back(live):
     assert before is not live.picture
 
 
+def test_nothing_is_switched_while_a_text_runs(live, monkeypatch):
+    switch(live.switches, 5, 6)
+    board = live.switches
+    fields = (board.layer, board.expert, board.toggle, board.force, board.undo, board.k,
+              board.uniform, board.temperature, board.empty)  # fmt: skip
+    seen = []
+    monkeypatch.setattr(
+        live, "_watch", lambda routing: seen.append([field.disabled for field in fields])
+    )
+    run(live, TEXT)
+    assert seen
+    assert all(map(all, seen))
+    assert not any(field.disabled for field in fields)
+
+
 def test_the_page_is_named_below_the_picture_of_the_model_it_can_run(live, monkeypatch):
     shown: list[str] = []
 

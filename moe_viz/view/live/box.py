@@ -61,3 +61,4 @@ class Box:
         """What can be pressed while a text runs, and while none does."""
         self.run_button.disabled = self.continue_button.disabled = running
         self.cancel_button.disabled = not running
+        self.switches.enable(running)

@@ -87,6 +87,13 @@ class Switchboard:
         self._draw()
         self.words.value = why
 
+    def enable(self, running: bool) -> None:
+        """Nothing is switched while a text runs: the run would not be what the words say."""
+        said = [field for _, field, _ in self._fields()]
+        for field in (self.layer, self.expert, self.toggle, self.force, *said):
+            field.disabled = running
+        self.undo.disabled = running or not self._earlier
+
     def _fields(self) -> list[tuple[str, Any, Any]]:
         """Arguments, the widgets that say them, and what says nothing."""
         return [
