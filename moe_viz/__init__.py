@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Trace": "trace",
+    "TraceDataset": "trace",
     "MixtralConfig": "config",
     "chart": "view.charts.figures",
     "compare": "analysis",
@@ -29,6 +30,7 @@ _WHERE = {
     "guest": "guests.loading",
     "load": "guests.loading",
     "record": "recording",
+    "record_corpus": "recording.corpora",
     "record_from": "recording.server",
     "report": "reporting",
     "save_live": "living",
@@ -40,6 +42,7 @@ _MODULES = ("analysis", "errors", "prompts")
 __all__ = [
     "MixtralConfig",
     "Trace",
+    "TraceDataset",
     "__version__",
     "analysis",
     "chart",
@@ -58,6 +61,7 @@ __all__ = [
     "load",
     "prompts",
     "record",
+    "record_corpus",
     "record_from",
     "report",
     "save_live",
@@ -83,11 +87,13 @@ if TYPE_CHECKING:
     from .living import save_live as save_live
     from .recording import generate as generate
     from .recording import record as record
+    from .recording.corpora import record_corpus as record_corpus
     from .recording.routes import import_routes as import_routes
     from .recording.saved_logits import import_logits as import_logits
     from .recording.server import record_from as record_from
     from .reporting import report as report
     from .trace import Trace as Trace
+    from .trace import TraceDataset as TraceDataset
     from .view.charts.figures import chart as chart
     from .view.explorer.page import save_page as save_page
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a recording leaves: routing decisions, tokens and provenance. No torch here."""
 
+from .dataset import TraceDataset as TraceDataset
 from .gaps import GAP as GAP
 from .gaps import gaps as gaps
 from .gaps import with_gaps as with_gaps

@@ -89,6 +89,12 @@ def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.
     return header, arrays, held
 
 
+def read_shape(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a trace's arrays, from the file's first bytes alone."""
+    _, _, entries = _opened(path)
+    return {name: tuple(entry.shape) for name, entry in entries.items()}
+
+
 def _sum(text: str) -> str:
     return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 

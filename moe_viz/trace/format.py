@@ -27,7 +27,7 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
     """Header and arrays of a trace's fields, as `unpack` gives them back."""
     vocabulary = list(dict.fromkeys(fields["tokens"]))
     number = {piece: n for n, piece in enumerate(vocabulary)}
-    texts, labels, _, stops = zip(*fields["prompts"], strict=True)
+    texts, labels, _, stops, documents, parts = zip(*fields["prompts"], strict=True)
     encoded = [text.encode("utf-8") for text in texts]
     arrays = {
         "experts": fields["experts"].astype(np.int16, copy=False),
@@ -44,7 +44,11 @@ def pack(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarra
     for name in OPTIONAL:
         if fields[name] is not None:
             arrays[name] = fields[name].astype(np.float32, copy=False)
-    return {**header_of(fields), "pieces": vocabulary, "labels": list(labels)}, arrays
+    header = {**header_of(fields), "pieces": vocabulary, "labels": list(labels)}
+    # Of a corpus: readers of before pass them over.
+    header |= {"documents": list(documents)} if any(documents) else {}
+    header |= {"parts": list(parts)} if any(parts) else {}
+    return header, arrays
 
 
 def header_of(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,8 +68,8 @@ def header_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """A trace's fields, from a header and arrays that have not been checked yet.
 
-    `prompts` are tuples of text, label, start and stop. Raises `TraceError` for a later format,
-    and `ValueError` or one of `file.DAMAGED` where parts do not fit together.
+    `prompts` are tuples of text, label, start, stop, document and part. Raises `TraceError` for a
+    later format, and `ValueError` or one of `file.DAMAGED` where parts do not fit together.
     """
     if header["format"] > FORMAT:
         raise TraceError(
@@ -85,6 +89,10 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
         raise ValueError(f"{len(stops)} prompts, {len(ends)} texts, {len(labels)} labels")
     if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] != len(texts))):
         raise ValueError("the texts are not joined end to end")
+    documents = [str(name) for name in header.get("documents", [""] * len(stops))]
+    parts = [int(part) for part in header.get("parts", [0] * len(stops))]
+    if not len(documents) == len(parts) == len(stops):
+        raise ValueError(f"{len(stops)} prompts, {len(documents)} ids, {len(parts)} parts")
     vocabulary = [str(piece) for piece in header["pieces"]]
     pieces = arrays["pieces"]
     if pieces.size and not (pieces.min() >= 0 and pieces.max() < len(vocabulary)):
@@ -102,9 +110,9 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[
         "special": arrays["special"] != 0,
         "generated": arrays["generated"] != 0,
         "prompts": [
-            (texts[a:b].decode("utf-8"), str(label), start, stop)
-            for label, a, b, start, stop in zip(
-                labels, [0, *ends], ends, [0, *stops], stops, strict=False
+            (texts[a:b].decode("utf-8"), str(label), start, stop, document, part)
+            for label, a, b, start, stop, document, part in zip(
+                labels, [0, *ends], ends, [0, *stops], stops, documents, parts, strict=False
             )
         ],
         "provenance": Provenance.from_json(header["provenance"]),

@@ -25,21 +25,26 @@ class HeldArray:
     def __get__(self, trace: Any, kind: type) -> Any:
         if trace is None:
             return self
-        refuse_changed(vars(trace).get(_FILE))
+        refuse_changed(held_by(trace))
         return vars(trace)[self.name]
 
     def __set__(self, trace: Any, array: np.ndarray | None) -> None:
         vars(trace)[self.name] = array
 
 
-def hold(trace: Any, held: HeldFile) -> None:
+def hold(trace: Any, held: HeldFile | None) -> None:
     """The arrays of this trace are views of this file."""
     vars(trace)[_FILE] = held
 
 
+def held_by(trace: Any) -> HeldFile | None:
+    """The file that the arrays of this trace are views of, if any."""
+    return vars(trace).get(_FILE)
+
+
 def without_file(trace: Any) -> dict[str, Any]:
     """The attributes of a trace for a copy of it, whose arrays are its own; checked like them."""
-    refuse_changed(vars(trace).get(_FILE))
+    refuse_changed(held_by(trace))
     return {name: value for name, value in vars(trace).items() if name != _FILE}
 
 

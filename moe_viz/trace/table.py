@@ -40,16 +40,19 @@ def table_of(
 ) -> pyarrow.Table:
     """The table of a trace, from its fields and its margins (L, T); see `Trace.table`."""
     L, T, _ = fields["experts"].shape
-    lengths = [stop - start for _, _, start, stop in fields["prompts"]]
+    _, labels, starts, stops, documents, _ = zip(*fields["prompts"], strict=True)
+    lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
     per_token = {
         "prompt": np.repeat(np.arange(len(lengths)), lengths),
-        "label": np.repeat([label for _, label, _, _ in fields["prompts"]], lengths),
+        "label": np.repeat(labels, lengths),
         "position": np.concatenate([np.arange(n) for n in lengths]),
         "token_id": fields["token_ids"],
         "token": np.asarray(fields["tokens"], dtype=object),
         "special": fields["special"],
         "generated": fields["generated"],
     }
+    if any(documents):
+        per_token["document"] = np.repeat(documents, lengths)
     if fields["loss"] is not None:
         per_token["loss"] = fields["loss"]
     columns = {name: np.tile(values, L) for name, values in per_token.items()}

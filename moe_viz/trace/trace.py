@@ -9,7 +9,7 @@ model, tokenizer or torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ from ..errors import TraceError
 from .choice import margins, probabilities, ranking
 from .file import DAMAGED, read, write
 from .format import pack, refuse_surrogates, unpack
-from .held import HeldArray, hold, refuse_changed, without_file
+from .held import HeldArray, held_by, hold, refuse_changed, without_file
 from .numbers import gap_sentence, not_finite
 from .parts import DECISIONS, PER_TOKEN, joined, selected
 from .provenance import Provenance
@@ -32,12 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TracePrompt:
-    """One prompt of a trace: its text, its label, and its rows `start … stop`."""
+    """One prompt of a trace: its text, its label, and its rows `start … stop`.
+
+    In a corpus it is a document, or a `part` of one that was longer than the context: 0 is the
+    first, and the others follow it. `document` is the id that the corpus has for it, if any.
+    """
 
     text: str
     label: str
     start: int
     stop: int
+    document: str = ""
+    part: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +120,7 @@ class Trace:
         refuse_surrogates("tokens", self.tokens)
         refuse_surrogates("texts", (prompt.text for prompt in self.prompts))
         refuse_surrogates("labels", (prompt.label for prompt in self.prompts))
+        refuse_surrogates("ids of documents", (prompt.document for prompt in self.prompts))
 
     def _check_rule(self, L: int) -> None:
         """Raise `TraceError` where the rule needs what is not there."""
@@ -206,8 +213,8 @@ class Trace:
         """One row for each layer and token, as an Arrow table; needs pyarrow.
 
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
-        expert_0 … and gate_0 … (largest gate first), logit_0 … (by expert number), and loss; margin
-        and logits where the trace has them. If an
+        expert_0 … and gate_0 … (largest gate first), logit_0 … (by expert number), loss, and
+        document; margin, logits, loss and document where the trace has them. If an
         earlier version recorded NaN or infinity, the schema's metadata says so under "gaps".
         """
         where = not_finite(self.router_logits, self.gates)
@@ -228,6 +235,12 @@ class Trace:
         if self._until_saved is not None:
             self._until_saved.unlink(missing_ok=True)
         return Path(path)
+
+    def with_prompts(self, prompts: tuple[TracePrompt, ...]) -> Trace:
+        """The same arrays, of the same file, with other words about the prompts."""
+        trace = replace(self, prompts=prompts)
+        hold(trace, held_by(self))
+        return trace
 
     def kept_until_saved(self, path: Path) -> Trace:
         """The same trace, which removes this file when it has been saved itself."""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan: which rows make which shard, and what each shard is called. It knows no engine.
+
+In: sources, and how many bytes of text a shard takes. Out: shards in the order of the corpus. A
+shard's name is a hash of its rows' content and of everything else that its trace depends on (model,
+tokenizer, settings), so that a shard that is there never has to be made again, and a source that
+has changed makes new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ...errors import InputError
+from ...trace.shards import Shard
+from .rows import Row
+from .sources import Source
+
+#: Tokens of a shard, about.
+TOKENS = 65_536
+#: What names rest on beside what they hash; counts up when shards are made in another way.
+FORM = "moe_viz shard 1"
+
+
+@dataclass
+class Tally:
+    """What planning has seen so far."""
+
+    shards: int = 0
+    documents: int = 0
+    size: int = 0
+    empty: int = 0
+    first_empty: str = ""
+
+    @property
+    def left_out_note(self) -> str:
+        """A sentence, where rows are left out."""
+        if not self.empty:
+            return ""
+        return (
+            f"{self.empty:,} rows hold no text, or none that is valid Unicode, and are left out; "
+            f"the first is {self.first_empty}."
+        )
+
+
+@dataclass
+class _Open:
+    """The shard that is being filled."""
+
+    source: str
+    first: int
+    mark: object
+    digest: hashlib._Hash
+    rows: int = 0
+    size: int = 0
+    left_out: list[int] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        if row.empty:
+            self.left_out.append(self.rows)
+        else:
+            self.size += row.size
+        self.rows += 1
+        self.digest.update(content(row))
+
+    def closed(self) -> Shard:
+        name = self.digest.hexdigest()[:32]
+        held = self.rows - len(self.left_out)
+        left = tuple(self.left_out)
+        return Shard(name, self.source, self.first, self.rows, held, self.size, self.mark, left)
+
+
+def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -> Iterator[Shard]:
+    """Shards of about `size` bytes of text, one after the other; `tally` is kept up to date.
+
+    A shard does not go beyond its source, and a document is never divided between two.
+    """
+    for source in sources:
+        shard: _Open | None = None
+        for number, (mark, row) in enumerate(source.rows()):
+            if shard is None:
+                digest = hashlib.sha256(f"{FORM}\n{identity}\n".encode())
+                shard = _Open(source.name, number, mark, digest)
+            if row.empty:
+                tally.empty += 1
+                tally.first_empty = tally.first_empty or f"{source.name}, row {number}"
+            shard.add(row)
+            if shard.size >= size:
+                yield _counted(shard, tally)
+                shard = None
+        if shard is not None and shard.size:
+            yield _counted(shard, tally)
+
+
+def _counted(shard: _Open, tally: Tally) -> Shard:
+    closed = shard.closed()
+    tally.shards += 1
+    tally.documents += closed.documents
+    tally.size += closed.size
+    return closed
+
+
+def content(row: Row) -> bytes:
+    """What a shard's name says of a row: all of it, unmistakably."""
+    said = json.dumps([row.text, row.label, row.document]).encode()
+    return len(said).to_bytes(8, "little") + said
+
+
+def check_rows(shard: Shard, rows: Sequence[Row], identity: str) -> None:
+    """Raise `InputError` if these are not the rows of which the shard was planned."""
+    digest = hashlib.sha256(f"{FORM}\n{identity}\n".encode())
+    for row in rows:
+        digest.update(content(row))
+    if digest.hexdigest()[:32] != shard.name:
+        raise InputError(
+            f"{shard.source}, rows {shard.first} to {shard.first + shard.rows - 1}: have changed "
+            "since they were planned. Call record_corpus again: it plans anew, and makes only the "
+            "shards that are missing."
+        )

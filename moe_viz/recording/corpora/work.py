@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does: it loads the model once, and makes shards, each whole or not at all.
+
+In: a task, which any worker can do again. Out: what was done. Nothing here knows which engine runs
+it, or how many others there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError, MoeVizError
+from ...guests.guest import Recordable
+from ...guests.loading import load
+from ...progress import quiet
+from ...prompts import curated
+from ...trace import Trace, TracePrompt
+from ...trace.shards import Shard
+from ..recording import bytes_of_trace, record
+from .cutting import parts_of
+from .plan import check_rows
+from .rows import Row
+from .sources import Source
+
+KEEP = ("logits", "choices")
+#: Tokens that run together: enough to keep the processor busy, few enough for its caches.
+BATCH = 16_384
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows by which a corpus is estimated."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard to be made, and where its rows are read; or the rows themselves."""
+
+    shard: Shard
+    identity: str  # what its name rests on beside the rows
+    source: Source | None
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a worker says of the model, and of a sample of the corpus."""
+
+    title: str
+    identity: dict[str, Any]  # what a trace depends on beside the texts
+    workers_device: str
+    bytes_per_token: float  # of text
+    trace_bytes: float  # a token's, in a file
+    seconds: float  # a token's
+
+    @property
+    def key(self) -> str:
+        """What the names of shards rest on beside their rows."""
+        return json.dumps(self.identity, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A shard that is there now."""
+
+    name: str
+    documents: int
+    tokens: int
+    seconds: float
+
+
+@dataclass
+class Recorder:
+    """Makes the shards of one corpus with one model, here or in another process."""
+
+    model: Any  # a model, or the source of one
+    loading: Mapping[str, Any]
+    folder: Path
+    keep: str
+    loss: bool
+    context: int | None = None
+
+    def __call__(self, task: Sample | Task) -> Described | Done:
+        """Do one task."""
+        with quiet():
+            return self._described(task) if isinstance(task, Sample) else self._made(task)
+
+    def loaded(self) -> Recordable:
+        """The model, loaded when it is first needed and kept."""
+        if isinstance(self.model, str | Path):
+            self.model = load(self.model, **self.loading)
+        return self.model
+
+    def _context(self, model: Recordable) -> int:
+        return min(self.context or model.config.context, model.config.context)
+
+    def _made(self, task: Task) -> Done:
+        began, shard = time.perf_counter(), task.shard
+        path = self.folder / shard.file
+        rows = task.rows or _read(task)
+        check_rows(shard, rows, task.identity)
+        try:
+            trace = self._recorded([row for row in rows if not row.empty])
+        except MoeVizError as error:
+            where = f"{shard.source}, rows {shard.first} to {shard.first + shard.rows - 1}"
+            raise type(error)(f"{where}: {error}") from error
+        trace.save(path)
+        return Done(shard.name, shard.documents, len(trace), time.perf_counter() - began)
+
+    def _recorded(self, rows: Sequence[Row]) -> Trace:
+        model = self.loaded()
+        if model.tokenizer is None:
+            raise InputError(
+                f"{model.config.name} has no tokenizer, and a corpus is texts. {model.unread}"
+            )
+        context = self._context(model)
+        texts, said = [], []
+        for row in rows:
+            assert row.text is not None  # empty rows were left out
+            for number, part in enumerate(parts_of(row.text, model.tokenizer, context)):
+                texts.append(part)
+                said.append((row.label, row.document, number))
+        traces, at = [], 0
+        for some in _batches(texts):
+            trace = record(model, texts[some], loss=self.loss)
+            prompts = tuple(
+                TracePrompt(p.text, label, p.start, p.stop, document, number)
+                for p, (label, document, number) in zip(trace.prompts, said[some], strict=True)
+            )
+            traces.append(kept(replace(trace, prompts=prompts), self.keep))
+            at = some.stop
+        assert at == len(texts)
+        return Trace.join(traces)
+
+    def _described(self, sample: Sample) -> Described:
+        model = self.loaded()
+        rows = [row for row in sample.rows if not row.empty]
+        if not rows:
+            raise InputError("No row of the source holds a text: there is nothing to record.")
+        if model.tokenizer is None:
+            raise InputError(
+                f"{model.config.name} has no tokenizer, and a corpus is texts. {model.unread}"
+            )
+        began = time.perf_counter()
+        trace = self._recorded(rows)
+        seconds = time.perf_counter() - began
+        p = model.provenance
+        known = [model.tokenizer.encode(prompt.text).ids for prompt in curated()]
+        identity = {
+            "model": p.model,
+            "fingerprint": p.fingerprint,
+            "weights": p.weights,
+            "dtype": p.dtype,
+            "quantisation": p.quantisation,
+            "interventions": list(p.interventions),
+            # A tokenizer is known by what it makes of five languages and code.
+            "tokenizer": hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16],
+            "context": self._context(model),
+            "keep": self.keep,
+            "loss": self.loss,
+        }
+        logits = 4 * model.config.experts * len(model.config.mixtures) * (self.keep != "logits")
+        return Described(
+            title=p.title,
+            identity=identity,
+            workers_device=p.device,
+            bytes_per_token=sum(row.size for row in rows) / len(trace),
+            trace_bytes=bytes_of_trace(model.config, len(trace)) / len(trace) - logits,
+            seconds=seconds / len(trace),
+        )
+
+
+def kept(trace: Trace, keep: str) -> Trace:
+    """The trace as it is kept: whole, or without the numbers that choices were made from."""
+    if keep == "logits":
+        return trace
+    rule = trace.rule
+    if rule.choice == "stored":
+        rule = replace(rule, choice="unknown", note=f"{rule.note} Scores were not kept.".strip())
+    return replace(trace, router_logits=None, choice_scores=None, bias=None, rule=rule)
+
+
+def _read(task: Task) -> list[Row]:
+    assert task.source is not None
+    shard = task.shard
+    found = task.source.rows(shard.first, shard.mark)
+    return [row for _, row in islice(found, shard.rows)]
+
+
+def _batches(texts: Sequence[str]) -> list[slice]:
+    """Neighbouring texts of about BATCH tokens, at four bytes a token."""
+    found, start, size = [], 0, 0
+    for number, text in enumerate(texts):
+        size += len(text.encode())
+        if size >= 4 * BATCH or number == len(texts) - 1:
+            found.append(slice(start, number + 1))
+            start, size = number + 1, 0
+    return found
