@@ -8,14 +8,13 @@ for machines. Published numbers of Mixtral stand beside your own, and are marked
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from .analysis import Finding
-from .analysis.survey import Survey, survey
+from .analysis.corpus import count_shard
+from .analysis.survey import Recordings, Survey, survey
 from .errors import OutputError
 from .files import atomic_path
-from .trace import Trace
 from .view.charts.chart import page
 from .view.pages.report import report_body
 
@@ -69,12 +68,16 @@ class Report(Survey):
 
 
 def report(
-    traces: Trace | Sequence[Trace],
-    control: Trace | Sequence[Trace] | None = None,
+    traces: Recordings,
+    control: Recordings | None = None,
     effects: Finding | None = None,
     control_effects: Finding | None = None,
+    engine: str = "inline",
+    workers: int | None = None,
 ) -> Report:
-    """All analyses of one or several traces of one model, beside the same of a control.
+    """All analyses of one or several traces of one model, or of a corpus, beside a control's.
+
+    A `TraceDataset` is counted shard by shard, by the `engine` and `workers` of `record_corpus`.
 
     `control` is the same texts recorded with `untrained_twin(model)`: without it, no claim about
     specialisation can be told from what untrained routers also do. `effects` is what
@@ -87,7 +90,13 @@ def report(
     >>> sorted(found.left_out), found.findings["load"]["uniform"][0]
     ([], np.float64(0.125))
     """
-    found = survey(traces, control)
+    if engine == "inline":  # needs no more than a trace does
+        found = survey(traces, control)
+    else:
+        from .recording.corpora.engines import engine_named
+
+        with engine_named(engine, workers, alone=False).started(count_shard) as run:
+            found = survey(traces, control, run)
     if effects is not None:
         found.findings["effects"] = effects
     if control_effects is not None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..trace import Trace
-from .documents import Documents
+from .documents import Documents, Each
 from .finding import Finding
 from .repetition import shuffled_within
 from .statistics import by_unit, holm, interval, ratio, resamples, sign_flips
+from .tallies import scrambled
 
 POLICIES = ("LRU", "LFU", "random")
 #: At most this many tokens are simulated: whole documents, from the first.
@@ -45,10 +46,8 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     S, ends = len(sizes), docs.tokens.cumsum()
     limit = min(LIMIT, WORK // (k * S * E))
     N = int((docs.tokens > 0).sum() and max(np.searchsorted(ends, limit, side="right"), 1))
-    rows = np.flatnonzero((docs.document >= 0) & (docs.document < N))
-    order = shuffled_within(docs.document, rng)
-    hits = _simulate(docs, rows, N, sizes, rng)  # (policies, N, L, S)
-    mixed = _simulate(docs, order[rows], N, sizes, rng)
+    some = Each(np.arange(len(docs)) < N)
+    hits, mixed = docs.laid(hits_of, seed, some)[:N].transpose(1, 2, 0, 3, 4)  # (policies, N, L, S)
     accesses = docs.chosen[:N].sum(2).astype(np.float64)  # (N, L)
     drawn = resamples(docs.units[:N], rng, strata=docs.strata[:N])
     members, parts = np.flatnonzero(docs.tokens[:N] > 0), []
@@ -92,23 +91,38 @@ def sizes_of(E: int) -> np.ndarray:
     return spread
 
 
+def hits_of(docs: Documents, seed: int, some: np.ndarray) -> np.ndarray:
+    """Hits of each of some documents with each size of cache, and with its tokens shuffled:
+    (N, 2, policies, L, S).
+    """
+    L, sizes = docs.shape[0], sizes_of(docs.shape[1])
+    hits = np.zeros((2, len(POLICIES), len(docs), L, len(sizes)))
+    if some.any():
+        kept = np.flatnonzero((docs.document >= 0) & some[docs.document])
+        shuffled = shuffled_within(docs, seed)[kept]
+        for found, rows in zip(hits, (kept, shuffled), strict=True):
+            found[:] = _simulate(docs, rows, np.where(some, docs.tokens, 0), sizes, seed)
+    return hits.transpose(2, 0, 1, 3, 4)
+
+
 def _simulate(
-    docs: Documents, rows: np.ndarray, N: int, sizes: np.ndarray, rng: np.random.Generator
+    docs: Documents, rows: np.ndarray, lengths: np.ndarray, sizes: np.ndarray, seed: int
 ) -> np.ndarray:
     """Hits of each document in each layer with each size of cache: (policies, N, L, S).
 
-    Documents and layers are independent of each other, so they run side by side, as many as fit
-    into a bounded memory.
+    `rows` are the tokens, document by document, of which each has `lengths`. Documents and layers
+    are independent of each other, so they run side by side, as many as fit into a bounded memory.
     """
     L, E, _ = docs.shape
-    hits = np.zeros((len(POLICIES), N, L, len(sizes)))
-    lengths = docs.tokens[:N]
+    hits = np.zeros((len(POLICIES), len(docs), L, len(sizes)))
     longest = np.argsort(-lengths, kind="stable")  # those still running come first
+    longest = longest[lengths[longest] > 0]
     starts = np.cumsum(lengths) - lengths
     together = max(1, MEMORY // (16 * len(sizes) * E * L))
-    for first in range(0, N, together):
+    for first in range(0, len(longest), together):
         some = longest[first : first + together]
-        hits[:, some] = _side_by_side(docs, rows, starts[some], lengths[some], sizes, rng)
+        lots = scrambled(seed, docs.number[some][:, None], np.arange(L))  # of each lane
+        hits[:, some] = _side_by_side(docs, rows, starts[some], lengths[some], sizes, lots)
     return hits
 
 
@@ -118,7 +132,7 @@ def _side_by_side(
     starts: np.ndarray,
     lengths: np.ndarray,
     sizes: np.ndarray,
-    rng: np.random.Generator,
+    lots: np.ndarray,
 ) -> np.ndarray:
     """The same of some documents, the longest first: (policies, n, L, S)."""
     (L, E, k), n, S = docs.shape, len(lengths), len(sizes)
@@ -146,7 +160,9 @@ def _side_by_side(
             i, j = np.nonzero((room[rule, lane] <= 0) & ~hit)  # where one has to go
             # The least used, and among those the one unused for longest; or a random one.
             worth = (
-                used[lane] + when[lane] / (step + 2) if rule == 0 else rng.random((len(lane), E))
+                used[lane] + when[lane] / (step + 2)
+                if rule == 0
+                else scrambled(lots.ravel()[lane][:, None], step, np.arange(E)) >> np.uint64(40)
             ).astype(np.float32)
             worst = np.where(inside[lane[i], j], worth[i], np.float32(np.inf)).argmin(1)
             inside[lane[i], j, worst] = False

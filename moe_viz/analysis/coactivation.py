@@ -7,10 +7,21 @@ import numpy as np
 
 from ..errors import InputError
 from ..trace import Trace
-from .documents import Documents
+from .documents import Documents, choices
 from .finding import Finding
 from .statistics import interval, ratio, resamples
-from .sums import MOST, NOTE, pair_shares, pairs_within
+from .sums import (
+    MOST,
+    NOTE,
+    Sums,
+    added_sums,
+    own_units,
+    pair_shares,
+    pairs_within,
+    sums_of,
+    totals_by_unit,
+    units_within,
+)
 
 ROUNDS = 500
 
@@ -45,7 +56,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
         if large:
             share, low, high = _by_sums(docs, layer)
         else:
-            pairs = _pairs(docs, layer).astype(np.float64)  # (N, E, E)
+            pairs = docs.laid(pairs_of, layer).astype(np.float64)  # (N, E, E)
             share = ratio(pairs.sum(0), alone[:, None])
             values = ratio(np.tensordot(drawn, pairs, 1), (drawn @ single)[:, :, None])
             low, high = interval(values, docs.independent)
@@ -73,19 +84,25 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
 
 def _by_sums(docs: Documents, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share, low and high of each pair, (E, E), without a matrix for each document."""
-    E = docs.shape[1]
-    _, unit = np.unique(docs.units, return_inverse=True)
-    U = unit.max() + 1
-    strata, alone = np.zeros(U, np.int64), np.zeros((U, E))
-    strata[unit] = docs.strata
-    np.add.at(alone, unit, docs.chosen[:, layer])
+    strata, alone = totals_by_unit(docs, docs.chosen[:, layer])
+    sums = added_sums(docs.gathered(pair_sums, layer, *own_units(docs)))
+    return pair_shares(sums, alone, strata, docs.independent)
+
+
+def pair_sums(
+    docs: Documents, layer: int, units: np.ndarray | None, strata: np.ndarray | None
+) -> Sums:
+    """What pairs of experts add up to over units; see `sums_of`."""
+    E, unit, strata = docs.shape[1], *units_within(docs, units, strata)
     counted = docs.document >= 0
     experts = np.asarray(docs.trace.experts[layer])[counted]
-    of = unit[docs.document[counted]]
-    return pair_shares(pairs_within(of, experts, U, E), alone, strata, docs.independent)
+    of, U = unit[docs.document[counted]], len(strata)
+    alone = np.zeros((U, E))
+    np.add.at(alone, unit, choices(docs, docs.shape[2])[:, layer])
+    return sums_of(pairs_within(of, experts, U, E), alone, strata)
 
 
-def _pairs(docs: Documents, layer: int) -> np.ndarray:
+def pairs_of(docs: Documents, layer: int) -> np.ndarray:
     """How often each document chose two experts together: (N, E, E), symmetric, diagonal 0."""
     _, E, k = docs.shape
     N = len(docs)

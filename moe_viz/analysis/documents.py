@@ -2,32 +2,45 @@
 """What all analyses count: documents, their labels, and which of them belong together.
 
 In: a trace. Out: counts of each document, layer by layer, so that a mapped trace of any length is
-read once and never held in memory.
+read once and never held in memory. A corpus is many traces, each counted by itself: an analysis
+asks for counts of each document (`laid`), or for counts by key (`tallied`), and gets those of all.
 
     N documents   T tokens   L layers   E experts   k choices
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..prompts import topics_of
-from ..trace import Trace, gaps
-from .finding import FEW
+from ..trace import Trace, TraceDataset, gaps
+from ..trace.choice import has_probabilities
+from .tallies import Tally
+from .units import Units
 
 #: Tokens processed at a time, which bounds memory.
 BLOCK = 262_144
 
 
-class Documents:
+@dataclass(frozen=True, eq=False)
+class Each:
+    """An argument that has a value for each document: every part gets those of its own."""
+
+    values: np.ndarray
+
+
+class Documents(Units):
     """The documents of a trace: its prompts, special tokens left out.
 
     Prompts with NaN or infinity in them are left out whole (also where `beside`, another run of the
-    same tokens, holds some), and every result says so.
+    same tokens, holds some), and every result says so. The parts of a document that was longer than
+    the context are one document.
 
     `topics` names what each prompt is about; prompts of one topic under several labels are the
     same text in several languages, and are resampled together. Curated prompts bring their topics.
@@ -40,52 +53,75 @@ class Documents:
     """
 
     def __init__(
-        self, trace: Trace, topics: Sequence[str] | None = None, beside: Trace | None = None
+        self,
+        trace: Trace,
+        topics: Sequence[str] | None = None,
+        beside: Trace | None = None,
+        start: int | None = None,  # of a shard: the number of its first document
     ) -> None:
-        if topics is not None and len(topics) != len(trace.prompts):
+        self.trace: Any = trace
+        first = [n for n, follows in enumerate(_follows(trace)) if not follows]
+        if topics is not None and len(topics) != len(first):
             raise InputError(
-                f"Expected a topic for each of the {len(trace.prompts)} prompts, found "
-                f"{len(topics)}."
+                f"Expected a topic for each of the {len(first)} prompts, found {len(topics)}."
             )
-        self.trace = trace
-        lengths = [prompt.stop - prompt.start for prompt in trace.prompts]
-        numbers = np.arange(len(lengths), dtype=np.int32)
-        self.document: np.ndarray = np.repeat(numbers, lengths)  # (T,)
+        heads = [trace.prompts[n] for n in first]
+        starts = np.array([head.start for head in heads])
+        self._ends: np.ndarray = np.append(starts[1:], len(trace))  # the row after each document
+        whole = np.repeat(np.arange(len(heads), dtype=np.int32), self._ends - starts)
         broken = _broken(trace) if beside is None else _broken(trace) | _broken(beside)
-        broken = np.unique(self.document[broken])  # prompts that hold a gap
-        self.left_out: int = len(broken)
-        self.document[trace.special] = -1
-        if (self.document < 0).all():
-            raise InputError("This trace holds special tokens only: there is nothing to count.")
-        self.document[np.isin(self.document, broken)] = -1
-        if (self.document < 0).all():
+        broken = np.unique(whole[broken])  # documents that hold a gap
+        self.document: np.ndarray = np.where(trace.special, np.int32(-1), whole)  # (T,)
+        self.document[np.isin(whole, broken)] = -1
+        counted = self.document[self.document >= 0]
+        tokens = np.bincount(counted, minlength=len(heads))
+        self.number: np.ndarray = np.arange(len(heads)) + (start or 0)  # (N,) in the corpus
+        if topics is None:
+            topics = topics_of(head.text for head in heads)
+        super().__init__([head.label for head in heads], tokens, topics, len(broken))
+        if start is None:
+            self._check()
+
+    @staticmethod
+    def of(source: Trace | TraceDataset | Documents) -> Documents:
+        """The documents of a trace or of a corpus, or those given."""
+        if isinstance(source, TraceDataset):
+            from .corpus import CorpusDocuments
+
+            return CorpusDocuments(source)
+        if isinstance(source, Documents):
+            return source
+        return Documents(source)
+
+    def _check(self) -> None:
+        """Raise `InputError` where there is nothing to count."""
+        if not self.tokens.any():
+            if not self.left_out:
+                raise InputError("This trace holds special tokens only: there is nothing to count.")
             raise InputError(f"{self.left_out_note[0]} There is nothing else to count.")
-        if not any((layer >= 0).any() for layer in trace.experts):
+        if not any(self.gathered(_used)):
             raise InputError(
                 "No token went to any expert: every slot was left empty. Record without the "
                 "intervention that empties them."
             )
-        self.names: tuple[str, ...] = trace.labels
-        labels = [self.names.index(prompt.label) for prompt in trace.prompts]
-        self.labels: np.ndarray = np.array(labels)  # (N,)
-        counted = self.document[self.document >= 0]
-        self.tokens: np.ndarray = np.bincount(counted, minlength=len(lengths))  # (N,)
-        self.topics: tuple[str, ...] = tuple(
-            topics_of(p.text for p in trace.prompts) if topics is None else topics
-        )
-        keys = self.topics if _parallel(self.topics, self.labels) else [""] * len(lengths)
-        alone = [key or f"\0{n}" for n, key in enumerate(keys)]
-        _, units = np.unique(alone, return_inverse=True)
-        self.units: np.ndarray = units  # (N,) what is resampled as one
 
-    def __len__(self) -> int:
-        """Number of documents, N."""
-        return len(self.labels)
+    # ---- Counting
 
-    @staticmethod
-    def of(source: Trace | Documents) -> Documents:
-        """The documents of a trace, or those given."""
-        return source if isinstance(source, Documents) else Documents(source)
+    def laid(self, count: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
+        """What `count(documents, *args)` gives for each document, (N, …).
+
+        `count` is a function of a module, counts each document by itself, and may be called
+        with the documents of one shard after the other.
+        """
+        return count(self, *_given(args))
+
+    def tallied(self, count: Callable[..., Tally], *args: Any) -> Tally:
+        """The tally that `count(documents, *args)` gives, added up over all shards."""
+        return count(self, *_given(args))
+
+    def gathered(self, count: Callable[..., Any], *args: Any) -> list[Any]:
+        """What `count(documents, *args)` gives, of each shard in their order."""
+        return [count(self, *_given(args))]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,71 +129,34 @@ class Documents:
         return len(self.trace.layers), self.trace.expert_count, self.trace.experts.shape[2]
 
     @property
-    def paired(self) -> bool:
-        """Whether some documents are the same text under another label."""
-        return len(np.unique(self.units)) < len(self)
-
-    @property
-    def counted(self) -> int:
-        """Number of documents that hold a counted token."""
-        return int((self.tokens > 0).sum())
-
-    @property
-    def independent(self) -> int:
-        """Number of units that hold a counted token: what an interval over all rests on."""
-        return self.independent_of(np.flatnonzero(self.tokens > 0))
-
-    def independent_of(self, members: np.ndarray) -> int:
-        """Number of units among these documents: what an interval over them rests on."""
-        return len(np.unique(self.units[members]))
-
-    @property
-    def exchangeable(self) -> np.ndarray:
-        """Groups within which labels are permuted, (N,): units, if every unit holds every label;
-        otherwise one group of all, since a label alone in its unit could not move.
-        """
-        whole = len(np.unique(self.units)) * len(self.names) == len(self)
-        complete = whole and len(set(zip(self.units, self.labels, strict=True))) == len(self)
-        return self.units if complete else np.arange(len(self))
-
-    @cached_property
-    def strata(self) -> np.ndarray:
-        """Strata of the resampling, (N,): documents whose units hold the same labels.
-
-        So no resample lacks a label that has few documents, and documents without a counted token
-        displace no others.
-        """
-        held: dict[int, set[int]] = {unit: set() for unit in self.units.tolist()}
-        for n in np.flatnonzero(self.tokens > 0).tolist():
-            held[int(self.units[n])].add(int(self.labels[n]))
-        numbers: dict[frozenset[int], int] = {}
-        number = {u: numbers.setdefault(frozenset(h), len(numbers)) for u, h in held.items()}
-        return np.array([number[unit] for unit in self.units.tolist()])
-
-    def members(self, label: int) -> np.ndarray:
-        """Numbers of the documents with this label that hold a counted token."""
-        return np.flatnonzero((self.labels == label) & (self.tokens > 0))
+    def has_probabilities(self) -> bool:
+        """Whether the recorded numbers are logits of which the router takes a softmax."""
+        return has_probabilities(self.trace)
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Rows of at most BLOCK tokens, and which of them count."""
-        for start in range(0, len(self.document), BLOCK):
-            rows = slice(start, start + BLOCK)
-            yield rows, self.document[rows] >= 0
+        """Rows of whole documents, about BLOCK tokens at a time, and which of them count."""
+        start = 0
+        while start < len(self.document):
+            within = np.searchsorted(self._ends, start + BLOCK, side="right") - 1
+            stop = int(self._ends[max(within, np.searchsorted(self._ends, start, side="right"))])
+            yield slice(start, stop), self.document[start:stop] >= 0
+            start = stop
 
     @cached_property
     def first(self) -> np.ndarray:
         """How often each document's first choice was each expert: (N, L, E)."""
-        return self._counts(1)
+        return self.laid(choices, 1)
 
     @cached_property
     def second(self) -> np.ndarray:
         """How often each document's second choice was each expert: (N, L, E)."""
-        return (self.chosen if self.shape[2] == 2 else self._counts(2)) - self.first
+        both = self.chosen if self.shape[2] == 2 else self.laid(choices, 2)
+        return both - self.first
 
     @cached_property
     def chosen(self) -> np.ndarray:
         """How often each document chose each expert, all k choices: (N, L, E)."""
-        return self._counts(self.shape[2])
+        return self.laid(choices, self.shape[2])
 
     @cached_property
     def mass(self) -> np.ndarray:
@@ -166,51 +165,12 @@ class Documents:
         Where gates do not add up to 1, they are a token's shares of its gates, so that each counts
         once.
         """
-        return self._counts(self.shape[2], gates=True)
+        return self.laid(gate_sums)
 
     @cached_property
     def probability(self) -> np.ndarray:
         """Mean softmax over all experts of each document's tokens: (N, L, E) float64."""
-        L, E, _ = self.shape
-        total = np.zeros((len(self), L, E))
-        for layer in range(L):
-            for rows, kept in self.blocks():
-                p = self.trace.probabilities(layer, rows)[kept]
-                for e in range(E):
-                    found = np.bincount(self.document[rows][kept], p[:, e], len(self))
-                    total[:, layer, e] += found
-        return total / np.maximum(self.tokens, 1)[:, None, None]
-
-    def _counts(self, choices: int, gates: bool = False) -> np.ndarray:
-        (L, E, _), N = self.shape, len(self)
-        counts = np.zeros((N, L, E), np.float64 if gates else np.int64)
-        for layer in range(L):
-            for rows, kept in self.blocks():
-                experts = self.trace.experts[layer, rows, :choices][kept]
-                key = self.document[rows][kept][:, None].astype(np.int64) * E + experts
-                used = experts >= 0  # an unused slot counts for no expert
-                weights = self._shares(layer, rows)[kept][used] if gates else None
-                found = np.bincount(key[used], weights, minlength=N * E)
-                counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
-        return counts
-
-    def _shares(self, layer: int, rows: slice) -> np.ndarray:
-        """Gates of these tokens, (T, k), or their shares of a token's gates; see `mass`."""
-        gates = np.asarray(self.trace.gates[layer, rows])
-        if self.trace.rule.sums_to_one:  # what an empty slot lacks is missing
-            return gates
-        return gates / np.maximum(gates.sum(axis=1, keepdims=True), np.float32(1e-20))
-
-    @property
-    def left_out_note(self) -> tuple[str, ...]:
-        """What must be said beside every result where prompts are left out for their NaN."""
-        if not self.left_out:
-            return ()
-        return (
-            f"Left out: {self.left_out} of {len(self.trace.prompts)} prompts, whose router logits "
-            "or gates hold NaN or infinity. Record them again with this version, which says where "
-            "that comes from.",
-        )
+        return self.laid(probability_sums) / np.maximum(self.tokens, 1)[:, None, None]
 
     @property
     def order_note(self) -> tuple[str, ...]:
@@ -228,24 +188,80 @@ class Documents:
         )
 
     def few(self, documents: int) -> tuple[str, ...]:
-        """What must be said beside a result from so few documents, and without some prompts."""
-        notes = (*self.left_out_note, *self.order_note)
-        if documents >= FEW:
-            return notes
-        return (
-            *notes,
-            f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",
+        """See `Units`; also what must be said of first choices."""
+        notes = super().few(documents)
+        return (*self.left_out_note, *self.order_note, *notes[len(self.left_out_note) :])
+
+
+# ---- What is counted of each document of a trace; see `Documents.laid`
+
+
+def choices(docs: Documents, most: int) -> np.ndarray:
+    """How often each expert is among the first `most` choices: (N, L, E)."""
+    return _counts(docs, most, gates=False)
+
+
+def gate_sums(docs: Documents) -> np.ndarray:
+    """See `Documents.mass`."""
+    return _counts(docs, docs.shape[2], gates=True)
+
+
+def probability_sums(docs: Documents) -> np.ndarray:
+    """Sum of the softmax over all experts, of each document's tokens: (N, L, E)."""
+    L, E, _ = docs.shape
+    total = np.zeros((len(docs), L, E))
+    for layer in range(L):
+        for rows, kept in docs.blocks():
+            p = docs.trace.probabilities(layer, rows)[kept]
+            for e in range(E):
+                found = np.bincount(docs.document[rows][kept], p[:, e], len(docs))
+                total[:, layer, e] += found
+    return total
+
+
+def _used(docs: Documents) -> bool:
+    """Whether any expert is used."""
+    return any(bool((layer >= 0).any()) for layer in docs.trace.experts)
+
+
+def _counts(docs: Documents, most: int, gates: bool) -> np.ndarray:
+    (L, E, _), N = docs.shape, len(docs)
+    counts = np.zeros((N, L, E), np.float64 if gates else np.int64)
+    for layer in range(L):
+        for rows, kept in docs.blocks():
+            experts = docs.trace.experts[layer, rows, :most][kept]
+            key = docs.document[rows][kept][:, None].astype(np.int64) * E + experts
+            used = experts >= 0  # an unused slot counts for no expert
+            weights = _shares(docs.trace, layer, rows)[kept][used] if gates else None
+            found = np.bincount(key[used], weights, minlength=N * E)
+            counts[:, layer] += found.reshape(N, E).astype(counts.dtype)
+    return counts
+
+
+def _shares(trace: Trace, layer: int, rows: slice) -> np.ndarray:
+    """Gates of these tokens, (T, k), or their shares of a token's gates; see `Documents.mass`."""
+    gates = np.asarray(trace.gates[layer, rows])
+    if trace.rule.sums_to_one:  # what an empty slot lacks is missing
+        return gates
+    return gates / np.maximum(gates.sum(axis=1, keepdims=True), np.float32(1e-20))
+
+
+def _given(args: tuple[Any, ...]) -> list[Any]:
+    return [arg.values if isinstance(arg, Each) else arg for arg in args]
+
+
+def _follows(trace: Trace) -> Iterator[bool]:
+    """Of each prompt, whether it goes on with the document of the one before it."""
+    before = None
+    for prompt in trace.prompts:
+        yield (
+            before is not None
+            and prompt.part == before.part + 1
+            and (prompt.document, prompt.label) == (before.document, before.label)
         )
+        before = prompt
 
 
 def _broken(trace: Trace) -> np.ndarray:
     """Tokens with a gap in any layer, (T,) bool."""
     return np.asarray(gaps(trace).any(axis=0))
-
-
-def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:
-    """Whether any topic has more than one label."""
-    under: dict[str, set[int]] = {}
-    for topic, label in zip(topics, labels.tolist(), strict=True):
-        under.setdefault(topic, set()).add(label)
-    return any(len(found) > 1 for topic, found in under.items() if topic)

@@ -11,6 +11,7 @@ from ..trace import Trace
 from .documents import BLOCK, Documents
 from .finding import Finding, columns_of
 from .statistics import by_unit, holm, interval, ratio, resamples, shares, sign_flips
+from .tallies import Tally, label_codes, places, scrambled, tally
 
 WHAT = ("first choice", "first or second choice")
 #: Shuffles of each document's tokens whose mean is the baseline; the number of different sets above
@@ -39,19 +40,8 @@ def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
     """
     docs, rng = Documents.of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
-    pairs = _neighbours(docs)
-    orders = [shuffled_within(docs.document, rng) for _ in range(SHUFFLES)]
-    observed, counted, expected = (np.zeros((2, len(docs), L)) for _ in range(3))
-    matched = np.zeros((2, len(docs.names), L))
-    for layer in range(L):
-        first = np.asarray(docs.trace.experts[layer, :, 0])
-        sets = _sets(docs.trace.experts[layer], E)
-        observed[:, :, layer], counted[:, :, layer] = _repeats(docs, first, sets, pairs)
-        for order in orders:
-            repeats, n = _repeats(docs, first[order], sets[order], pairs)
-            expected[:, :, layer] += ratio(repeats, n) / SHUFFLES
-        matched[:, :, layer] = _matched(docs, sets, layer, rng)
-    expected = np.nan_to_num(expected) * counted
+    observed, counted, expected = docs.laid(repeats, seed).transpose(1, 2, 0, 3)  # (2, N, L) each
+    matched = np.stack([_matched(docs, layer, rng) for layer in range(L)], axis=-1)
     uniform = (1 / E, 1 - comb(E - k, k) / comb(E, k))
     rows = []
     for label, name in enumerate(docs.names):
@@ -83,11 +73,36 @@ def _neighbours(docs: Documents) -> np.ndarray:
     return (docs.document[:-1] >= 0) & (docs.document[:-1] == docs.document[1:])
 
 
-def shuffled_within(document: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the tokens, shuffled within each document; documents keep their places."""
-    order = np.empty(len(document), np.int64)
-    order[np.argsort(document, kind="stable")] = np.lexsort((rng.random(len(document)), document))
+def shuffled_within(docs: Documents, seed: int, turn: int = 0) -> np.ndarray:
+    """Rows of the tokens, shuffled within each document; documents keep their places.
+
+    A document's number decides how, so that it does not matter what is counted beside it.
+    """
+    kept = np.flatnonzero(docs.document >= 0)
+    document = docs.document[kept]
+    bits = scrambled(seed, turn, docs.number[document], places(document, len(docs)))
+    order = np.arange(len(docs.document))
+    order[kept] = kept[np.lexsort((bits, document))]
     return order
+
+
+def repeats(docs: Documents, seed: int) -> np.ndarray:
+    """Repetitions in each document by first choice and by any, out of how many neighbours, and how
+    many there would be in another order: (N, 3, 2, L).
+    """
+    L, E, _ = docs.shape
+    pairs = _neighbours(docs)
+    orders = [shuffled_within(docs, seed, turn) for turn in range(SHUFFLES)]
+    found = np.zeros((3, 2, len(docs), L))
+    for layer in range(L):
+        first = np.asarray(docs.trace.experts[layer, :, 0])
+        sets = _sets(docs.trace.experts[layer], E)
+        found[0, :, :, layer], found[1, :, :, layer] = _repeats(docs, first, sets, pairs)
+        for order in orders:
+            again, n = _repeats(docs, first[order], sets[order], pairs)
+            found[2, :, :, layer] += ratio(again, n) / SHUFFLES
+    found[2] = np.nan_to_num(found[2]) * found[1]
+    return found.transpose(2, 0, 1, 3)
 
 
 def _sets(experts: np.ndarray, E: int) -> np.ndarray:
@@ -120,20 +135,27 @@ def _repeats(
     return found, out_of
 
 
-def _matched(docs: Documents, sets: np.ndarray, layer: int, rng: np.random.Generator) -> np.ndarray:
+def sets_by_label(docs: Documents, layer: int) -> Tally:
+    """How often each set of experts was chosen under each label: its code, then the set's bits."""
+    kept = docs.document >= 0
+    sets = _sets(docs.trace.experts[layer], docs.shape[1])[kept].view(np.int64)
+    codes = label_codes(docs.names)[docs.labels[docs.document[kept]]]
+    return tally(np.concatenate([codes[:, None], sets], axis=1))
+
+
+def _matched(docs: Documents, layer: int, rng: np.random.Generator) -> np.ndarray:
     """Σ_e (f¹_e)² and 1 − Σ P(S)P(S′)[S ∩ S′ = ∅] of each label: (2, labels)."""
     result = np.full((2, len(docs.names)), np.nan)
-    label_of = docs.labels[docs.document]  # of document −1 too, which is left out below
-    for label in range(len(docs.names)):
+    keys, counts = docs.tallied(sets_by_label, layer)
+    for label, code in enumerate(label_codes(docs.names)):
         members = docs.members(label)
         if not len(members):
             continue
         result[0, label] = (shares(docs.first[members, layer].sum(0)) ** 2).sum()
-        mine = sets[(label_of == label) & (docs.document >= 0)]
-        different, counts = np.unique(mine, axis=0, return_counts=True)
+        mine = keys[:, 0] == code
+        different, p = keys[mine, 1:].view(np.uint64), counts[mine] / counts[mine].sum()
         if len(different) > SETS:
-            different, counts = mine[rng.choice(len(mine), SETS)], np.ones(SETS)
-        p = counts / counts.sum()
+            different, p = different[rng.choice(len(p), SETS, p=p)], np.full(SETS, 1 / SETS)
         apart = 0.0
         for some in range(0, len(different), 256):  # all by all would be large
             rows = slice(some, some + 256)

@@ -8,12 +8,16 @@ delta method for a ratio), and a p-value from Hoeffding's bound on what random s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
+from .documents import Documents, Each
 from .statistics import LEVEL, distributions, ratio
+from .tallies import label_codes
 
 #: Documents times pairs of experts, beyond which sums must do.
 MOST = 2**24
@@ -67,8 +71,96 @@ def _by_unit(
             yield u, slice(None), sum(found, np.zeros(E * E))
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What pairs add up to over units: whole numbers, so that their order does not matter.
+
+    By stratum how often each pair was seen, (E · E,); the squares of a unit's z; z times the unit's
+    total of the row; and of what chance would give, if that was asked for, the sum of differences
+    and of their squares, in fixed point.
+    """
+
+    seen: dict[int, np.ndarray]
+    squared: np.ndarray
+    crossed: np.ndarray
+    differs: np.ndarray
+    differs_squared: np.ndarray
+
+
+#: Steps of a whole in the fixed point.
+FIXED = 2.0**20
+
+
+def sums_of(
+    cells: Cells,
+    alone: np.ndarray,
+    strata: np.ndarray,
+    expected: Callable[[int], np.ndarray] | None = None,
+) -> Sums:
+    """The sums of these cells. `alone` (U, E) are the units' totals of each row, `strata` (U,) what
+    they are resampled within, and `expected(u)` what unit u would see by chance, (E, E).
+    """
+    E, s = alone.shape[1], alone.astype(np.int64)
+    rows = np.repeat(np.arange(E), E)
+    seen: dict[int, np.ndarray] = {int(k): np.zeros(E * E, np.int64) for k in np.unique(strata)}
+    squared, crossed, differs, differs_squared = np.zeros((4, E * E), np.int64)
+    for u, at, sightings in cells:
+        z = sightings.astype(np.int64)
+        seen[int(strata[u])][at] += z
+        squared[at] += z * z
+        crossed[at] += z * s[u, rows[at]]
+        if expected is not None:
+            d = -expected(u).ravel()
+            d[at] += z
+            differs += np.rint(d * FIXED).astype(np.int64)
+            differs_squared += np.rint(d * d * FIXED).astype(np.int64)
+    return Sums(seen, squared, crossed, differs, differs_squared)
+
+
+def added_sums(parts: Sequence[Sums]) -> Sums:
+    """The sums of several shards as one."""
+    names = ("squared", "crossed", "differs", "differs_squared")
+    kinds = sorted({kind for part in parts for kind in part.seen})
+    seen = {k: sum(part.seen[k] for part in parts if k in part.seen) for k in kinds}
+    total = {name: sum(getattr(part, name) for part in parts) for name in names}
+    return Sums(seen, **total)  # type: ignore[arg-type]
+
+
+def own_units(docs: Documents) -> tuple[Each | None, Each | None]:
+    """Units and strata as shards are told them: nothing, where each document is its own unit.
+
+    Raises `InputError` for parallel passages in several shards, which no shard sees whole.
+    """
+    if not docs.paired:
+        return None, None
+    if len(docs.gathered(len)) > 1:
+        raise InputError(
+            "Parallel passages lie in several shards here, and with so many experts pairs are "
+            "counted shard by shard. Join the shards: Trace.join(list(dataset))."
+        )
+    return Each(docs.units), Each(docs.strata)
+
+
+def units_within(
+    docs: Documents, units: np.ndarray | None, strata: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each document's unit, 0 …, and the stratum of each unit; by label where none are given."""
+    if units is None or strata is None:
+        units, strata = np.arange(len(docs)), label_codes(docs.names)[docs.labels]
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    return unit, strata[first]
+
+
+def totals_by_unit(docs: Documents, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strata (U,) and the documents' counts (N, E) added up (U, E), of all units."""
+    unit, strata = units_within(docs, *((docs.units, docs.strata) if docs.paired else (None, None)))
+    alone = np.zeros((len(strata), counts.shape[1]))
+    np.add.at(alone, unit, counts)
+    return strata, alone
+
+
 def pair_shares(
-    cells: Cells, alone: np.ndarray, strata: np.ndarray, documents: int
+    sums: Sums, alone: np.ndarray, strata: np.ndarray, documents: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share, low and high of each pair: times it was seen, over its row's total; (E, E) each.
 
@@ -78,28 +170,21 @@ def pair_shares(
     Two units see the pair 0, 1 in 1 of 2 and in 3 of 4 cases of 0:
 
     >>> cells = [(0, np.array([1]), np.array([1.0])), (1, np.array([1]), np.array([3.0]))]
-    >>> share, low, high = pair_shares(cells, np.array([[2, 0], [4, 0]]), np.array([0, 0]), 2)
+    >>> alone, strata = np.array([[2, 0], [4, 0]]), np.array([0, 0])
+    >>> share, low, high = pair_shares(sums_of(cells, alone, strata), alone, strata, 2)
     >>> float(share[0, 1].round(3)), bool(low[0, 1] < share[0, 1] < high[0, 1])
     (0.667, True)
     """
     E, s = alone.shape[1], alone.astype(np.float64)
-    kinds, rows = np.unique(strata), np.repeat(np.arange(E), E)
-    # Sums over units: of the sightings z by stratum, of z², and of z times the row's total s.
-    seen = np.zeros((len(kinds), E * E))
-    squared, crossed = np.zeros((2, E * E))
-    for u, at, z in cells:
-        seen[np.searchsorted(kinds, strata[u]), at] += z
-        squared[at] += z * z
-        crossed[at] += z * s[u, rows[at]]
     total = s.sum(0)[:, None]  # (E, 1)
-    share = ratio(seen.sum(0).reshape(E, E), total)
+    share = ratio(sum(sums.seen.values(), np.zeros(E * E)).reshape(E, E), total)
     if documents < 2:
         nothing = np.full((E, E), np.nan)
         return share, nothing, nothing
     # Σ (z − r s)² over units, less each stratum's (Σ (z − r s))² / n: the spread within strata.
-    squares = squared.reshape(E, E) - 2 * share * crossed.reshape(E, E)
+    squares = sums.squared.reshape(E, E) - 2 * share * sums.crossed.reshape(E, E)
     squares += share**2 * (s * s).sum(0)[:, None]
-    for kind, sighted in zip(kinds, seen, strict=True):
+    for kind, sighted in sums.seen.items():
         here = strata == kind
         squares -= (sighted.reshape(E, E) - share * s[here].sum(0)[:, None]) ** 2 / here.sum()
     (t,) = distributions("t")
@@ -108,22 +193,19 @@ def pair_shares(
     return share, np.maximum(share - half, 0), np.minimum(share + half, 1)
 
 
-def bounded_p(cells: Cells, expected: Callable[[int], np.ndarray], E: int) -> np.ndarray:
+def bounded_p(sums: Sums) -> np.ndarray:
     """How seldom random signs of the units would reach the sum of what differs, at most: (E, E).
 
-    `expected(u)` is what unit u would see by chance, (E, E). For differences d the probability that
-    random signs reach |Σ d| is at most 2 exp(−(Σ d)² / 2 Σ d²) (Hoeffding 1963): never too small.
+    For differences d from what chance would give, the probability that random signs reach |Σ d| is
+    at most 2 exp(−(Σ d)² / 2 Σ d²) (Hoeffding 1963): never too small.
 
     >>> cells = [(u, np.array([0]), np.array([2.0])) for u in range(40)]
-    >>> p = bounded_p(cells, lambda u: np.array([[1.0, 0], [0, 0]]), 2)
+    >>> chance = lambda u: np.array([[1.0, 0], [0, 0]])
+    >>> p = bounded_p(sums_of(cells, np.full((40, 2), 2), np.zeros(40, int), chance))
     >>> bool(p[0, 0] > 2 * 0.5**40), float(p[0, 0].round(10)), float(p[1, 1])
     (True, 4.1e-09, 1.0)
     """
-    total, squared = np.zeros((2, E * E))
-    for u, at, z in cells:
-        differs = -expected(u).ravel()
-        differs[at] += z
-        total += differs
-        squared += differs * differs
+    total, squared = sums.differs / FIXED, sums.differs_squared / FIXED
+    E = round(len(total) ** 0.5)
     strength = np.divide(total**2, 2 * squared, out=np.zeros(E * E), where=squared > 0)
     return np.minimum(1, 2 * np.exp(-strength)).reshape(E, E)

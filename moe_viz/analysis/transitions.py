@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 
 from ..errors import InputError
@@ -23,7 +20,20 @@ from .statistics import (
     shares,
     standardised_flips,
 )
-from .sums import MOST, NOTE, bounded_p, moves_between, pair_shares
+from .sums import (
+    MOST,
+    NOTE,
+    Sums,
+    added_sums,
+    bounded_p,
+    moves_between,
+    own_units,
+    pair_shares,
+    sums_of,
+    totals_by_unit,
+    units_within,
+)
+from .tallies import Tally
 
 #: What is found of each pair.
 FOUND = ("share", "low", "high", "matched", "shuffled", "p", "tokens")
@@ -81,7 +91,7 @@ def _by_resamples(
     signs = rng.choice((-1.0, 1.0), (REPEATS, len(np.unique(docs.units))))
     highest, parts = np.zeros(REPEATS), []
     for n in follows:
-        counts = _moves(docs, n).astype(np.float64)  # (N, E, E)
+        counts = docs.laid(moves_of, n).astype(np.float64)  # (N, E, E)
         before, after = counts.sum(2), counts.sum(1)  # (N, E) each
         tokens = np.maximum(before.sum(1), 1)[:, None, None]
         expected = before[:, :, None] * after[:, None, :] / tokens
@@ -100,32 +110,48 @@ def _by_resamples(
 
 def _by_sums(docs: Documents, n: int) -> dict[str, np.ndarray]:
     """The same of two layers, without a matrix for each document; p-values are not corrected."""
-    (_, E, _), N = docs.shape, len(docs)
-    kept = docs.document >= 0
-    a, b = (np.asarray(docs.trace.experts[row, :, 0])[kept].astype(np.int64) for row in (n, n + 1))
-    there = (a >= 0) & (b >= 0)
-    a, b, document = a[there], b[there], docs.document[kept][there].astype(np.int64)
-    before, after = (
-        np.bincount(document * E + x, minlength=N * E).reshape(N, E).astype(np.float64)
-        for x in (a, b)
-    )
-    _, unit = np.unique(docs.units, return_inverse=True)
-    members = [np.flatnonzero(unit == u) for u in range(unit.max() + 1)]
-    alone = np.stack([before[rows].sum(0) for rows in members])
-    strata = np.array([docs.strata[rows[0]] for rows in members])
-    tokens = np.maximum(before.sum(1), 1)[:, None]
+    E = docs.shape[1]
+    before, after = docs.laid(ends_of_moves, n).transpose(1, 0, 2).astype(np.float64)  # (N, E) each
+    strata, alone = totals_by_unit(docs, before)
+    sums = added_sums(docs.gathered(move_sums, n, *own_units(docs)))
+    share, low, high = pair_shares(sums, alone, strata, docs.independent)
+    chance = before.T @ (after / np.maximum(before.sum(1), 1)[:, None])
+    found = _shares(E, share, low, high, before, after, chance)
+    return {**found, "p": bounded_p(sums)}
 
-    def cells() -> Iterator[Any]:
-        return moves_between(unit[document], a, b, len(members), E)
+
+def ends_of_moves(docs: Documents, n: int) -> np.ndarray:
+    """How often each document's tokens go from each expert of row n, and to each of the next:
+    (N, 2, E).
+    """
+    (_, E, _), N = docs.shape, len(docs)
+    document, a, b = _both(docs, n)
+    ends = [np.bincount(document * E + x, minlength=N * E).reshape(N, E) for x in (a, b)]
+    return np.stack(ends, axis=1)
+
+
+def move_sums(docs: Documents, n: int, units: np.ndarray | None, strata: np.ndarray | None) -> Sums:
+    """What moves add up to over units; see `sums_of`."""
+    E, unit, strata = docs.shape[1], *units_within(docs, units, strata)
+    before, after = ends_of_moves(docs, n).transpose(1, 0, 2).astype(np.float64)
+    members = [np.flatnonzero(unit == u) for u in range(len(strata))]
+    alone = np.stack([before[rows].sum(0) for rows in members])
+    tokens = np.maximum(before.sum(1), 1)[:, None]
+    document, a, b = _both(docs, n)
 
     def expected(u: int) -> np.ndarray:
         rows = members[u]
         return before[rows].T @ (after[rows] / tokens[rows])
 
-    share, low, high = pair_shares(cells(), alone, strata, docs.independent)
-    chance = before.T @ (after / tokens)
-    found = _shares(E, share, low, high, before, after, chance)
-    return {**found, "p": bounded_p(cells(), expected, E)}
+    return sums_of(moves_between(unit[document], a, b, len(members), E), alone, strata, expected)
+
+
+def _both(docs: Documents, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Document, first choice at row n and at the next, of every token that has both."""
+    kept = docs.document >= 0
+    a, b = (np.asarray(docs.trace.experts[row, :, 0])[kept].astype(np.int64) for row in (n, n + 1))
+    there = (a >= 0) & (b >= 0)
+    return docs.document[kept][there].astype(np.int64), a[there], b[there]
 
 
 def _shares(
@@ -162,28 +188,37 @@ def paths(trace: Trace | Documents, top: int = 20) -> Finding:
     """
     docs = Documents.of(trace)
     L = docs.shape[0]
-    kept = np.flatnonzero(docs.document >= 0)
-    ways = np.empty((len(kept), L), np.int16)
-    for layer in range(L):
-        ways[:, layer] = np.asarray(docs.trace.experts[layer, :, 0])[kept]
-    used = (ways >= 0).all(axis=1)
-    ways, document = ways[used], docs.document[kept][used]
-    rows = ways.view([("", ways.dtype)] * L).ravel()  # a row as one value, so that rows sort
-    _, where, which, counts = np.unique(
-        rows, return_index=True, return_inverse=True, return_counts=True
-    )
-    best = np.argsort(-counts, kind="stable")[:top]
+    ways, counts = docs.tallied(path_tally)
+    best = np.argsort(-counts[:, 0], kind="stable")[:top]
     loads = shares(docs.first.sum(0))  # (L, E)
-    chosen = ways[where[best]]
+    chosen = ways[best]
     columns = {
         "path": np.array([" ".join(map(str, way)) for way in chosen.tolist()], dtype=object),
-        "share": counts[best] / max(len(ways), 1),
-        "count": counts[best],
+        "share": counts[best, 0] / max(counts[:, 0].sum(), 1),
+        "count": counts[best, 0],
         "independent": loads[np.arange(L), chosen].prod(axis=1),
-        "documents": np.array([len(np.unique(document[which == n])) for n in best]),
+        "documents": counts[best, 1],
     }
     few = docs.few(docs.independent)
     return Finding("paths", docs.trace.provenance.title, "tokens", columns, few)
+
+
+def path_tally(docs: Documents) -> Tally:
+    """Each path through all layers, (m, L); how often it is taken, and in how many documents."""
+    kept = docs.document >= 0
+    ways = np.asarray(docs.trace.experts[:, :, 0]).T[kept]
+    used = (ways >= 0).all(axis=1)
+    ways, document = ways[used], docs.document[kept][used]
+    if not len(ways):
+        return ways, np.zeros((0, 2), np.int64)
+    order = np.lexsort((document, *ways.T[::-1]))
+    ways, document = ways[order], document[order]
+    # Sorted by path, then by document: something new begins where either changes.
+    path = np.append(True, (ways[1:] != ways[:-1]).any(axis=1))
+    either = path | np.append(True, document[1:] != document[:-1])
+    number, found = path.cumsum() - 1, ways[path]
+    held = np.bincount(number, either, len(found)).astype(np.int64)
+    return found, np.stack([np.bincount(number, minlength=len(found)), held], axis=1)
 
 
 def _neighbours(trace: Trace, n: int) -> bool:
@@ -198,7 +233,7 @@ def _neighbours(trace: Trace, n: int) -> bool:
     return trace.mixtures.index(there) == trace.mixtures.index(here) + 1
 
 
-def _moves(docs: Documents, n: int) -> np.ndarray:
+def moves_of(docs: Documents, n: int) -> np.ndarray:
     """First choices at recorded layer n and at the next, of each document: (N, E, E)."""
     _, E, _ = docs.shape
     counts = np.zeros(len(docs) * E * E, np.int64)

@@ -7,10 +7,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..trace import Trace
-from .documents import Documents
+from .documents import Documents, Each
 from .finding import Finding
 from .repetition import shuffled_within
 from .statistics import distributions
+from .tallies import Tally, scrambled, tally
 
 SHUFFLES, GROUPS = 39, 20
 
@@ -33,38 +34,37 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
     >>> found["share"], found["types"], found["occurrences"]
     (array([0.75]), array([1]), array([4]))
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs = Documents.of(trace)
     L, E, _ = docs.shape
-    kept = np.flatnonzero(docs.document >= 0)
-    ids, token, counts = np.unique(
-        docs.trace.token_ids[kept], return_inverse=True, return_counts=True
-    )
+    ids, counts = docs.tallied(token_tally)
     frequent = counts >= minimum
     if not frequent.any():
         raise InputError(
             f"No token occurs {minimum} times in this trace. Record more text, or lower minimum=."
         )
     V = len(ids)
-    _, unit = np.unique(docs.units[docs.document[kept]], return_inverse=True)  # of each token
-    groups = min(GROUPS, unit.max() + 1)
-    group = (rng.permutation(unit.max() + 1) % groups)[unit]
-    orders = [
-        np.searchsorted(kept, shuffled_within(docs.document, rng)[kept]) for _ in range(SHUFFLES)
-    ]
+    units = np.unique(docs.units[docs.tokens > 0])  # parallel passages stay together
+    groups = min(GROUPS, len(units))
+    place = np.zeros(docs.units.max() + 1, np.int64)
+    place[units] = np.argsort(np.argsort(scrambled(seed, units), kind="stable")) % groups
+    group = Each(place[docs.units])
     share, error, null = np.zeros(L), np.zeros(L), np.zeros((SHUFFLES, L))
     for layer in range(L):
-        first = np.asarray(docs.trace.experts[layer, :, 0])[kept]
-        used = first >= 0
-        key = (group * V + token) * E + first
-        by_group = np.bincount(key[used], minlength=groups * V * E).reshape(groups, V, E)
+        keys, n = docs.tallied(first_choices, layer, group)
+        by_group = np.zeros((groups, V, E), np.int64)
+        by_group[keys >> 40, np.searchsorted(ids, keys >> 16 & 0xFFFFFF), keys & 0xFFFF] = n
         total = by_group.sum(0)
         share[layer] = _favourite(total, frequent)
         without = np.array([_favourite(total - part, frequent) for part in by_group])
         error[layer] = np.sqrt((groups - 1) * without.var())
-        for n, order in enumerate(orders):
-            key = token.astype(np.int64) * E + first[order]
-            permuted = np.bincount(key[first[order] >= 0], minlength=V * E).reshape(V, E)
-            null[n, layer] = _favourite(permuted, frequent)
+        keys, n = docs.tallied(shuffled_choices, layer, seed)
+        permuted = np.zeros((V, E), np.int64)
+        for turn in range(SHUFFLES):
+            here = keys >> 40 == turn
+            permuted[:] = 0
+            token, expert = np.searchsorted(ids, keys[here] >> 16 & 0xFFFFFF), keys[here] & 0xFFFF
+            permuted[token, expert] = n[here]
+            null[turn, layer] = _favourite(permuted, frequent)
     low, high = _student(share, error, groups)
     spread = np.maximum(null.std(0), 1e-12)
     highest = ((null - null.mean(0)) / spread).max(1)  # of all layers
@@ -100,18 +100,18 @@ def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Findi
     _, E, _ = docs.shape
     if layer not in docs.trace.layers:
         raise InputError(f"layer must be one of {docs.trace.layers}, found {layer}.")
-    first = np.asarray(docs.trace.experts[docs.trace.layers.index(layer), :, 0])
-    kept = np.flatnonzero((docs.document >= 0) & (first >= 0))
-    _, where, token, counts = np.unique(
-        docs.trace.token_ids[kept], return_index=True, return_inverse=True, return_counts=True
-    )
-    table = np.bincount(token * E + first[kept], minlength=len(counts) * E).reshape(-1, E)
-    pairs = np.unique(np.stack([token, docs.document[kept]]), axis=1)[0]
-    spread = np.bincount(pairs, minlength=len(counts))
+    keys, n = docs.tallied(first_choices, docs.trace.layers.index(layer), None)
+    ids, token = np.unique(keys >> 16 & 0xFFFFFF, return_inverse=True)
+    table = np.zeros((len(ids), E), np.int64)
+    table[token, keys & 0xFFFF] = n
+    counts = table.sum(1)
+    held, spread = docs.tallied(documents_with)
+    spread = spread[np.searchsorted(held, ids)]
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= minimum]
+    pieces = pieces_of(docs)
     columns = {
-        "token": np.array([docs.trace.tokens[int(kept[where[n]])] for n in order], dtype=object),
+        "token": np.array([pieces[int(ids[n])] for n in order], dtype=object),
         "expert": table[order].argmax(1),
         "share": table[order].max(1) / counts[order],
         "count": counts[order],
@@ -121,6 +121,61 @@ def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Findi
     few = docs.few(docs.independent)
     name, counted = f"favourite experts, layer {layer}", "occurrences of the token"
     return Finding(name, title, counted, columns, few)
+
+
+def token_tally(docs: Documents) -> Tally:
+    """How often each token occurs."""
+    return tally(docs.trace.token_ids[docs.document >= 0].astype(np.int64))
+
+
+def documents_with(docs: Documents) -> Tally:
+    """In how many documents each token occurs."""
+    kept = docs.document >= 0
+    both = np.stack([docs.trace.token_ids[kept], docs.document[kept]])
+    return tally(np.unique(both, axis=1)[0].astype(np.int64))
+
+
+def first_choices(docs: Documents, layer: int, group: np.ndarray | None) -> Tally:
+    """How often each token's first choice was each expert, by the documents' groups.
+
+    A key is group · 2⁴⁰ + token · 2¹⁶ + expert.
+    """
+    first = np.asarray(docs.trace.experts[layer, :, 0]).astype(np.int64)
+    kept = (docs.document >= 0) & (first >= 0)
+    keys = (docs.trace.token_ids[kept].astype(np.int64) << 16) + first[kept]
+    if group is not None:
+        keys += group[docs.document[kept]].astype(np.int64) << 40
+    return tally(keys)
+
+
+def shuffled_choices(docs: Documents, layer: int, seed: int) -> Tally:
+    """The same with each document's first choices in another order, by turn instead of group."""
+    kept = np.flatnonzero(docs.document >= 0)
+    token = docs.trace.token_ids[kept].astype(np.int64) << 16
+    experts, found = np.asarray(docs.trace.experts[layer, :, 0]).astype(np.int64), []
+    for turn in range(SHUFFLES):
+        first = experts[shuffled_within(docs, seed, turn)[kept]]
+        keys, counts = tally((token + first)[first >= 0])
+        found.append((keys + (turn << 40), counts))
+    keys, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return keys, counts
+
+
+def pieces_of(docs: Documents) -> dict[int, str]:
+    """How each token is spelled where it first occurs."""
+    spelled: dict[int, str] = {}
+    for pieces in docs.gathered(first_pieces):
+        spelled = {**pieces, **spelled}
+    return spelled
+
+
+def first_pieces(docs: Documents) -> dict[int, str]:
+    """The same of one shard."""
+    kept = np.flatnonzero(docs.document >= 0)
+    ids, where = np.unique(docs.trace.token_ids[kept], return_index=True)
+    return {
+        int(token): docs.trace.tokens[int(kept[n])] for token, n in zip(ids, where, strict=True)
+    }
 
 
 def _favourite(counts: np.ndarray, frequent: np.ndarray) -> float:

@@ -173,8 +173,10 @@ def test_steps_of_margins_end_at_the_99th_percentile(found):
     trace = documents().trace
     for layer, number in enumerate(trace.layers):
         of = found["margins"].where(layer=number)
-        last = np.quantile(trace.margins[layer, tokens_of(trace)], 0.99)
-        np.testing.assert_allclose(of["start"], last * np.arange(40) / 40, atol=1e-6)
+        margins = trace.margins[layer, tokens_of(trace)]
+        last = np.quantile(margins, 0.99, method="inverted_cdf")
+        # Found from the margins' leading bits, and never above what it should be.
+        np.testing.assert_allclose(of["start"], last * np.arange(40) / 40, rtol=0.002)
         np.testing.assert_allclose(of["stop"][:-1], of["start"][1:])
         assert of["stop"][-1] == np.inf
 

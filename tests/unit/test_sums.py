@@ -12,7 +12,7 @@ import pytest
 from moe_viz import analysis
 from moe_viz.analysis.documents import Documents
 from moe_viz.analysis.examples import example
-from moe_viz.analysis.sums import bounded_p, pair_shares, pairs_within
+from moe_viz.analysis.sums import bounded_p, pair_shares, pairs_within, sums_of
 
 
 @pytest.fixture(scope="module", params=[8, 40], ids=["many sightings", "few"])
@@ -52,11 +52,10 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
         second = np.where(rng.random((60, 20)) < taste[:, None], 1, 2)
         chosen = np.stack([np.zeros_like(second), second], 2).reshape(-1, 2)
         units = np.repeat(np.arange(60), 20)
-        share, low, high = pair_shares(
-            pairs_within(units, chosen, 60, E),
-            np.stack([np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)], 1),
-            np.zeros(60, int), 60,
-        )  # fmt: skip
+        alone = [np.bincount(units[(chosen == e).any(1)], minlength=60) for e in range(E)]
+        alone, strata = np.stack(alone, 1), np.zeros(60, int)
+        sums = sums_of(pairs_within(units, chosen, 60, E), alone, strata)
+        share, low, high = pair_shares(sums, alone, strata, 60)
         assert share[0, 1] == pytest.approx((second == 1).mean())
         inside.append(low[0, 1] <= 0.5 <= high[0, 1])
     assert 0.90 <= np.mean(inside) <= 0.99
@@ -64,9 +63,9 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
 
 def test_one_document_gives_no_interval():
     experts = np.array([[0, 1], [1, 0], [0, 1], [0, -1]])
-    share, low, high = pair_shares(
-        pairs_within(np.zeros(4, int), experts, 1, 2), np.array([[4, 3]]), np.zeros(1, int), 1
-    )
+    alone, strata = np.array([[4, 3]]), np.zeros(1, int)
+    sums = sums_of(pairs_within(np.zeros(4, int), experts, 1, 2), alone, strata)
+    share, low, high = pair_shares(sums, alone, strata, 1)
     assert share[0, 1] == 0.75
     assert share[1, 0] == 1
     assert np.isnan(low).all()
@@ -112,5 +111,6 @@ def test_a_bound_is_never_below_what_signs_do():
     for _ in range(50):
         d = rng.normal(rng.uniform(0, 2), 1, 12)
         exact = (abs(signs @ d) >= abs(d.sum()) - 1e-9).mean()
-        cells = [(u, np.array([0]), np.array([x])) for u, x in enumerate(d)]
-        assert exact <= bounded_p(cells, lambda u: np.zeros((1, 1)), 1)[0, 0]
+        once = [(u, np.array([0]), np.array([1.0])) for u in range(12)]
+        sums = sums_of(once, np.ones((12, 1)), np.zeros(12, int), lambda u, d=d: 1 - d[u : u + 1])
+        assert exact <= bounded_p(sums)[0, 0]

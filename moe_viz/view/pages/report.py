@@ -12,10 +12,9 @@ from html import escape
 import numpy as np
 
 from ...analysis import published
-from ...analysis.documents import Documents
 from ...analysis.repetition import WHAT
 from ...analysis.survey import Survey
-from ...trace import Trace
+from ...trace import Trace, TraceDataset
 from ..charts.chart import plotly_script
 from ..charts.figures import chart
 from ..explorer.explorer import opened
@@ -49,7 +48,8 @@ def report_body(survey: Survey) -> str:
 
 def _head(survey: Survey) -> str:
     trace = survey.trace
-    docs = Documents(trace)
+    docs = survey.documents
+    _, _, k = docs.shape
     rows = "".join(
         f"<tr><td>{escape(name or 'no label')}</td><td>{(docs.labels == n).sum()}</td>"
         f"<td>{docs.tokens[docs.labels == n].sum():,}</td></tr>"
@@ -71,9 +71,9 @@ def _head(survey: Survey) -> str:
     return (
         f"<h1>How {escape(trace.provenance.model)} routes</h1>\n"
         f'<p class="muted">{escape(trace.provenance.title)}</p>{synthetic}{left_out}\n'
-        f"<p>{len(trace.prompts)} documents, {docs.tokens.sum():,} tokens (special tokens left "
+        f"<p>{len(docs):,} documents, {docs.tokens.sum():,} tokens (special tokens left "
         f"out), {len(trace.layers)} layers of {trace.expert_count} experts, "
-        f"{trace.experts.shape[2]} for each token. {control}</p>\n"
+        f"{k} for each token. {control}</p>\n"
         "<p>The same expert number in another layer is another network: nothing here is summed "
         "over layers by number.</p>\n"
         "<table><thead><tr><th>label</th><th>documents</th><th>tokens</th></tr></thead>"
@@ -105,12 +105,15 @@ def _shown(survey: Survey, name: str) -> str:
     return shown
 
 
-def _text(trace: Trace) -> str:
+def _text(trace: Trace | TraceDataset) -> str:
     """The explorer on one prompt of each label."""
-    first = [
-        next(n for n, p in enumerate(trace.prompts) if p.label == name) for name in trace.labels
-    ]
-    return opened(trace.select(prompt=first)).to_html()
+    parts, seen = [], set[str]()
+    for one in [trace] if isinstance(trace, Trace) else trace:
+        new = [name for name in one.labels if name not in seen]
+        first = [next(n for n, p in enumerate(one.prompts) if p.label == name) for name in new]
+        seen.update(new)
+        parts += [one.select(prompt=first)] if first else []
+    return opened(Trace.join(parts)).to_html()
 
 
 def _table_5(survey: Survey) -> str:
