@@ -16,6 +16,7 @@ _WHERE = {
     "Trace": "trace",
     "TraceDataset": "trace",
     "MixtralConfig": "config",
+    "atlas": "reporting",
     "chart": "view.charts.figures",
     "compare": "analysis",
     "effects": "intervention.effects",
@@ -45,6 +46,7 @@ __all__ = [
     "TraceDataset",
     "__version__",
     "analysis",
+    "atlas",
     "chart",
     "compare",
     "diagram",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from .recording.routes import import_routes as import_routes
     from .recording.saved_logits import import_logits as import_logits
     from .recording.server import record_from as record_from
+    from .reporting import atlas as atlas
     from .reporting import report as report
     from .trace import Trace as Trace
     from .trace import TraceDataset as TraceDataset

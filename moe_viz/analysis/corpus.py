@@ -17,9 +17,9 @@ import numpy as np
 
 from ..errors import InputError, MoeVizError, TraceError
 from ..progress import progress_bar
-from ..trace import TraceDataset
+from ..trace import Trace, TraceDataset
 from ..trace.dataset import Part
-from .documents import Documents, Each
+from .documents import Documents, Each, Once
 from .tallies import Adding, Tally, scrambled
 from .units import Units
 
@@ -263,4 +263,11 @@ class _Pattern:
 
 def _passing(args: tuple[Any, ...]) -> bool:
     """Whether a result is of one call only, and is not kept."""
-    return any(isinstance(arg, Each) for arg in args)
+    return any(isinstance(arg, Once) for arg in args)
+
+
+def documents_of(recordings: Trace | TraceDataset, run: Run | None = None) -> Documents:
+    """The documents of a trace, or of a corpus that `run` counts."""
+    if isinstance(recordings, TraceDataset):
+        return CorpusDocuments(recordings, run)
+    return Documents(recordings)

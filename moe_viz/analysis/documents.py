@@ -29,7 +29,12 @@ BLOCK = 262_144
 
 
 @dataclass(frozen=True, eq=False)
-class Each:
+class Once:
+    """An argument of one call: what is counted with it is not kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Each(Once):
     """An argument that has a value for each document: every part gets those of its own."""
 
     values: np.ndarray

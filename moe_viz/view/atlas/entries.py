@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An atlas as plain data for its page: a head, and a part for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...analysis import Finding
+from ...analysis.atlas import Atlas
+from .words import sentences
+
+#: Experts of a layer that a piece is listed with.
+BEST = 3
+
+
+def head_of(atlas: Atlas) -> dict[str, Any]:
+    """What the page needs at once: what it is of, the grid's numbers, the pieces' names."""
+    load = atlas["load"]
+    labels = list(dict.fromkeys(load["label"].tolist()))
+    shape = (len(labels), len(atlas.layers), atlas.experts)
+    shares = np.nan_to_num(load["share"]).reshape(shape)
+    weight = load["assignments"].astype(float).reshape(shape)
+    whole = (shares * weight).sum(0) / np.maximum(weight.sum(0), 1)
+    return {
+        "title": atlas.title,
+        "synthetic": atlas.synthetic,
+        "layers": list(atlas.layers),
+        "experts": atlas.experts,
+        "choices": atlas.choices,
+        "documents": atlas.documents,
+        "tokens": atlas.tokens,
+        "labels": labels,
+        "control": atlas.control,
+        "minimum": atlas.minimum,
+        "notes": list(atlas.notes),
+        "left_out": atlas.left_out,
+        "load": _rounded(whole),
+        "by_label": _rounded(shares),
+        "found": _found(atlas),
+        "pieces": atlas.spelled,
+        "counts": atlas.counts.tolist(),
+    }
+
+
+def layer_of(atlas: Atlas, row: int) -> dict[str, Any]:
+    """A layer's entries, and for each piece the experts that take most of it, in permille."""
+    layer, shares = atlas.layers[row], atlas.shares[row]
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :BEST]
+    permille = np.rint(1000 * np.take_along_axis(shares, best, 1)).astype(int)
+    of = {name: _by_expert(table, layer) for name, table in atlas.tables.items()}
+    return {
+        "layer": layer,
+        "best": np.stack([best, permille], axis=2).reshape(len(best), -1).tolist(),
+        "entries": [
+            {
+                "said": sentences(atlas, layer, e),
+                **{
+                    name: [_cells(of[name], i, columns) for i in of[name][1].get(e, ())]
+                    for name, columns in COLUMNS.items()
+                    if name in of
+                },
+            }
+            for e in range(atlas.experts)
+        ],
+    }
+
+
+#: The columns of each table that a page has, in this order.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "load": ("label", "share", "low", "high", "assignments"),
+    "contexts": ("before", "token", "after", "label", "document", "gate"),
+    "pieces": ("piece", "share", "count", "occurrences", "twin", "first_half", "second_half", "q",
+               "found"),
+    "kinds": ("kind", "share", "random", "twin", "q", "found"),
+    "labels": ("label", "share", "rest", "twin", "twin_rest", "q", "found"),
+    "places": ("place", "share", "rest", "twin", "twin_rest", "q", "found"),
+    "neighbours": ("where", "piece", "count", "times"),
+    "partners": ("other", "share", "low", "high", "matched"),
+    "moves": ("next", "share", "low", "high", "matched"),
+    "origins": ("before", "share", "matched"),
+    "gates": ("gate", "margin", "uses"),
+    "effects": ("label", "change", "low", "high", "p"),
+}  # fmt: skip
+
+
+def _by_expert(table: Finding, layer: int) -> tuple[Finding, dict[int, list[int]]]:
+    """A layer's rows of a table, by expert."""
+    mine = table.where(layer=layer)
+    rows: dict[int, list[int]] = {}
+    for n, expert in enumerate(mine["expert"].tolist() if len(mine) else []):
+        rows.setdefault(int(expert), []).append(n)
+    return mine, rows
+
+
+def _cells(of: tuple[Finding, Any], row: int, columns: Sequence[str]) -> list[Any]:
+    return [_plain(of[0][name][row]) for name in columns]
+
+
+def _plain(value: Any) -> Any:
+    """A number as few digits as a page shows; what is none is null."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if np.isfinite(value) else None
+    return value
+
+
+def _rounded(shares: np.ndarray) -> list[Any]:
+    return np.round(shares, 4).tolist()
+
+
+def _found(atlas: Atlas) -> list[list[int]]:
+    """How much was found of each expert: (L, E)."""
+    number = {layer: n for n, layer in enumerate(atlas.layers)}
+    counts = np.zeros((len(atlas.layers), atlas.experts), int)
+    for name in ("kinds", "labels", "pieces", "places"):
+        table = atlas[name].where(found=True)
+        for layer, expert in zip(table["layer"].tolist(), table["expert"].tolist(), strict=True):
+            counts[number[layer], expert] += 1
+    return counts.tolist()
