@@ -16,7 +16,6 @@ from ...progress import progress_bar
 from ..corpus import CorpusDocuments, Request
 from ..documents import Documents
 from ..finding import Finding
-from ..load import load
 from .contexts import contexts_of, strongest
 from .counts import (
     gates_by_expert,
@@ -31,6 +30,7 @@ from .tables import (
     gates_table,
     kinds_table,
     labels_table,
+    load_table,
     moves_tables,
     neighbours_table,
     partners_table,
@@ -118,7 +118,7 @@ def atlas_of(
     tables["pieces"] = pieces_table(docs, pieces, counts, favourites)
     tables["kinds"] = kinds_table(docs, pieces, counts, twins)
     tables["labels"], tables["places"] = labels_table(docs, control), places_table(docs, control)
-    tables["load"] = load(docs)
+    tables["load"] = load_table(docs)
     tables["neighbours"] = neighbours_table(docs, pieces)
     tables["gates"] = gates_table(docs)
     tables["contexts"] = contexts_of(contexts or docs, SOME)

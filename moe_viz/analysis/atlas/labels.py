@@ -16,11 +16,12 @@ from .sureness import halves, student
 
 
 def label_tests(docs: Documents, layer: int) -> dict[str, np.ndarray]:
-    """Of each label its share of a layer's experts beside the rest's, (G, E), and p: over all, and
-    in each half (2, G, E). NaN where a label, or the rest, has fewer than two documents.
+    """Of each label the share of its tokens that have an expert among their choices, beside the
+    rest's, (G, E), and p: over all, and in each half (2, G, E). NaN where a label, or the rest, has
+    fewer than two documents.
     """
     chosen = docs.chosen[:, layer].astype(np.float64)  # (N, E)
-    total = chosen.sum(1)
+    total = docs.tokens.astype(np.float64)
     half, counted = halves(docs.number), docs.tokens > 0
     found = {"share": [], "rest": [], "p": [], "each": []}
     for label in range(len(docs.names)):
@@ -53,8 +54,8 @@ def _apart(
 
 
 def place_tests(docs: Documents, layer: int) -> dict[str, np.ndarray]:
-    """Of each place its share of a layer's experts, beside what the same documents give elsewhere,
-    (places, E), and p: over all, and in each half (2, places, E).
+    """Of each place the share of its tokens that have an expert among their choices, beside what
+    the same documents' tokens have on the whole, (places, E), and p: over all, and in each half (2, places, E).
     """
     counts = docs.laid(place_counts, layer).astype(np.float64)  # (N, places, E + 1)
     used, tokens = counts[:, :, :-1], counts[:, :, -1:]
@@ -65,7 +66,6 @@ def place_tests(docs: Documents, layer: int) -> dict[str, np.ndarray]:
     says = (tokens > 0) & (tokens < tokens.sum(1, keepdims=True))
     off = np.where(says, off, 0)
     half = halves(docs.number)
-    k = np.maximum(docs.shape[2], 1)
 
     def p_of(rows: np.ndarray) -> np.ndarray:
         n = says[rows].sum(0)
@@ -73,8 +73,8 @@ def place_tests(docs: Documents, layer: int) -> dict[str, np.ndarray]:
         return np.where(n > 1, p, np.nan)
 
     return {
-        "share": ratio(used.sum(0), tokens.sum(0)) / k,
-        "rest": ratio(expected.sum(0), tokens.sum(0)) / k,
+        "share": ratio(used.sum(0), tokens.sum(0)),
+        "rest": ratio(expected.sum(0), tokens.sum(0)),
         "p": p_of(np.ones(len(docs), bool)),
         "each": np.stack([p_of(half == h) for h in (0, 1)]),
     }

@@ -11,6 +11,7 @@ from ...errors import TraceError
 from ..coactivation import coactivation
 from ..documents import Documents
 from ..finding import Finding, columns_of
+from ..load import load
 from ..transitions import transitions
 from .counts import PLACES, gates_by_expert, margins_by_expert, medians
 from .kinds import kinds_found, most_of_kinds
@@ -20,6 +21,14 @@ from .sureness import false_discovery, holding
 
 #: Of each expert: pieces that are shown, and neighbours, partners, moves, contexts.
 MANY, SOME = 12, 5
+
+
+def load_table(docs: Documents) -> Finding:
+    """The share of each label's tokens that have the expert among their choices: even is k/E."""
+    found, k = load(docs), docs.shape[2]
+    names = ("share", "low", "high", "uniform")
+    columns = {**found.columns, **{name: k * found[name] for name in names}}
+    return Finding("load", found.title, "tokens of the label, any choice", columns, found.notes)
 
 
 def pieces_table(
@@ -87,7 +96,7 @@ def labels_table(docs: Documents, control: Documents | None = None) -> Finding:
     def tests(of: Documents) -> list[dict[str, np.ndarray]]:
         return [label_tests(of, row) for row in range(of.shape[0])] if len(of.names) > 1 else []
 
-    said = "choices of the label's tokens"
+    said = "tokens of the label, any choice"
     return _tested(docs, "labels", "label", list(docs.names), tests, said, control)
 
 
@@ -100,7 +109,7 @@ def places_table(docs: Documents, control: Documents | None = None) -> Finding:
     def tests(of: Documents) -> list[dict[str, np.ndarray]]:
         return [place_tests(of, row) for row in range(of.shape[0])]
 
-    return _tested(docs, "places", "place", names, tests, "choices of the tokens there", control)
+    return _tested(docs, "places", "place", names, tests, "tokens there, any choice", control)
 
 
 def _tested(

@@ -32,16 +32,17 @@ def sentences(atlas: Atlas, layer: int, expert: int) -> str:
     """What can be said of an expert, as one paragraph: the strongest findings first."""
     who = f"Expert {expert} of layer {layer}"
     claims = [
-        *_shares(_of(atlas, "labels", layer, expert), "label", "texts labelled {}"),
+        *_shares(_of(atlas, "labels", layer, expert), "label", "the tokens of texts labelled {}"),
         *_kinds(_of(atlas, "kinds", layer, expert)),
         *_pieces(_of(atlas, "pieces", layer, expert)),
-        *_shares(_of(atlas, "places", layer, expert), "place", "{} of a document"),
+        *_shares(_of(atlas, "places", layer, expert), "place", "the {} of a document"),
     ]
     strong = sorted((c for c in claims if c.times >= MUCH), key=lambda claim: -claim.times)
     beyond = [claim.said for claim in strong if claim.beyond][:MOST]
     alike = [claim.said for claim in strong if not claim.beyond][:1]
     load = _percent(load_of(atlas, layer, expert))
-    text = f"It takes {load} of the layer's choices; even would be {_percent(1 / atlas.experts)}."
+    even = _percent(atlas.choices / atlas.experts)
+    text = f"It is chosen at {load} of all tokens; even would be {even}."
     if beyond:
         text = f"{who} takes {_listed(beyond)}. {text}"
     elif claims:
@@ -56,7 +57,7 @@ def sentences(atlas: Atlas, layer: int, expert: int) -> str:
 
 
 def load_of(atlas: Atlas, layer: int, expert: int) -> float:
-    """The expert's share of the layer's choices, all labels together."""
+    """The share of all tokens that have the expert among their choices, all labels together."""
     table = atlas["load"].where(layer=layer, expert=expert)
     weight = table["assignments"].astype(float)
     return float((np.nan_to_num(table["share"]) * weight).sum() / max(weight.sum(), 1))
