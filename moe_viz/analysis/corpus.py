@@ -92,8 +92,6 @@ class CorpusDocuments(Documents):
         found = self._each([(_about, ())])
         self._parts: list[Part] = [data.parts[n] for n, answer in enumerate(found) if answer]
         shards: list[_About] = [answer[0] for answer in found if answer]
-        if not shards:
-            raise InputError("Nothing of this corpus was selected: there is nothing to count.")
         self._has_probabilities = all(shard.has_probabilities for shard in shards)
         ends = np.cumsum([0, *(len(shard.labels) for shard in shards)]).tolist()
         self._slices = [slice(a, b) for a, b in pairwise(ends)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `moe-viz record | explore | generate | inspect | compare | ledger | doctor |
-report | slides | html`.
+report | corpus | atlas | slides | html`.
 
 Each command is a thin wrapper over the Python call of the same name. A `MoeVizError` is printed as
 one message, without a traceback, and ends the program with status 1.
@@ -18,13 +18,13 @@ from rich.text import Text
 
 from ..errors import MissingDependencyError, MoeVizError, OutputError
 from ..progress import visible
-from . import counts, look, run, share
+from . import corpora, counts, look, run, share
 from .app import app
 
 #: What writing to a disk that is full, or to a program that has ended, gives.
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EBADF, errno.EIO)
 
-__all__ = ["app", "counts", "look", "main", "run", "share"]
+__all__ = ["app", "corpora", "counts", "look", "main", "run", "share"]
 
 
 def main() -> None:

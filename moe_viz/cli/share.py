@@ -8,13 +8,16 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError, MissingDependencyError
 from ..files import check_writable
 from .app import STANDARD, ModelOption, app, check_out, say, tell, written
+
+if TYPE_CHECKING:
+    from ..trace import Trace, TraceDataset
 
 NotebooksArgument = Annotated[list[Path], typer.Argument(help="Notebooks, in their order.")]
 ExecuteOption = Annotated[
@@ -34,7 +37,7 @@ AddressOption = Annotated[
 @app.command()
 def report(
     traces: Annotated[
-        list[Path] | None, typer.Argument(help="Traces of one model, written by record.")
+        list[Path] | None, typer.Argument(help="Traces of one model, or a corpus's folder.")
     ] = None,
     control: Annotated[
         list[Path] | None, typer.Option(help="The same texts, recorded with another model.")
@@ -52,15 +55,13 @@ def report(
     Example: [bold]moe-viz report -o report[/]
     """
     from ..reporting import report as run
-    from ..trace import Trace
 
     if traces:
         if effects:
             raise InputError(
                 "--effects runs the model, which a trace does not hold: leave traces out."
             )
-        own = Trace.join([Trace.load(path) for path in traces])
-        other = Trace.join([Trace.load(path) for path in control]) if control else None
+        own, other = _opened(traces), _opened(control) if control else None
         check_writable(out / "report.html")
         made = run(own, other)
     else:
@@ -70,6 +71,17 @@ def report(
     for name, why in made.left_out.items():
         tell(f"left out: {name}: {why}")
     say(f"written: {paths[0]}, {paths[1].name} and {len(paths) - 2} tables")
+
+
+def _opened(paths: list[Path]) -> Trace | TraceDataset:
+    """Traces as one, or a corpus."""
+    from ..trace import Trace, TraceDataset
+
+    if any(path.is_dir() for path in paths):
+        if len(paths) > 1:
+            raise InputError("A corpus is reported on by itself: name one folder, or traces.")
+        return TraceDataset.load(paths[0])
+    return Trace.join([Trace.load(path) for path in paths])
 
 
 def _recorded(source: str, effects: bool):
@@ -84,7 +96,7 @@ def _recorded(source: str, effects: bool):
     twin, texts = untrained_twin(model), prompts.curated()
     traces = [record(m, texts) for m in (model, twin)]
     found = [damage(m, texts) for m in (model, twin)] if effects else [None, None]
-    return run(traces[0], traces[1], *found)
+    return run(traces[0], traces[1], found[0], found[1])
 
 
 @app.command()

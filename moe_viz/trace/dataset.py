@@ -127,6 +127,8 @@ class TraceDataset(Sequence[Trace]):
 
     def __repr__(self) -> str:
         chosen = self._chosen
+        if chosen and next(iter(self), None) is None:
+            return f"<TraceDataset: {len(self)} shards, nothing selected{chosen}>"
         return (
             f"<TraceDataset of {self.provenance.title}: {len(self)} shards"
             f"{'' if chosen else f', {self.documents:,} documents, {self.tokens:,} tokens'}, "
@@ -143,7 +145,9 @@ class TraceDataset(Sequence[Trace]):
     @cached_property
     def pattern(self) -> Trace:
         """A trace of this corpus: what it says of model, layers and rule holds for all."""
-        return next(iter(self))
+        if (trace := next(iter(self), None)) is None:
+            raise TraceError(f"No shard holds anything of what was selected{self._chosen}.")
+        return trace
 
     @property
     def provenance(self) -> Provenance:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..documents import Documents, Once
 from ..finding import Finding, columns_of
-from ..tallies import scrambled
+from ..tallies import places, scrambled
 
 #: Tokens shown before and after the one that was decided on.
 BEFORE, AFTER = 6, 5
@@ -57,9 +57,12 @@ def strongest(docs: Documents, layer: int, most: int) -> Strongest:
     experts = np.asarray(docs.trace.experts[layer])[kept].astype(np.int64)
     gates = np.asarray(docs.trace.gates[layer])[kept]
     used = experts >= 0
-    row = np.broadcast_to(kept[:, None], experts.shape)[used]
+    row, place = (
+        np.broadcast_to(array[:, None], experts.shape)[used]
+        for array in (kept, places(docs.document[kept], len(docs)))
+    )
     expert, gate, document = experts[used], gates[used], docs.document[row]
-    lot = scrambled(3, docs.number[document], row)
+    lot = scrambled(3, docs.number[document], place)
     order = np.lexsort((lot, -gate, document, expert))
     new = np.ones(len(order), bool)  # the first of its expert and document
     same = (np.diff(expert[order]) == 0) & (np.diff(document[order]) == 0)

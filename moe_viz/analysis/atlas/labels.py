@@ -55,7 +55,8 @@ def _apart(
 
 def place_tests(docs: Documents, layer: int) -> dict[str, np.ndarray]:
     """Of each place the share of its tokens that have an expert among their choices, beside what
-    the same documents' tokens have on the whole, (places, E), and p: over all, and in each half (2, places, E).
+    the same documents' tokens have on the whole, (places, E), and p: over all, and in each half
+    (2, places, E).
     """
     counts = docs.laid(place_counts, layer).astype(np.float64)  # (N, places, E + 1)
     used, tokens = counts[:, :, :-1], counts[:, :, -1:]
