@@ -128,11 +128,11 @@ class TraceDataset(Sequence[Trace]):
     def __repr__(self) -> str:
         chosen = self._chosen
         if chosen and next(iter(self), None) is None:
-            return f"<TraceDataset: {len(self)} shards, nothing selected{chosen}>"
+            return f"<TraceDataset: {len(self)} shards, nothing of {chosen}>"
         return (
             f"<TraceDataset of {self.provenance.title}: {len(self)} shards"
             f"{'' if chosen else f', {self.documents:,} documents, {self.tokens:,} tokens'}, "
-            f"{len(self.layers)} layers, {self.expert_count} experts{chosen}>"
+            f"{len(self.layers)} layers, {self.expert_count} experts{'; of these ' * bool(chosen)}{chosen}>"
         )
 
     @property
@@ -140,13 +140,13 @@ class TraceDataset(Sequence[Trace]):
         part = self.parts[0]
         said = [f"labels {', '.join(part.labels)}"] if part.labels else []
         said += [f"{len(part.documents)} documents"] if part.documents else []
-        return f"; of these {' and '.join(said)}" if said else ""
+        return " and ".join(said)
 
     @cached_property
     def pattern(self) -> Trace:
         """A trace of this corpus: what it says of model, layers and rule holds for all."""
         if (trace := next(iter(self), None)) is None:
-            raise TraceError(f"No shard holds anything of what was selected{self._chosen}.")
+            raise TraceError(f"No shard holds anything of what was selected: {self._chosen}.")
         return trace
 
     @property

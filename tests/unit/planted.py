@@ -64,9 +64,8 @@ def routed(
     document, position = given.document, given.position
     labels = np.array(given.labels)[document]
     for layer in range(layers):
-        # Pieces differ in how sure the router is of them.
-        scores = rng.normal(size=(len(PIECES), EXPERTS)) * rng.gamma(2, 0.5, (len(PIECES), 1))
-        x = scores[given.ids] + 0.7 * rng.gumbel(size=(T, EXPERTS))
+        scores = 0.5 * rng.normal(size=(len(PIECES), EXPERTS))
+        x = scores[given.ids] + 0.8 * rng.gumbel(size=(T, EXPERTS))
         likes = rng.integers(0, EXPERTS, len(given.lengths))[document]
         x[np.arange(T), likes] += 9 * (rng.random(T) < taste)
         if planted:
