@@ -35,7 +35,7 @@ from moe_viz.prompts import curated
 #: Workers of a driver, the most that are ended of one driver, and tokens of a shard.
 WORKERS, MOST, SHARD = 2, 4, 1_000
 #: How long processes may outlive their driver, in seconds, and how long a driver may take.
-GRACE, LIMIT = 5.0, 300.0
+GRACE, LIMIT = 30.0, 300.0
 FAULTS = ("lost", "left over", "wrong", "temporary files", "not finished", "outlived")
 
 
