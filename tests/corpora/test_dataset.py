@@ -350,6 +350,12 @@ def test_it_is_what_was_recorded(folder, data):
     assert mv.TraceDataset is TraceDataset
 
 
+@pytest.mark.xfail(strict=True, reason="record_corpus knows ~, TraceDataset.load does not")
+def test_a_folder_in_the_home_is_found(folder, data, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert TraceDataset.load(f"~/{folder.name}").documents == data.documents
+
+
 @pytest.fixture
 def copy(folder, data, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -711,3 +712,37 @@ def test_workers_end_when_their_driver_is_killed(tmp_path):
     assert run.returncode == 0, run.stderr
     assert kept.items() <= files(out).items()
     assert mv.TraceDataset.load(out).documents == 40
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT on Windows")
+def test_an_interrupted_call_takes_its_workers_with_it(tmp_path):
+    """Control and C reach the whole group: workers leave it to their driver, which ends them."""
+    asked, out = script(tmp_path, prose(200), 1000), tmp_path / "out"
+    driver = subprocess.Popen(
+        asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 60
+    while len(files(out)) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    there = below(driver)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == -signal.SIGINT
+    assert said.count("Traceback") == 1  # the driver's own
+    assert psutil.wait_procs(there, timeout=20)[1] == []
+    assert temporaries(out) == []
+
+
+@pytest.mark.slow
+def test_two_calls_at_the_same_time_make_one_corpus(tmp_path):
+    asked = script(tmp_path, prose(30), 200)
+    asked[1:2] = ["-c", SCRIPT.replace('"processes", workers=2', '"inline"')]
+    drivers = [subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [driver.communicate(timeout=200)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0]
+    assert said[0] == said[1]
+    data = mv.TraceDataset.load(tmp_path / "out")
+    assert [p.text for trace in data for p in trace.prompts] == texts(prose(30))
+    assert len(files(tmp_path / "out")) == len(data)
+    assert temporaries(tmp_path) == []

@@ -459,6 +459,14 @@ def test_lists_hold_documents_in_several_forms():
     assert read({"en": "Hello.", "fr": "Bonjour."}) == [Row("Hello.", "en"), Row("Bonjour.", "fr")]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="of a list of texts label= and id= are passed over in silence"
+)
+def test_a_column_of_texts_without_columns_is_refused():
+    with pytest.raises(InputError, match="document 0"):
+        read(["a", "b"], Columns(label="lang"))
+
+
 @pytest.mark.parametrize("item", [3, b"bytes", ["a"], {"role": "user", "content": "a"}, [1, 5]])
 def test_an_item_that_is_no_document_is_named(item):
     with pytest.raises(InputError, match=r"document 1 takes a text.*; found"):
