@@ -98,7 +98,7 @@ def test_it_is_the_same_from_every_form(model, tmp_path, form):
     assert len(data) > 2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_large_shards_are_it_bit_for_bit(tmp_path):
     """Matrices of many tokens are multiplied the same way, however many.
 
@@ -133,7 +133,9 @@ def test_processes_make_what_one_makes(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("form", ["gzip", "Parquet in groups of three"])
+@pytest.mark.parametrize(
+    "form", ["gzip", *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS[2:5])]
+)
 def test_processes_read_every_kind_of_source(tmp_path, form):
     documents = rows(40)
     source = given(form, documents, tmp_path)
