@@ -126,7 +126,7 @@ def atomic_path(path: str | Path, size: int = 0, lasting: bool = True) -> Iterat
     folder, lock = _beside(path, size)
     try:
         with writing(path, size):
-            _remove_left(path.parent)
+            remove_left(path.parent)
             temporary = folder / path.name
             temporary.touch()
             # Some writers would hide a new file from a web server; others, show a private one.
@@ -221,7 +221,7 @@ def _beside(path: Path, size: int) -> tuple[Path, int]:
         raise OutputError(_explain(path, error, size)) from error
 
 
-def _remove_left(folder: Path) -> None:
+def remove_left(folder: Path) -> None:
     """Remove the temporary folders whose writers are gone: nobody holds their locks."""
     with suppress(OSError), os.scandir(folder) as entries:
         ours = [entry for entry in entries if entry.name.endswith(TEMPORARY) and _is_ours(entry)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, TraceError
+from ..errors import InputError, OutputError, TraceError
 from ..files import atomic_path
 from .file import read_shape
 from .provenance import Provenance
@@ -95,7 +95,7 @@ class TraceDataset(Sequence[Trace]):
 
         Raises `TraceError` where the folder holds no corpus, or shards are missing.
         """
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         about = read_about(folder)
         planned = [Part(folder, shard) for shard in read_plan(folder)]
         there = [part for part in planned if part.path.is_file()]
@@ -129,10 +129,11 @@ class TraceDataset(Sequence[Trace]):
         chosen = self._chosen
         if chosen and next(iter(self), None) is None:
             return f"<TraceDataset: {len(self)} shards, nothing of {chosen}>"
+        of = f"; of these {chosen}" if chosen else ""
         return (
             f"<TraceDataset of {self.provenance.title}: {len(self)} shards"
             f"{'' if chosen else f', {self.documents:,} documents, {self.tokens:,} tokens'}, "
-            f"{len(self.layers)} layers, {self.expert_count} experts{'; of these ' * bool(chosen)}{chosen}>"
+            f"{len(self.layers)} layers, {self.expert_count} experts{of}>"
         )
 
     @property
@@ -197,7 +198,12 @@ class TraceDataset(Sequence[Trace]):
             "documents": _several(document),
             "layers": _several(layers),
         }
-        changes: dict[str, Any] = {name: value for name, value in asked.items() if value}
+        changes: dict[str, Any] = {}
+        for name, wanted in asked.items():
+            before = getattr(self.parts[0], name)
+            if wanted is not None:
+                among = wanted if before is None else [one for one in wanted if one in before]
+                changes[name] = tuple(among)
         return TraceDataset([replace(part, **changes) for part in self.parts], self.about)
 
     def sample(self, documents: int, seed: int = 0) -> Trace:
@@ -206,7 +212,7 @@ class TraceDataset(Sequence[Trace]):
         Documents that are recorded in parts come whole. Raises `InputError` for more than there
         are.
         """
-        of = np.array([part.shard.documents for part in self.parts])
+        of = np.array([self._held(part) for part in self.parts])
         ends = of.cumsum()
         if not 0 < documents <= ends[-1]:
             raise InputError(f"documents must be 1 … {ends[-1]}, found {documents}.")
@@ -219,22 +225,43 @@ class TraceDataset(Sequence[Trace]):
             found.append(trace.select(prompt=np.flatnonzero(np.isin(number, wanted)).tolist()))
         return Trace.join(found)
 
+    @staticmethod
+    def _held(part: Part) -> int:
+        """Number of documents of a shard that were selected."""
+        if part.labels is None and part.documents is None:
+            return part.shard.documents
+        trace = part.open()
+        return 0 if trace is None else sum(prompt.part == 0 for prompt in trace.prompts)
+
     def to_parquet(self, folder: str | Path) -> list[Path]:
         """One Parquet file for each shard, with the columns of `Trace.table`; needs pyarrow.
 
-        For DuckDB, Polars, pandas and Arrow, which read a folder of them as one table. Files that
-        are there already are replaced, each whole.
+        For DuckDB, Polars, pandas and Arrow, which read a folder of them as one table: `prompt`
+        counts through all of them, and `document` names each. Raises `OutputError` where the folder
+        holds other Parquet files, which they would read as well.
         """
+        import pyarrow
         import pyarrow.parquet as parquet
 
-        folder, written = Path(folder), []
-        for number, part in enumerate(self.parts):
+        folder, written, prompts = Path(folder), [], 0
+        names = [f"{n:06}-{part.shard.name[:16]}.parquet" for n, part in enumerate(self.parts)]
+        if others := sorted({p.name for p in folder.glob("*.parquet")} - set(names)):
+            raise OutputError(
+                f"{folder}: holds other Parquet files, {others[0]} for one, which would be read "
+                "with these. Choose an empty folder."
+            )
+        for part, name in zip(self.parts, names, strict=True):
             if (trace := part.open()) is None:
+                (folder / name).unlink(missing_ok=True)  # of an earlier call, that chose more
                 continue
-            path = folder / f"{number:06}-{part.shard.name[:16]}.parquet"
-            with atomic_path(path) as temporary:
-                parquet.write_table(trace.table(), temporary)
-            written.append(path)
+            table = trace.table()
+            number = table.column("prompt").to_numpy() + prompts
+            at = table.schema.get_field_index("prompt")
+            table = table.set_column(at, "prompt", pyarrow.array(number))
+            with atomic_path(folder / name) as temporary:
+                parquet.write_table(table, temporary)
+            written.append(folder / name)
+            prompts += len(trace.prompts)
         return written
 
 

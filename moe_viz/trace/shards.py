@@ -18,6 +18,7 @@ from ..errors import TraceError
 from ..files import atomic_path
 
 FORMAT = 1
+_KINDS = {"name": str, "source": str, "first": int, "rows": int, "documents": int, "size": int}
 ABOUT, PLAN = "corpus.json", "plan.jsonl"
 
 
@@ -55,9 +56,9 @@ def write_plan(folder: Path, shards: Iterable[Shard], about: Callable[[], dict[s
     with atomic_path(folder / PLAN) as temporary, temporary.open("w", encoding="utf-8") as file:
         for shard in shards:
             line = {name: value for name, value in asdict(shard).items() if value not in (None, ())}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")  # escaped: a name may be no Unicode
     with atomic_path(folder / ABOUT) as temporary:
-        text = json.dumps({"format": FORMAT, **about()}, ensure_ascii=False, indent=1)
+        text = json.dumps({"format": FORMAT, **about()}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -91,7 +92,11 @@ def read_plan(folder: Path) -> Iterator[Shard]:
         with path.open(encoding="utf-8") as file:
             for line in file:
                 said = json.loads(line)
-                yield Shard(**{**said, "left_out": tuple(said.get("left_out", ()))})
+                shard = Shard(**{**said, "left_out": tuple(said.get("left_out", ()))})
+                known = all(type(getattr(shard, name)) is kind for name, kind in _KINDS.items())
+                if not known or any(type(row) is not int for row in shard.left_out):
+                    raise ValueError(f"found {line[:80]!r}")
+                yield shard
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror}).") from error
     except (ValueError, TypeError, AttributeError) as error:

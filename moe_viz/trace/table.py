@@ -40,7 +40,7 @@ def table_of(
 ) -> pyarrow.Table:
     """The table of a trace, from its fields and its margins (L, T); see `Trace.table`."""
     L, T, _ = fields["experts"].shape
-    _, labels, starts, stops, documents, _ = zip(*fields["prompts"], strict=True)
+    _, labels, starts, stops, documents, parts = zip(*fields["prompts"], strict=True)
     lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
     per_token = {
         "prompt": np.repeat(np.arange(len(lengths)), lengths),
@@ -53,6 +53,7 @@ def table_of(
     }
     if any(documents):
         per_token["document"] = np.repeat(documents, lengths)
+        per_token["part"] = np.repeat(parts, lengths)
     if fields["loss"] is not None:
         per_token["loss"] = fields["loss"]
     columns = {name: np.tile(values, L) for name, values in per_token.items()}

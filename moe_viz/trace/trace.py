@@ -213,8 +213,8 @@ class Trace:
         """One row for each layer and token, as an Arrow table; needs pyarrow.
 
         Columns: prompt, label, layer, position, token_id, token, special, generated, margin,
-        expert_0 … and gate_0 … (largest gate first), logit_0 … (by expert number), loss, and
-        document; margin, logits, loss and document where the trace has them. If an
+        expert_0 … and gate_0 … (largest gate first), logit_0 … (by expert number), loss,
+        document and part; margin, logits, loss and document where the trace has them. If an
         earlier version recorded NaN or infinity, the schema's metadata says so under "gaps".
         """
         where = not_finite(self.router_logits, self.gates)

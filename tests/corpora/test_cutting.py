@@ -72,9 +72,6 @@ def test_plain_prose_is_cut_at_a_space_or_a_line_s_end(tokenizer, context):
             assert sum(cuts) >= 0.9 * len(cuts)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="pieces count places where tokens start: a — of three tokens counts as one"
-)
 def test_typographic_prose_is_cut_at_a_space_too(tokenizer):
     """Pieces that are too long by a few tokens are halved, in the middle of a word."""
     [text] = [prompt.text for prompt in curated() if prompt.name == "dialogue/es"]

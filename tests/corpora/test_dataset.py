@@ -164,7 +164,6 @@ def test_one_after_the_other_is_both(data):
     assert data.select(layers=[0, 2]).select(label="a").layers == (0, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="a second choice of labels takes the place of the first")
 def test_twice_by_the_same_is_what_both_have(data):
     twice = data.select(label=["a", "b"]).select(label=["b", "c"])
     assert {label for trace in twice for label in trace.labels} == {"b"}
@@ -178,14 +177,12 @@ def test_what_no_shard_has_is_an_empty_iteration(data):
         data.select(label="nobody's")[0]
 
 
-@pytest.mark.xfail(strict=True, reason="the first of no traces is StopIteration, also in repr()")
 @pytest.mark.parametrize("ask", [repr, lambda d: d.layers, lambda d: d.provenance])
 def test_what_nothing_has_can_still_be_asked(data, ask):
     with suppress(TraceError):  # which may be refused
         assert ask(data.select(label="nobody's"))
 
 
-@pytest.mark.xfail(strict=True, reason="an empty choice is taken for none, which is everything")
 @pytest.mark.parametrize("nothing", [{"label": []}, {"document": ()}])
 def test_a_choice_of_nothing_is_nothing(data, nothing):
     assert list(data.select(**nothing)) == []
@@ -240,9 +237,6 @@ def test_no_more_than_there_are(data, count):
         data.sample(count)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="numbers are drawn of all documents, looked for in the chosen"
-)
 def test_a_sample_of_what_was_selected(data):
     chosen = data.select(label="a")
     trace = chosen.sample(8)
@@ -268,7 +262,8 @@ def written(data, tmp_path_factory):
 def test_a_table_for_each_shard_is_the_shard_s(data, written):
     assert [path.name[:6] for path in written] == [f"{n:06}" for n in range(len(data))]
     for trace, path in zip(data, written, strict=True):
-        assert parquet.read_table(path).equals(trace.table())
+        table = parquet.read_table(path)
+        assert table.drop_columns("prompt").equals(trace.table().drop_columns("prompt"))
 
 
 def test_together_they_are_the_table_of_all(data, joined, written):
@@ -286,13 +281,11 @@ def test_together_they_are_the_table_of_all(data, joined, written):
         pd.testing.assert_frame_equal(pd.DataFrame(found, columns=whole.columns), whole)
 
 
-@pytest.mark.xfail(strict=True, reason="prompts are numbered in each shard: two share a number")
 def test_a_prompt_has_one_number_in_all_tables(joined, written):
     found = parquet.read_table(written[0].parent)
     assert len(found["prompt"].unique()) == len(joined.prompts)
 
 
-@pytest.mark.xfail(strict=True, reason="Trace.table has a document's id, and not which part it is")
 def test_parts_of_a_document_can_be_told_apart(joined):
     table = joined.table().to_pandas()
     cut = table[(table.document == f"memory:{len(GIVEN) - 1}") & (table.layer == 0)]
@@ -330,10 +323,9 @@ def test_writing_again_replaces(data, tmp_path):
     first = data.to_parquet(tmp_path)
     first[0].write_bytes(b"damaged")
     assert data.to_parquet(tmp_path) == first
-    assert parquet.read_table(first[0]).equals(data[0].table())
+    assert parquet.read_table(first[0]).equals(data[0].table())  # whose prompts are the first
 
 
-@pytest.mark.xfail(strict=True, reason="files of an earlier, longer call stay, and are read along")
 def test_a_folder_is_one_table_after_a_second_call_too(data, tmp_path):
     data.to_parquet(tmp_path)
     data.select(label="a").to_parquet(tmp_path)
@@ -350,7 +342,6 @@ def test_it_is_what_was_recorded(folder, data):
     assert mv.TraceDataset is TraceDataset
 
 
-@pytest.mark.xfail(strict=True, reason="record_corpus knows ~, TraceDataset.load does not")
 def test_a_folder_in_the_home_is_found(folder, data, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
     assert TraceDataset.load(f"~/{folder.name}").documents == data.documents
@@ -393,7 +384,6 @@ def test_a_damaged_plan_is_told(copy, line):
         TraceDataset.load(copy)
 
 
-@pytest.mark.xfail(strict=True, reason="what a line of the plan says is not looked at: wrong kinds")
 @pytest.mark.parametrize("change", [{"name": 3}, {"rows": "two"}, {"left_out": [""]}])
 def test_a_plan_of_other_kinds_is_told(copy, change):
     first, *rest = (copy / "plan.jsonl").read_text().splitlines()

@@ -45,8 +45,8 @@ def test_shards_cover_the_rows_once_and_in_order(texts, size):
         assert len(held) == shard.documents > 0
         sizes = [len(text.encode()) for text in held]
         assert sum(sizes) == shard.size
-        assert sum(sizes[:-1]) < size  # it was closed as soon as it was full
-        assert shard.size >= size or shard is shards[-1]
+        assert sum(sizes[:-1]) < 2 * size  # it was closed at twice its size, if not before
+        assert shard.size >= size / 2 or shard is shards[-1]
         left = [texts[n] for n in range(shard.first, ends[-1]) if n not in shard.rows_of_documents]
         assert all(Row(text).empty for text in left)
     assert all(Row(text).empty for text in texts[ends[-1] :])  # nothing to record is left
@@ -81,13 +81,15 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("at", [0, 5, 29])
 def test_a_changed_row_changes_its_shard_alone(at, change):
-    """Where the sizes of texts let the shards end where they did."""
-    documents = [{**row, "text": row["text"].ljust(60)} for row in rows(30)]
+    """And the next one, where it decides that the shard ends, or no longer does."""
+    documents = [{**row, "text": row["text"].ljust(60)} for row in rows(300)]
     changed = [dict(row) for row in documents]
     changed[at] |= {name: value.ljust(60) for name, value in change.items()}
-    before, after = names(documents, 100), names(changed, 100)
-    assert [a == b for a, b in zip(before, after, strict=True)].count(False) == 1
-    assert before[at // 2] != after[at // 2]
+    before, after = plan(documents, 600), plan(changed, 600)
+    lost = {shard.name for shard in before} - {shard.name for shard in after}
+    (own,) = [shard.name for shard in before if shard.first <= at < shard.first + shard.rows]
+    assert own in lost
+    assert len(lost) <= 4 < len(before) / 5
 
 
 def test_a_longer_row_leaves_the_shards_before_it():
@@ -98,7 +100,6 @@ def test_a_longer_row_leaves_the_shards_before_it():
     assert [shard.name for shard in after][: len(untouched)] == untouched != []
 
 
-@pytest.mark.xfail(strict=True, reason="shards are filled one after the other: all later ends move")
 @pytest.mark.parametrize("inserted", [[], ["words " * 30], ["words " * 90]])
 def test_a_row_put_in_or_taken_out_changes_only_shards_near_it(inserted):
     """Else one correction in a corpus of millions makes everything after it anew.
@@ -133,11 +134,11 @@ def test_rows_without_a_text_are_counted_and_told():
 
 
 def test_duplicates_are_documents_of_their_own():
-    shards = plan(["the same text"] * 6, 26)
+    shards = plan(["the same text"] * 6, 12)
     assert [(shard.first, shard.rows, shard.documents) for shard in shards] == [
-        (0, 2, 2), (2, 2, 2), (4, 2, 2),
-    ]  # fmt: skip
-    assert len({shard.name for shard in shards}) == 1  # one file, which all three are
+        (n, 1, 1) for n in range(6)
+    ]
+    assert len({shard.name for shard in shards}) == 1  # one file, which all six are
     assert len(set(names([{"text": "same", "id": str(n)} for n in range(4)], 1))) == 4
 
 
@@ -168,7 +169,16 @@ def test_shards_do_not_go_beyond_their_source(tmp_path):
 
 def test_a_document_larger_than_a_shard_is_one_shard():
     shards = plan(["a" * 10, "b" * 10_000, "c" * 10, "d" * 10], 20)
-    assert [(s.first, s.rows, s.size) for s in shards] == [(0, 2, 10_010), (2, 2, 20)]
+    assert sum(s.rows for s in shards) == 4
+    (large,) = [s for s in shards if s.size >= 10_000]
+    assert large.first + large.rows == 2  # it ends there, whatever its row's lot
+
+
+def test_shards_are_as_large_as_asked_on_the_average():
+    sizes = [shard.size for shard in plan(rows(20_000), 4_000)]
+    assert 3_500 < sum(sizes) / len(sizes) < 4_500
+    assert min(sizes[:-1]) >= 2_000
+    assert max(sizes) < 8_100
 
 
 # ---- What a worker does with it
@@ -228,7 +238,6 @@ def test_a_plan_that_cannot_be_finished_leaves_the_one_before(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.json", "plan.jsonl"]
 
 
-@pytest.mark.xfail(strict=True, reason="the line is written as UTF-8, where the name cannot be")
 def test_a_source_of_any_name_can_be_planned(tmp_path):
     write_plan(tmp_path, [Shard("0", "\udcff.jsonl", 0, 1, 1, 1)], dict)
     assert next(read_plan(tmp_path)).source == "\udcff.jsonl"

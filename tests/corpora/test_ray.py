@@ -39,7 +39,7 @@ OPTIONS = {"shard_tokens": 250, "loss": True}
 @pytest.fixture(scope="module")
 def begun():
     """Ray as the engine starts it, for several tests: one that runs is not started again."""
-    library = engine._ray()
+    library = engine._ray(alone=True)
     engine._end_left_over()
     engine._begin(library, None)
     yield library
@@ -67,7 +67,6 @@ def test_workers_that_die_are_replaced(begun, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="UserCodeException travels without its cause, which is ours")
 def test_errors_of_ours_come_through(begun, tmp_path):
     with (
         pytest.raises(InputError, match="it was not to be"),
@@ -101,9 +100,6 @@ def listening(processes: list[psutil.Process]) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Ray replaces 127.0.0.1 by this machine's address, and listens at all (::)"
-)
 def test_nobody_else_can_reach_it(begun):
     here = psutil.Process()
     found = listening([here, *here.children(recursive=True)])
@@ -170,7 +166,7 @@ def test_two_nodes_are_two_machines(tmp_path):
     """Each has one core: two workers are one on each."""
     from ray.cluster_utils import Cluster
 
-    engine._ray()
+    engine._ray(alone=True)
     if ray.is_initialized():  # by the tests above: a cluster is joined by a new driver
         ray.shutdown()
         engine._end_left_over()
@@ -191,7 +187,6 @@ def test_two_nodes_are_two_machines(tmp_path):
         cluster.shutdown()
 
 
-@pytest.mark.xfail(strict=True, reason="Ray tries twenty times, for a quarter of an hour in all")
 def test_an_address_where_nobody_is_is_told_soon(tmp_path):
     asked = (
         "import sys, moe_viz as mv\n"

@@ -128,9 +128,7 @@ def test_a_selection_is_counted_as_the_selected_trace(data, whole):
     for name in ("load", "repetition", "certainty"):
         same(ANALYSES[name](Documents.of(data.select(label="b"))),
              ANALYSES[name](Documents(whole.select(label="b"))))  # fmt: skip
-    with pytest.raises(
-        TraceError, match="what was selected: labels z"
-    ):
+    with pytest.raises(TraceError, match="what was selected: labels z"):
         Documents.of(data.select(label="z"))
 
 

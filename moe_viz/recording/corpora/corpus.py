@@ -7,21 +7,22 @@ In: a model, a source of documents, a folder. Out: a `TraceDataset`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from ...files import check_writable
+from ...errors import InputError, TraceError
+from ...files import check_writable, remove_left
 from ...guests.guest import Recordable
 from ...progress import progress_bar, tell
 from ...trace import TraceDataset
-from ...trace.shards import PLAN, Shard, read_plan, write_plan
+from ...trace.shards import PLAN, Shard, read_about, read_plan, write_plan
 from .engines import engine_named
-from .plan import TOKENS, Tally, planned
+from .plan import TOKENS, Tally, first_rows, planned
 from .rows import Columns, Row
-from .sources import Source, first_rows, sources_in
+from .sources import Source, sources_in
 from .work import KEEP, Described, Recorder, Sample, Task
 
 #: The sample by which a corpus is estimated: rows, and bytes of text.
@@ -141,7 +142,6 @@ class Corpus:
             )
         self._engine = engine_named(self.engine, self.workers, alone, self.address, self.gpus)
         self._folder = Path(self.out).expanduser().absolute()
-        check_writable(self._folder / PLAN)
         self._sources = sources_in(self.source, self.columns)
         self._sample = Sample(tuple(first_rows(self._sources, *SAMPLE)))
         if not self._sample.rows:
@@ -154,20 +154,25 @@ class Corpus:
         """What recording it would take. Nothing is written; the sample is recorded in memory."""
         described, tally = self._recorder(self._sample), Tally()
         assert isinstance(described, Described)
-        shards = list(self._planned(described, tally))
+        shards = list(planned(self._sources, described.key, self._size(described), tally))
         return self._estimate(described, tally, sum(self._is_there(shard) for shard in shards))
 
     def record(self) -> TraceDataset:
         """Make what is missing, and open it all."""
+        check_writable(self._folder / PLAN)
         with self._engine.started(self._recorder) as run:
             described, tally = next(iter(run([self._sample]))), Tally()
-            shards = self._planned(described, tally)
+            size = self._size(described)
+            shards = planned(self._sources, described.key, size, tally)
             with progress_bar("planning", 0, unit="shards") as bar:
                 write_plan(self._folder, _watched(shards, bar), lambda: {
                     "model": described.title, "made_of": described.identity,
+                    "shard_tokens": self.shard_tokens, "shard_bytes": size,
                     "documents": tally.documents, "text_bytes": tally.size,
                     "left_out": tally.empty, "sources": [s.name for s in self._sources],
                 })  # fmt: skip
+            for folder in self._folder.glob("shards/*"):
+                remove_left(folder)
             missing = [shard for shard in read_plan(self._folder) if not self._is_there(shard)]
             if missing:
                 tell(str(self._estimate(described, tally, tally.shards - len(missing))))
@@ -177,9 +182,17 @@ class Corpus:
                     bar.update(done.tokens)
         return TraceDataset.load(self._folder)
 
-    def _planned(self, described: Described, tally: Tally) -> Iterator[Shard]:
-        size = max(1, round(self.shard_tokens * described.bytes_per_token))
-        return planned(self._sources, described.key, size, tally)
+    def _size(self, described: Described) -> int:
+        """Bytes of text of a shard: as before, where this corpus was planned before.
+
+        A source that has grown would be measured anew, and all shards would end elsewhere.
+        """
+        with suppress(TraceError):
+            about = read_about(self._folder)
+            as_now = (described.identity, self.shard_tokens)
+            if (about.get("made_of"), about.get("shard_tokens")) == as_now:
+                return int(about["shard_bytes"])
+        return max(1, round(self.shard_tokens * described.bytes_per_token))
 
     def _is_there(self, shard: Shard) -> bool:
         return (self._folder / shard.file).is_file()
@@ -188,7 +201,11 @@ class Corpus:
         """A task for each of these shards, once for those that hold the same."""
         sources = {source.name: source for source in self._sources}
         reading: dict[str, _Reading] = {}
-        for shard in {shard.name: shard for shard in missing}.values():
+        begun = set[str]()
+        for shard in missing:
+            if shard.name in begun:
+                continue
+            begun.add(shard.name)
             source = sources[shard.source].portion(shard.first, shard.rows)
             if source is not None:
                 yield Task(shard, key, source)

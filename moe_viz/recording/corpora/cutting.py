@@ -4,7 +4,8 @@ near, else between two tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from ...tokenization import Tokenizer
 
@@ -24,25 +25,39 @@ def parts_of(text: str, tokenizer: Tokenizer, context: int) -> list[str]:
     encoding = tokenizer.encode(text)
     if len(encoding.ids) <= context:
         return [text]
-    starts = sorted({a for a, b in encoding.spans if b > a} - {0})
-    most = max(1, context - ROOM)
+    # Where the text can be cut, and how many tokens lie before: several may spell one character.
+    before: dict[int, int] = {}
+    for number, (start, _) in enumerate(encoding.spans):
+        before.setdefault(start, number)
+    cuts = sorted(before.items())[1:]
+    places, counts = [place for place, _ in cuts], [count for _, count in cuts]
     return [
         part
-        for piece in _pieces(text, [0, *starts], most)
+        for piece in _pieces(text, places, counts, len(encoding.ids), max(1, context - ROOM))
         for part in _halved(piece, tokenizer, context)
     ]
 
 
-def _pieces(text: str, starts: list[int], most: int) -> Iterator[str]:
-    """The text, cut before every `most`th token or a little earlier."""
-    at = 0
-    while len(starts) - at > most:
-        end = at + most
-        near = range(end, max(at + 1, end - most // 8) - 1, -1)
-        end = next((n for n in near if text[starts[n]].isspace()), end)
-        yield text[starts[at] : starts[end]]
-        at = end
-    yield text[starts[at] :]
+def _pieces(
+    text: str, places: Sequence[int], counts: Sequence[int], total: int, most: int
+) -> Iterator[str]:
+    """The text, cut after at most `most` tokens, or a little earlier where a blank begins.
+
+    It can be cut at these `places`, before which lie so many tokens; it has `total`.
+    """
+    begin, done = 0, 0
+    while total - done > most:
+        end = bisect_right(counts, done + most) - 1
+        if end < 0 or counts[end] <= done:  # one character of more tokens than that
+            end = bisect_right(counts, done)
+        if end == len(counts):
+            break
+        near = (n for n in range(end, -1, -1) if text[places[n]].isspace())
+        blank = next(near, 0)
+        end = blank if counts[blank] > done + most * 7 // 8 else end
+        yield text[begin : places[end]]
+        begin, done = places[end], counts[end]
+    yield text[begin:]
 
 
 def _halved(text: str, tokenizer: Tokenizer, context: int) -> Iterator[str]:

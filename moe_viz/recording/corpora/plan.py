@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...errors import InputError
 from ...trace.shards import Shard
@@ -73,10 +73,26 @@ class _Open:
         return Shard(name, self.source, self.first, self.rows, held, self.size, self.mark, left)
 
 
+def first_rows(sources: Iterable[Source], rows: int, size: int) -> list[Row]:
+    """The first rows that hold a text: so many, or about so many bytes, of each its beginning."""
+    found, total = [], 0
+    for source in sources:
+        for _, row in source.rows():
+            if row.empty or row.text is None:
+                continue
+            found.append(replace(row, text=row.text[: size // 4]))
+            total += found[-1].size
+            if total >= size or len(found) == rows:
+                return found
+    return found
+
+
 def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -> Iterator[Shard]:
     """Shards of about `size` bytes of text, one after the other; `tally` is kept up to date.
 
-    A shard does not go beyond its source, and a document is never divided between two.
+    A shard does not go beyond its source, and a document is never divided between two. Where one
+    ends is decided by the content of its last row, so that a row that comes or goes changes the
+    shards around it, and not all that follow.
     """
     for source in sources:
         shard: _Open | None = None
@@ -88,11 +104,22 @@ def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -
                 tally.empty += 1
                 tally.first_empty = tally.first_empty or f"{source.name}, row {number}"
             shard.add(row)
-            if shard.size >= size:
+            if _ends(shard, row, size):
                 yield _counted(shard, tally)
                 shard = None
         if shard is not None and shard.size:
             yield _counted(shard, tally)
+
+
+def _ends(shard: _Open, row: Row, size: int) -> bool:
+    """Whether a shard ends with this row: beyond half its size by the row's lot, at twice always.
+
+    A row ends it as often as it is long, so that half of the size is added on average.
+    """
+    if shard.size < size / 2 or row.empty:
+        return False
+    lot = int.from_bytes(hashlib.sha256(content(row)).digest()[:8], "little") / 2**64
+    return shard.size >= 2 * size or lot < row.size / (size / 2)
 
 
 def _counted(shard: _Open, tally: Tally) -> Shard:
@@ -115,8 +142,13 @@ def check_rows(shard: Shard, rows: Sequence[Row], identity: str) -> None:
     for row in rows:
         digest.update(content(row))
     if digest.hexdigest()[:32] != shard.name:
-        raise InputError(
-            f"{shard.source}, rows {shard.first} to {shard.first + shard.rows - 1}: have changed "
-            "since they were planned. Call record_corpus again: it plans anew, and makes only the "
-            "shards that are missing."
-        )
+        raise changed(shard)
+
+
+def changed(shard: Shard, why: str = "") -> InputError:
+    """The error for a source that is not what was planned."""
+    return InputError(
+        f"{shard.source}, rows {shard.first} to {shard.first + shard.rows - 1}: have changed since "
+        "they were planned. Call record_corpus again: it plans anew, and makes only the shards "
+        f"that are missing. {why}".rstrip()
+    )

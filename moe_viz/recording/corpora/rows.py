@@ -9,6 +9,9 @@ from typing import Any
 
 from ...errors import InputError, kind_of
 
+#: Rows of a Parquet file, or of a dataset, that are read together.
+TOGETHER = 256
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,7 +74,10 @@ def row_of(values: Mapping[str, Any], columns: tuple[str, str, str], where: str)
             f"{where}: {columns[0]!r} must hold a text, found {kind_of(text)}. Name the column "
             "that does with text=."
         )
-    return Row(text, *("" if value is None else str(value) for value in (label, document)))
+    said = ["" if value is None else str(value) for value in (label, document)]
+    if not all(map(_valid, said)):
+        raise InputError(f"{where}: label or id is not valid Unicode: it holds a lone surrogate.")
+    return Row(text, *said)
 
 
 def _valid(text: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where documents come from: files of several forms, folders of them, and what is in memory.
+"""Where documents come from: files of several forms, folders, and what is in memory.
 
 In: a path, a list, or a dataset of Hugging Face's. Out: sources, each a run of rows that can be
 read from the beginning, or again from a mark: a worker reads its own rows, wherever it is, and
@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from ...errors import InputError, MissingDependencyError, first_line, refused
-from ...files import small_text
-from ...prompts import Prompt
-from .rows import Columns, Row, row_of
+from ...files import open_file, small_text
+from ...trace.shards import ABOUT
+from .memory import Held
+from .rows import TOGETHER, Columns, Row, row_of
 
-#: Rows of a Parquet file, or of a dataset, that are read together.
-TOGETHER = 256
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -53,14 +52,14 @@ class Lines:
 
     def rows(self, first: int = 0, mark: Any = None) -> Iterator[tuple[Any, Row]]:
         """See `Source`; the mark is a byte of the file, or None in one that is compressed."""
-        packed = self.path.suffix == ".gz"
+        packed = _is_packed(self.path)
         with _opened(self.path) as file:
             if packed or mark is None:
                 number, at = 0, 0
             else:
                 number, at = first, int(mark)
                 file.seek(at)
-            for line in file:
+            for line in _lines(file, self.path):
                 start, at = at, at + len(line)
                 if not line.strip():
                     continue
@@ -70,7 +69,7 @@ class Lines:
 
     def portion(self, first: int, count: int) -> Source | None:
         """See `Source`: a compressed file is read from its beginning, by one reader."""
-        return None if self.path.suffix == ".gz" else self
+        return None if _is_packed(self.path) else self
 
     def _row(self, line: bytes, number: int) -> Row:
         where = f"{self.path}, row {number - 1}"
@@ -114,7 +113,7 @@ class Parquet:
                             if number > first:
                                 where = f"{self.path}, row {number - 1}"
                                 yield [group, start], row_of(values, names, where)
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
             raise _unreadable(self.path, error, "Parquet") from error
 
     def portion(self, first: int, count: int) -> Source | None:
@@ -138,32 +137,11 @@ class Texts:
             except (OSError, UnicodeDecodeError) as error:
                 raise _unreadable(self.folder / path, error, "UTF-8 text") from error
             label = Path(path).parts[0] if len(Path(path).parts) > 1 else ""
-            yield None, Row(text, label, path)
+            yield None, Row(text, _said(label), _said(path))
 
     def portion(self, first: int, count: int) -> Source | None:
         """See `Source`: these files alone, since there may be a million."""
         return _Some(replace(self, paths=self.paths[first : first + count]), first)
-
-
-@dataclass(frozen=True)
-class Held:
-    """Rows in memory, or in a dataset that gives them by number."""
-
-    items: Any
-    columns: Columns
-    name: str
-
-    def rows(self, first: int = 0, mark: Any = None) -> Iterator[tuple[Any, Row]]:
-        """See `Source`; rows are known by their numbers."""
-        if hasattr(self.items, "column_names"):
-            yield from ((None, row) for row in _of_dataset(self.items, self.columns, first))
-            return
-        for number in range(first, len(self.items)):
-            yield None, _held_row(self.items[number], self.columns, number)
-
-    def portion(self, first: int, count: int) -> Source | None:
-        """See `Source`: a worker is sent the rows."""
-        return None
 
 
 @dataclass(frozen=True)
@@ -201,10 +179,15 @@ def sources_in(value: Any, columns: Columns) -> list[Source]:
             "record_corpus reads its source more than once, and an iterator can be read only once. "
             "Give a list, or write the documents to a Parquet or JSON-lines file first."
         )
-    if hasattr(value, "column_names") and not hasattr(value, "__getitem__"):
+    if hasattr(value, "column_names") and not hasattr(value, "__len__"):
         raise InputError(
             "A streaming dataset cannot be read again from any row. Load it without "
             "streaming=True, or save it as Parquet files and give their folder."
+        )
+    if isinstance(value, Mapping) and any(hasattr(v, "column_names") for v in value.values()):
+        raise InputError(
+            f"This holds several splits: {', '.join(map(repr, value))}. Give one of them, as "
+            f"dataset[{next(iter(value))!r}]."
         )
     if hasattr(value, "column_names") or isinstance(value, Sequence):
         if len(value) == 0:
@@ -222,24 +205,30 @@ def sources_in(value: Any, columns: Columns) -> list[Source]:
 
 def _of_path(path: Path, columns: Columns) -> list[Source]:
     path = path.expanduser().absolute()
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
+        exists = False
+    if not exists:
         raise InputError(
-            f"{path}: is not there. Give a Parquet or JSON-lines file, a text file, a folder of "
-            "these, or a list of texts. What lies on the Hub is loaded first, with "
+            f"{str(path)[:300]}: is not there. Give a Parquet or JSON-lines file, a text file, a "
+            "folder of these, or a list of texts. What lies on the Hub is loaded first, with "
             "datasets.load_dataset(name, split=…)."
         )
     if not path.is_dir():
-        return [_of_file(path, path.name, columns)]
+        return [_of_file(path, _said(path.name), columns)]
     if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
         return [Held(_from_disk(path), columns, path.name)]
     there = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
     there = [p for p in there if not any(part.startswith(".") for part in p.parts)]
+    made = [p.parent for p in there if p.name == ABOUT]  # recordings that lie in here
+    there = [p for p in there if not any(p.is_relative_to(folder) for folder in made)]
     tables = [p for p in there if _is_table(p)]
     if tables:
-        return [_of_file(path / p, p.as_posix(), columns) for p in tables]
+        return [_of_file(path / p, _said(p.as_posix()), columns) for p in tables]
     if not there:
         raise InputError(f"{path}: holds no file. Give a folder with documents in it.")
-    return [Texts(path, tuple(p.as_posix() for p in there), path.name)]
+    return [Texts(path, tuple(p.as_posix() for p in there), _said(path.name))]
 
 
 def _of_file(path: Path, name: str, columns: Columns) -> Source:
@@ -257,14 +246,31 @@ def _of_file(path: Path, name: str, columns: Columns) -> Source:
     return Texts(path.parent, (path.name,), name)
 
 
+def _said(path: str) -> str:
+    """A file's name as text: what is no Unicode in it becomes "?"."""
+    return path.encode("utf-8", "replace").decode()
+
+
 def _is_table(path: Path) -> bool:
     return path.name.lower().endswith((*_LINES, ".parquet"))
 
 
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 def _opened(path: Path) -> IO[bytes]:
     try:
-        return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+        file = open_file(path)
+        return cast(IO[bytes], gzip.open(file)) if _is_packed(path) else file
     except OSError as error:
+        raise _unreadable(path, error, "JSON lines") from error
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        yield from file
+    except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error, "JSON lines") from error
 
 
@@ -272,37 +278,6 @@ def _unreadable(path: Path, error: Exception, form: str) -> InputError:
     return InputError(
         f"{path}: cannot be read as {form} ({first_line(error)}). Correct or remove the file."
     )
-
-
-# ---- What is in memory
-
-
-def _held_row(item: Any, columns: Columns, number: int) -> Row:
-    """A document of a list: a text, a curated prompt, or its values by column."""
-    where = f"document {number}"
-    if isinstance(item, str) or item is None:
-        return Row(item)
-    if isinstance(item, Prompt):
-        return Row(item.text, item.label)
-    if isinstance(item, Mapping) and "role" not in item:
-        return row_of(item, columns.found_in(list(item), where), where)
-    raise refused(where, "a text, a Prompt, or a mapping of a text, a label and an id", item)
-
-
-def _of_dataset(dataset: Any, columns: Columns, first: int) -> Iterator[Row]:
-    """Rows of a dataset of Hugging Face's, whose labels may be numbers with names."""
-    names = columns.found_in(list(dataset.column_names), "the dataset")
-    feature: Any = (getattr(dataset, "features", None) or {}).get(names[1])
-    number = first
-    while number < len(dataset):
-        some = dataset[number : number + TOGETHER]
-        values = [some[name] if name else [None] * len(some[names[0]]) for name in names]
-        for text, label, document in zip(*values, strict=True):
-            if label is not None and hasattr(feature, "int2str"):
-                label = feature.int2str(label)
-            said = {"text": text, "label": label, "id": document}
-            yield row_of(said, ("text", "label", "id"), f"the dataset, row {number}")
-            number += 1
 
 
 def _from_disk(path: Path) -> Any:
@@ -314,18 +289,3 @@ def _from_disk(path: Path) -> Any:
             "pip install datasets. Its Parquet files can be read without."
         ) from error
     return datasets.load_from_disk(str(path))
-
-
-def first_rows(sources: Iterable[Source], rows: int, size: int) -> list[Row]:
-    """The first rows of all, at most so many and of about so many bytes."""
-    found, total = [], 0
-    for source in sources:
-        for _, row in islice(source.rows(), rows - len(found)):
-            if not row.empty:
-                found.append(row)
-                total += row.size
-            if total >= size:
-                return found
-        if len(found) >= rows:
-            break
-    return found

@@ -11,10 +11,12 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ...errors import InputError, MoeVizError
 from ...guests.guest import Recordable
@@ -25,7 +27,7 @@ from ...trace import Trace, TracePrompt
 from ...trace.shards import Shard
 from ..recording import bytes_of_trace, record
 from .cutting import parts_of
-from .plan import check_rows
+from .plan import changed, check_rows
 from .rows import Row
 from .sources import Source
 
@@ -88,6 +90,11 @@ class Recorder:
     keep: str
     loss: bool
     context: int | None = None
+    _loaded: Recordable | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process loads the model itself."""
+        return {**vars(self), "_loaded": None}
 
     def __call__(self, task: Sample | Task) -> Described | Done:
         """Do one task."""
@@ -96,9 +103,11 @@ class Recorder:
 
     def loaded(self) -> Recordable:
         """The model, loaded when it is first needed and kept."""
-        if isinstance(self.model, str | Path):
-            self.model = load(self.model, **self.loading)
-        return self.model
+        if not isinstance(self.model, str | Path):
+            return self.model
+        if self._loaded is None:
+            self._loaded = load(self.model, **self.loading)
+        return self._loaded
 
     def _context(self, model: Recordable) -> int:
         return min(self.context or model.config.context, model.config.context)
@@ -106,7 +115,7 @@ class Recorder:
     def _made(self, task: Task) -> Done:
         began, shard = time.perf_counter(), task.shard
         path = self.folder / shard.file
-        rows = task.rows or _read(task)
+        rows = task.rows if task.source is None else _read(task.source, shard)
         check_rows(shard, rows, task.identity)
         try:
             trace = self._recorded([row for row in rows if not row.empty])
@@ -157,7 +166,7 @@ class Recorder:
         known = [model.tokenizer.encode(prompt.text).ids for prompt in curated()]
         identity = {
             "model": p.model,
-            "fingerprint": p.fingerprint,
+            "fingerprint": fingerprint_of(model),
             "weights": p.weights,
             "dtype": p.dtype,
             "quantisation": p.quantisation,
@@ -189,11 +198,23 @@ def kept(trace: Trace, keep: str) -> Trace:
     return replace(trace, router_logits=None, choice_scores=None, bias=None, rule=rule)
 
 
-def _read(task: Task) -> list[Row]:
-    assert task.source is not None
-    shard = task.shard
-    found = task.source.rows(shard.first, shard.mark)
-    return [row for _, row in islice(found, shard.rows)]
+def _read(source: Source, shard: Shard) -> list[Row]:
+    try:
+        return [row for _, row in islice(source.rows(shard.first, shard.mark), shard.rows)]
+    except InputError as error:  # it was read when it was planned
+        raise changed(shard, str(error)) from error
+
+
+def fingerprint_of(model: Recordable) -> str:
+    """The fingerprint of a model's checkpoint; of one that came from none, of all its weights."""
+    if known := model.provenance.fingerprint:
+        return known
+    digest = hashlib.sha256(repr(replace(model.config, name="")).encode())
+    module = model if isinstance(model, torch.nn.Module) else getattr(model, "hf", None)
+    for name, tensor in module.state_dict().items() if module is not None else ():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _batches(texts: Sequence[str]) -> list[slice]:

@@ -15,6 +15,8 @@ from ....errors import InputError
 Work: TypeAlias = Callable[[Any], Any]
 #: Tasks in, results out, in any order.
 Run: TypeAlias = Callable[[Iterable[Any]], Iterator[Any]]
+#: How often workers may die over a task, or in a row, before the run gives up.
+TRIES = 10
 ENGINES = ("auto", "inline", "processes", "ray")
 
 

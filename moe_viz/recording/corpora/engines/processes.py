@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,11 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ....errors import MoeVizError
-from .engine import Run, Work
+from ....errors import MoeVizError, first_line
+from .engine import TRIES, Run, Work
 
-#: How often a task is tried when the process that has it dies.
-TRIES = 5
 _work: Work | None = None
 
 
@@ -53,7 +51,7 @@ class _Pool:
         """Results as they come; a few tasks wait in line, however many there are."""
         coming, again = iter(tasks), deque[Any]()
         running: dict[Future[Any], Any] = {}
-        tried: Counter[int] = Counter()  # by the task's identity, which is kept alive here
+        deaths = 0  # since the last result: who was to blame is not known
         while True:
             while len(running) < 2 * self._workers:
                 task = again.popleft() if again else next(coming, None)
@@ -68,16 +66,18 @@ class _Pool:
                 try:
                     result = future.result()
                 except BrokenProcessPool as error:
-                    tried[id(task)] += 1
-                    if tried[id(task)] == TRIES:
-                        raise MoeVizError(
-                            f"The worker process died {TRIES} times over the same task ({error}). "
-                            "Is there too little memory? Take fewer workers=, or look at the "
-                            "system's log."
-                        ) from error
                     again.append(task)
-                    self.end()
+                    if self._pool is not None:  # and not the next of its victims
+                        deaths += 1
+                        self.end()
+                    if deaths == TRIES:
+                        raise MoeVizError(
+                            f"Worker processes died {TRIES} times and finished nothing in between "
+                            f"({first_line(error)}). Is there too little memory? Take fewer "
+                            "workers=, or look at the system's log."
+                        ) from error
                 else:
+                    deaths = 0
                     yield result
 
     def _submitted(self, task: Any) -> Future[Any]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ray: workers on this machine or on a cluster, each an actor that keeps its model.
 
-Ray Data hands out the tasks and starts an actor again when one dies. Without an address Ray's own
-processes are started here, on loopback, and ended with the block; those that a driver which was
-killed has left behind are ended by their ids, which are noted when they start.
+Ray starts an actor again when it or its machine dies, and gives it its task again. Without an
+address Ray's own processes are started here, on loopback, and ended with the block; those that a
+driver which was killed has left behind are ended by their ids, which are noted when they start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,16 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import MissingDependencyError, MoeVizError, first_line
-from .engine import Run, Work, cores
+from .engine import TRIES, Run, Work, cores
 
-#: Tasks that are handed to Ray at a time, so that a million are not held at once.
-BLOCK = 4096
 _NOTED = "moe-viz-ray-processes"
 
 
 @dataclass(frozen=True)
 class Ray:
-    """Actors of Ray Data: on a cluster at `address`, or on this machine alone."""
+    """Actors of Ray: on a cluster at `address`, or on this machine alone."""
 
     asked: int | None = None
     address: str | None = None
@@ -43,56 +43,55 @@ class Ray:
     @contextmanager
     def started(self, work: Work) -> Iterator[Run]:
         """See `Engine`."""
-        ray = _ray()
+        if self.address:
+            _check_reached(self.address)
+        ray = _ray(alone=not self.address)
         began_here = not ray.is_initialized()
         if began_here:
             _end_left_over()
             _begin(ray, self.address)
         try:
-            yield lambda tasks: self._run(ray, work, tasks)
+            actors = self._actors(ray, work)
+            yield lambda tasks: _run(ray, actors, tasks)
         finally:
             if began_here:
                 ray.shutdown()
                 _end_left_over()
 
-    def _run(self, ray: Any, work: Work, tasks: Iterable[Any]) -> Iterator[Any]:
-        count = self.asked or self._offered(ray)
-        pending: list[Any] = []
-        for task in tasks:
-            pending.append({"task": task})
-            if len(pending) == BLOCK:
-                yield from self._block(ray, work, pending, count)
-                pending = []
-        if pending:
-            yield from self._block(ray, work, pending, count)
-
-    def _block(self, ray: Any, work: Work, items: list[Any], count: int) -> Iterator[Any]:
-        count = min(count, len(items))
-        threads = 1 if self.address else max(1, cores() // count)
-        done = ray.data.from_items(items, override_num_blocks=len(items)).map(
-            _Actor,
-            fn_constructor_args=(work, threads),
-            compute=ray.data.ActorPoolStrategy(size=count),
-            num_cpus=1,
-            num_gpus=self.gpus or None,
-        )
-        try:
-            for row in done.iter_rows():
-                yield row["done"]
-        except Exception as error:
-            if isinstance(error, MoeVizError):
-                raise
-            if (cause := _ours(error)) is not None:
-                raise cause from error
-            raise MoeVizError(
-                f"Ray could not finish ({first_line(error)}). What was recorded is kept: the same "
-                "call goes on from there."
-            ) from error
-
-    def _offered(self, ray: Any) -> int:
+    def _actors(self, ray: Any, work: Work) -> list[Any]:
         there = ray.cluster_resources()
-        by_gpus = there.get("GPU", 0) / self.gpus if self.gpus else float("inf")
-        return max(1, int(min(there.get("CPU", 1), by_gpus)))
+        by_gpus = int(there.get("GPU", 0) / self.gpus) if self.gpus else 2**30
+        count = self.asked or max(1, min(int(there.get("CPU", 1)), by_gpus))
+        threads = 1 if self.address else max(1, cores() // count)
+        kind = ray.remote(
+            num_cpus=1, num_gpus=self.gpus or None, max_restarts=-1, max_task_retries=TRIES
+        )(_Actor)
+        held = ray.put(work)
+        return [kind.remote(held, threads) for _ in range(count)]
+
+
+def _run(ray: Any, actors: list[Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """Results as they come; every actor has one task to do and one that waits."""
+    coming, free = iter(tasks), deque([*actors, *actors])
+    running: dict[Any, Any] = {}
+    while True:
+        while free and (task := next(coming, None)) is not None:
+            actor = free.popleft()
+            running[actor.do.remote(task)] = actor
+        if not running:
+            return
+        (done,), _ = ray.wait(list(running), num_returns=1)
+        free.append(running.pop(done))
+        try:
+            result = ray.get(done)
+        except ray.exceptions.RayError as error:
+            raise MoeVizError(
+                f"Ray could not finish a task ({first_line(error)}). What was recorded is kept: "
+                "the same call goes on from there. Is there too little memory for a worker?"
+            ) from error
+        if isinstance(result, MoeVizError):
+            raise result
+        yield result
 
 
 class _Actor:
@@ -104,23 +103,41 @@ class _Actor:
         torch.set_num_threads(threads)
         self._work = work
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"done": self._work(row["task"])}
+    def do(self, task: Any) -> Any:
+        """What comes of a task; an error of ours as it is, which Ray would wrap."""
+        try:
+            return self._work(task)
+        except MoeVizError as error:
+            return error
 
 
-def _ray() -> Any:
+def _ray(alone: bool) -> Any:
+    """The package. Alone on a machine, Ray listens on loopback: it reads this when imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if alone:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise MissingDependencyError(
             "engine='ray' needs the package ray: pip install 'moe-viz[scale]'. On one machine, "
             "engine='processes' does without."
         ) from error
     return ray
+
+
+def _check_reached(address: str) -> None:
+    """Raise `MoeVizError` where nothing listens: Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto", or a name that Ray knows
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise MoeVizError(
+            f"{address}: no Ray cluster answers there ({first_line(error)}). Expected an address "
+            "as ray start --head prints it, or none for processes on this machine."
+        ) from error
 
 
 def _begin(ray: Any, address: str | None) -> None:
@@ -138,9 +155,6 @@ def _begin(ray: Any, address: str | None) -> None:
             f"Ray could not be started, or reached at {address} ({first_line(error)}). Expected "
             "an address as ray start --head prints it, or none for processes on this machine."
         ) from error
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
 
 
 # ---- Ray's own processes, which outlive a driver that is killed
@@ -184,15 +198,3 @@ def _end_left_over() -> None:
                         if process.create_time() == began:  # and not another with its number
                             process.kill()
             path.unlink(missing_ok=True)
-
-
-def _ours(error: BaseException | None) -> MoeVizError | None:
-    """The error of ours that Ray has wrapped, if there is one."""
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        for found in (error, getattr(error, "cause", None)):
-            if isinstance(found, MoeVizError):
-                return found
-        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
-    return None
