@@ -15,7 +15,8 @@ from typing import Any
 
 from .analysis import Finding
 from .analysis.atlas import Atlas, atlas_of
-from .analysis.corpus import count_shard, documents_of
+from .analysis.corpus import documents_of
+from .analysis.counting import count_shard
 from .analysis.survey import Recordings, Survey, survey
 from .errors import OutputError
 from .files import atomic_path

@@ -15,63 +15,42 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, MoeVizError, TraceError
+from ..errors import MoeVizError
 from ..progress import progress_bar
 from ..trace import Trace, TraceDataset
 from ..trace.dataset import Part
+from .counting import Bundles, Counting, Request, count_shard
 from .documents import Documents, Each, Once
-from .tallies import Adding, Tally, scrambled
+from .tallies import Adding, Tally
 from .units import Units
 
+Run = Callable[[Iterable[Any]], Iterator[Any]]
 #: Documents whose counts are held one by one; beyond, about so many bundles of them stand for all.
 MOST, BUNDLES = 2**17, 2**16
-
-#: How the results of shards are put together, the function, and its arguments.
-Request = tuple[str, Callable[..., Any], tuple[Any, ...]]
-Run = Callable[[Iterable[Any]], Iterator[Any]]
-
-
-@dataclass(frozen=True)
-class Counting:
-    """What is to be counted in one shard: a task for an engine, whose work is `count_shard`."""
-
-    number: int
-    part: Part
-    start: int  # number of its first document
-    counts: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
-
-
-def count_shard(task: Counting) -> tuple[int, list[Any]]:
-    """Count what is asked for in one shard; nothing, where nothing of it was selected."""
-    trace = task.part.open()
-    if trace is None:
-        return task.number, []
-    docs = Documents(trace, start=task.start)
-    return task.number, [_answer(docs, count, args) for count, args in task.counts]
-
-
-def _answer(docs: Documents, count: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """What is counted; or why it cannot be, for whoever asks for it."""
-    try:
-        return count(docs, *args)
-    except (InputError, TraceError) as error:
-        return error
 
 
 @dataclass(frozen=True)
 class _About:
     """What a shard says of its documents."""
 
-    labels: tuple[str, ...]
-    tokens: np.ndarray
-    topics: tuple[str, ...]
+    names: tuple[str, ...]
+    documents: int
     left_out: int
     has_probabilities: bool
 
 
 def _about(docs: Documents) -> _About:
-    labels = tuple(docs.names[n] for n in docs.labels)
-    return _About(labels, docs.tokens, docs.topics, docs.left_out, docs.has_probabilities)
+    return _About(docs.names, len(docs), docs.left_out, docs.has_probabilities)
+
+
+def _said(docs: Documents) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """Label and topic of each document, and its number of tokens."""
+    return tuple(docs.names[n] for n in docs.labels), docs.tokens, docs.topics
+
+
+def token_counts(docs: Documents) -> np.ndarray:
+    """Tokens that count, of each document: (N,)."""
+    return docs.tokens
 
 
 class CorpusDocuments(Documents):
@@ -85,40 +64,49 @@ class CorpusDocuments(Documents):
         self.data: TraceDataset = data
         self._run: Run = run or (lambda tasks: map(count_shard, tasks))
         self._ready: dict[tuple[Any, ...], Any] = {}
+        self._bundles: Bundles | None = None
         self.trace: Any = _Pattern(data)
         _, _, self._k = data.pattern.experts.shape
-        self._slices: list[slice] = []
-        self._bundle: np.ndarray | None = None
-        found = self._each([(_about, ())])
-        self._parts: list[Part] = [data.parts[n] for n, answer in enumerate(found) if answer]
-        shards: list[_About] = [answer[0] for answer in found if answer]
-        self._has_probabilities = all(shard.has_probabilities for shard in shards)
-        ends = np.cumsum([0, *(len(shard.labels) for shard in shards)]).tolist()
-        self._slices = [slice(a, b) for a, b in pairwise(ends)]
-        self._all: int = ends[-1]
-        Units.__init__(
-            self,
-            [label for shard in shards for label in shard.labels],
-            np.concatenate([shard.tokens for shard in shards]),
-            [topic for shard in shards for topic in shard.topics],
-            sum(shard.left_out for shard in shards),
-        )
-        self.number: np.ndarray = np.arange(self._all)
+        self._parts: list[Part] = list(data.parts)
+        sizes, names, left_out = self._first_look()
+        ends = np.cumsum([0, *sizes])
+        self._all: int = int(ends[-1])
+        self._slices: list[slice] = [slice(a, b) for a, b in pairwise(ends.tolist())]
         if self._all > MOST:
-            self._put_into_bundles()
+            each = max(64, BUNDLES // len(names))
+            self._bundles = Bundles(names, each)
+            labels = [name for name in names for _ in range(each)]
+            # Units first: tables of bundles are as long as they are.
+            Units.__init__(self, labels, np.ones(len(labels), int), [""] * len(labels), left_out)
+            self.tokens = self.laid(token_counts)
+        else:
+            said = self.gathered(_said)
+            Units.__init__(
+                self,
+                [label for labels, _, _ in said for label in labels],
+                np.concatenate([tokens for _, tokens, _ in said]),
+                [topic for _, _, topics in said for topic in topics],
+                left_out,
+            )
+        self.number: np.ndarray = np.arange(len(self))
         self._check()
 
-    def _put_into_bundles(self) -> None:
-        """Let bundles stand for documents: their counts are sums, and they are resampled whole."""
-        number = np.arange(self._all)
-        each = max(64, BUNDLES // len(self.names))
-        bundle = self.labels * each + (scrambled(1, number) % np.uint64(each)).astype(int)
-        used, self._bundle = np.unique(bundle, return_inverse=True)
-        self.tokens = np.bincount(self._bundle, self.tokens, len(used)).astype(np.int64)
-        self.labels = used // each
-        self.topics = ("",) * len(used)
-        self.units = np.arange(len(used))
-        self.number = np.arange(len(used))
+    def _first_look(self) -> tuple[list[int], tuple[str, ...], int]:
+        """Documents of each shard, the labels in the order of their first, and what is left out."""
+        sizes, first, left_out = [0] * len(self._parts), dict[str, int](), 0
+        self._slices, self._has_probabilities = [slice(0, 0)] * len(self._parts), True
+        for number, answers in self._run(self._tasks([("gathered", _about, ())])):
+            if answers:
+                (about,) = answers
+                sizes[number] = about.documents
+                left_out += about.left_out
+                self._has_probabilities &= about.has_probabilities
+                for place, name in enumerate(about.names):
+                    at = (number << 32) + place
+                    first[name] = min(first.get(name, at), at)
+        there = [n for n, size in enumerate(sizes) if size]
+        self._parts = [self._parts[n] for n in there]
+        return [sizes[n] for n in there], tuple(sorted(first, key=lambda n: first[n])), left_out
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -133,12 +121,12 @@ class CorpusDocuments(Documents):
     @property
     def left_out_note(self) -> tuple[str, ...]:
         """See `Documents`; also what bundles are."""
-        if self._bundle is None:
+        if self._bundles is None:
             return super().left_out_note
         return (
             *super().left_out_note,
-            f"{self._all:,} documents in {len(self):,} bundles: a bundle is resampled as one, and "
-            "counts as a document here.",
+            f"{self._all:,} documents in {self.counted:,} bundles: a bundle is resampled as one, "
+            "and counts as a document here.",
         )
 
     # ---- Counting
@@ -149,9 +137,9 @@ class CorpusDocuments(Documents):
         if not missing:
             return
         merging = [_MERGING[kind](self) for kind, _, _ in missing]
-        counts, refused = [(count, args) for _, count, args in missing], dict[int, MoeVizError]()
+        refused = dict[int, MoeVizError]()
         with progress_bar("counting", len(self._parts), unit="shards") as bar:
-            for number, answers in self._run(self._tasks(counts)):
+            for number, answers in self._run(self._tasks(missing)):
                 for n, answer in enumerate(answers):
                     if isinstance(answer, MoeVizError):
                         refused[n] = answer
@@ -181,31 +169,19 @@ class CorpusDocuments(Documents):
             raise found
         return found
 
-    def _tasks(self, counts: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> Iterator[Any]:
-        for number, part in enumerate(self._parts):
-            some = self._slices[number] if self._slices else slice(0, 0)
-            yield Counting(
-                number,
-                part,
-                some.start,
-                tuple((count, tuple(self._own(arg, some) for arg in args))
-                      for count, args in counts),
-            )  # fmt: skip
+    def _tasks(self, requests: Sequence[Request]) -> Iterator[Counting]:
+        for number, (part, some) in enumerate(zip(self._parts, self._slices, strict=True)):
+            own = tuple(
+                (kind, count, tuple(self._own(arg, some) for arg in args))
+                for kind, count, args in requests
+            )
+            yield Counting(number, part, some.start, own, self._bundles)
 
     def _own(self, arg: Any, documents: slice) -> Any:
-        """An argument as a shard gets it."""
-        if not isinstance(arg, Each):
+        """An argument as a shard gets it: of its own documents, or of all bundles."""
+        if not isinstance(arg, Each) or self._bundles is not None:
             return arg
-        if self._bundle is not None:
-            return arg.values[self._bundle[documents]]
         return arg.values[documents]
-
-    def _each(self, counts: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
-        found: list[Any] = [[]] * len(self.data.parts)
-        self._parts = list(self.data.parts)
-        for number, answers in self._run(self._tasks(counts)):
-            found[number] = answers
-        return found
 
 
 class _Laid:
@@ -215,18 +191,16 @@ class _Laid:
         self._docs = docs
         self.total: Any = None
 
-    def add(self, number: int, table: np.ndarray) -> None:
-        docs = self._docs
+    def add(self, number: int, found: Any) -> None:
+        rows, table = found if self._docs._bundles else (self._docs._slices[number], found)
         if self.total is None:
-            self.total = np.zeros((len(docs), *table.shape[1:]), table.dtype)
-        rows = docs._slices[number]
-        if docs._bundle is None:
-            self.total[rows] = table
-        else:
-            np.add.at(self.total, docs._bundle[rows], table)
+            self.total = np.zeros((len(self._docs), *table.shape[1:]), table.dtype)
+        self.total[rows] += table  # no row is named twice
 
 
 class _Tallied(Adding):
+    """Tallies, added up."""
+
     def __init__(self, docs: CorpusDocuments) -> None:
         super().__init__()
 
@@ -235,6 +209,8 @@ class _Tallied(Adding):
 
 
 class _Gathered:
+    """Whatever it is, in the order of the shards."""
+
     def __init__(self, docs: CorpusDocuments) -> None:
         self.total: list[Any] = [None] * len(docs._slices)
 

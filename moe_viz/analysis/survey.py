@@ -18,7 +18,8 @@ from .cache import expert_cache
 from .certainty import certainty, certainty_sums, margin_histogram, margin_tally
 from .coactivation import coactivation, pairs_of
 from .committee import committee, committee_overlap
-from .corpus import CorpusDocuments, Request, Run
+from .corpus import CorpusDocuments, Run
+from .counting import Request
 from .divergence import label_divergence, language_divergence
 from .documents import Documents, choices, gate_sums, probability_sums
 from .finding import Finding

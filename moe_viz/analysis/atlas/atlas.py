@@ -13,7 +13,8 @@ import numpy as np
 
 from ...errors import InputError, TraceError
 from ...progress import progress_bar
-from ..corpus import CorpusDocuments, Request
+from ..corpus import CorpusDocuments
+from ..counting import Request
 from ..documents import Documents
 from ..finding import Finding
 from .contexts import contexts_of, strongest

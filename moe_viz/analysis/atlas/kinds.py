@@ -61,9 +61,7 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "capitals only": lambda piece: len(piece.strip()) > 1 and piece.strip().isupper(),
     "beginnings of words": lambda piece: piece[:1] == " " and piece.strip().isalpha(),
     "ends of words": lambda piece: len(piece) > 1 and piece.isalpha() and piece.islower(),
-    "letters with an accent": lambda piece: any(
-        c in "œß" or "à" <= c <= "ÿ" for c in piece.lower()
-    ),
+    "letters with an accent": lambda piece: re.search("[œßà-öø-ÿ]", piece.lower()) is not None,
     **{f"little words of {name}": _little(name) for name in _LITTLE},
 }
 

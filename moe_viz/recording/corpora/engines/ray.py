@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import MissingDependencyError, MoeVizError, first_line
+from ....progress import tell
 from .engine import TRIES, Run, Work, cores
 
 _NOTED = "moe-viz-ray-processes"
@@ -114,8 +116,13 @@ class _Actor:
 def _ray(alone: bool) -> Any:
     """The package. Alone on a machine, Ray listens on loopback: it reads this when imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if alone:
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if alone and "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ:
+        if "ray" in sys.modules:
+            tell(
+                "ray was imported before this, and so listens on this machine's address in the "
+                "network too. Set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 first for loopback alone."
+            )
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError as error:
