@@ -91,6 +91,7 @@ notebooks/INSTRUCTORS
 
 docs/api/index
 docs/commands
+docs/scale
 docs/families
 weights/8x7m/README
 weights/recipe/README

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import Documents, Each
 from .finding import Finding
 from .repetition import shuffled_within
@@ -21,7 +21,7 @@ WORK = 2**27
 MEMORY = 2**27
 
 
-def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
+def expert_cache(trace: Countable, seed: int = 0) -> Finding:
     """Hit rate of a cache of 1 … E experts in each layer, by eviction policy.
 
     With more than 16 experts not every size is simulated, but 16 of them.
@@ -40,7 +40,7 @@ def expert_cache(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> found.where(policy="LRU")["hit"].tolist()
     [0.0, 0.5, 0.5, 0.5]
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
     sizes = sizes_of(E)
     S, ends = len(sizes), docs.tokens.cumsum()

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import InputError
 from ..trace import Trace, margins_of
 from ..trace.choice import has_probabilities, ranked_by, recorded
+from .corpus import Countable, documents_of
 from .documents import Documents
 from .finding import Finding, columns_of
 from .repetition import shuffled_within
@@ -28,7 +29,7 @@ WHAT = ("margin", "entropy")
 _LEFT_OUT = 14
 
 
-def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
+def certainty(trace: Countable, seed: int = 0) -> Finding:
     """Mean margin and entropy of each layer's decisions, by label.
 
     The margin is the k-th of what the choice goes by, minus the next: in logits in Mixtral, in
@@ -48,7 +49,7 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> found.where(what="margin")["mean"]
     array([1.25])
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     _, E, k = docs.shape
     layers = measured_layers(docs)
     # (2, N, layers) each
@@ -93,7 +94,7 @@ def certainty(trace: Trace | Documents, seed: int = 0) -> Finding:
     return Finding("certainty", docs.trace.provenance.title, "tokens of the label", columns, few)
 
 
-def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) -> Finding:
+def margin_histogram(trace: Countable, bins: int = 40, seed: int = 0) -> Finding:
     """How the margins of each layer are spread: the share of tokens in each of `bins` steps.
 
     The last step holds everything above the 99th percentile, which is found to within 0.2 %.
@@ -106,7 +107,7 @@ def margin_histogram(trace: Trace | Documents, bins: int = 40, seed: int = 0) ->
     >>> margin_histogram(example([[0], [2]], logits=logits, experts=4), bins=2)["share"]
     array([0.5, 0.5])
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     _, E, k = docs.shape
     if k == E:
         raise InputError("All experts are chosen here: there is no next one, and no margin.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import Documents, choices
 from .finding import Finding
 from .statistics import interval, ratio, resamples
@@ -26,7 +26,7 @@ from .sums import (
 ROUNDS = 500
 
 
-def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
+def coactivation(trace: Countable, seed: int = 0) -> Finding:
     """Of the tokens that go to one expert, the share that goes to another as well: N_ij / N_i.
 
     All pairs within a token's k experts count. Baselines: `uniform`, (k−1)/(E−1), and `matched`,
@@ -41,7 +41,7 @@ def coactivation(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> found.where(expert=0)["share"].tolist(), round(found["uniform"][0], 2)
     ([0.5, 0.5, 0.0], np.float64(0.33))
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
     if k < 2:
         raise InputError("Each token has one expert here: there are no pairs to count.")

@@ -8,15 +8,14 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
-from ..trace import Trace
-from .documents import Documents
+from .corpus import Countable, documents_of
 from .finding import Finding, columns_of
 from .statistics import distributions, exceedance, holm, interval, permuted, resamples, shares
 
 HALF, PERMUTATIONS = 0.5, 999
 
 
-def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
+def committee(trace: Countable, seed: int = 0) -> Finding:
     """The smallest set of experts that takes half of each layer's routing mass, by label.
 
     Mass is the sum of gates. Even routing needs `uniform` = ⌈E/2⌉ experts. Columns: label, layer,
@@ -29,7 +28,7 @@ def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> found["size"], found["experts"], found["mass"].round(2), found["uniform"]
     (array([1]), array(['2'], dtype=object), array([0.67]), array([4]))
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     E = docs.shape[1]
     rows = []
     for label, name in enumerate(docs.names):
@@ -56,7 +55,7 @@ def committee(trace: Trace | Documents, seed: int = 0) -> Finding:
     return Finding("standing committee", docs.trace.provenance.title, "gates", columns, few)
 
 
-def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
+def committee_overlap(trace: Countable, seed: int = 0) -> Finding:
     """How far the committees of two labels overlap: members in both over members in either.
 
     `random` is what sets of these sizes would share by chance, `null` the mean with labels permuted
@@ -68,7 +67,7 @@ def committee_overlap(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> committee_overlap(trace)["overlap"]
     array([0.])
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     E, G = docs.shape[1], len(docs.names)
     if G < 2:
         raise InputError("An overlap is between labels, and this trace has one.")

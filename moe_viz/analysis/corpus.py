@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -240,8 +240,14 @@ def _passing(args: tuple[Any, ...]) -> bool:
     return any(isinstance(arg, Once) for arg in args)
 
 
-def documents_of(recordings: Trace | TraceDataset, run: Run | None = None) -> Documents:
-    """The documents of a trace, or of a corpus that `run` counts."""
+#: What analyses count: a trace, a corpus, or the documents of either.
+Countable: TypeAlias = Trace | TraceDataset | Documents
+
+
+def documents_of(recordings: Countable, run: Run | None = None) -> Documents:
+    """The documents of a trace, or of a corpus that `run` counts; or those given."""
+    if isinstance(recordings, Documents):
+        return recordings
     if isinstance(recordings, TraceDataset):
         return CorpusDocuments(recordings, run)
     return Documents(recordings)

@@ -8,8 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
-from ..trace import Trace
-from .documents import Documents
+from .corpus import Countable, documents_of
 from .finding import Finding, columns_of
 from .statistics import (
     entropy,
@@ -27,7 +26,7 @@ from .statistics import (
 PERMUTATIONS = 999
 
 
-def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
+def label_divergence(trace: Countable, seed: int = 0) -> Finding:
     """Jensen-Shannon divergence between the labels' first choices, in bits, layer by layer.
 
     The mean over all pairs of labels of JSD(f¹ of one, f¹ of the other): 0 is alike, 1 is disjoint.
@@ -43,7 +42,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> label_divergence(trace)["divergence"]
     array([1.])
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     if len(docs.names) < 2:
         raise InputError(
             "A divergence is between labels, and this trace has one. Record with labels=."
@@ -76,7 +75,7 @@ def label_divergence(trace: Trace | Documents, seed: int = 0) -> Finding:
     return Finding("label divergence", title, counted, columns, docs.few(docs.independent))
 
 
-def language_divergence(trace: Trace | Documents, reference: str = "en", seed: int = 0) -> Finding:
+def language_divergence(trace: Countable, reference: str = "en", seed: int = 0) -> Finding:
     """How differently the same passage is routed in two languages, layer by layer.
 
     q is the mean softmax over all experts of a passage's tokens; D = JSD(q_ref, q_x) /
@@ -98,7 +97,7 @@ def language_divergence(trace: Trace | Documents, reference: str = "en", seed: i
     >>> found["divergence"].round(3), found["within"].round(3)
     (array([0.333]), array([0.]))
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     if reference not in docs.names:
         raise InputError(f"The reference must be one of {docs.names}, found {reference!r}.")
     E = docs.shape[1]

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..prompts import topics_of
-from ..trace import Trace, TraceDataset, gaps
+from ..trace import Trace, gaps
 from ..trace.choice import has_probabilities
 from .tallies import Tally
 from .units import Units
@@ -86,17 +86,6 @@ class Documents(Units):
         super().__init__([head.label for head in heads], tokens, topics, len(broken))
         if start is None:
             self._check()
-
-    @staticmethod
-    def of(source: Trace | TraceDataset | Documents) -> Documents:
-        """The documents of a trace or of a corpus, or those given."""
-        if isinstance(source, TraceDataset):
-            from .corpus import CorpusDocuments
-
-            return CorpusDocuments(source)
-        if isinstance(source, Documents):
-            return source
-        return Documents(source)
 
     def _check(self) -> None:
         """Raise `InputError` where there is nothing to count."""

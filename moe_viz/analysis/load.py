@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import Documents
 from .finding import Finding
 from .statistics import interval, ratio, resamples, shares
@@ -15,7 +16,7 @@ from .statistics import interval, ratio, resamples, shares
 CHOICES = ("either choice", "first choice", "second choice")
 
 
-def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0) -> Finding:
+def load(trace: Countable, choice: str = "either choice", seed: int = 0) -> Finding:
     """Share of each layer's assignments that each expert takes, by label.
 
     f_e = Σ_t [e ∈ S_t] / (k·T) for "either choice" (any of the k), so that shares of a layer add up
@@ -32,7 +33,7 @@ def load(trace: Trace | Documents, choice: str = "either choice", seed: int = 0)
     """
     if choice not in CHOICES:
         raise InputError(f"choice must be one of {', '.join(CHOICES)}, found {choice!r}.")
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
     if choice == "second choice" and k == 1:
         raise InputError("There is no second choice: a token goes to one expert in each layer.")

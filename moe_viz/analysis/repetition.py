@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 
-from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import BLOCK, Documents
 from .finding import Finding, columns_of
 from .statistics import by_unit, holm, interval, ratio, resamples, shares, sign_flips
@@ -19,7 +19,7 @@ WHAT = ("first choice", "first or second choice")
 SHUFFLES, SETS = 8, 4096
 
 
-def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
+def repetition(trace: Countable, seed: int = 0) -> Finding:
     """How often the next token of a document repeats an expert, by label and layer.
 
     Two questions: is the first choice the same, P(e1_t = e1_t+1), and do the sets of chosen experts
@@ -38,7 +38,7 @@ def repetition(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> abs(found["shuffled"][0] - 0.4) < 0.15
     np.True_
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     L, E, k = docs.shape
     observed, counted, expected = docs.laid(repeats, seed).transpose(1, 2, 0, 3)  # (2, N, L) each
     matched = np.stack([_matched(docs, layer, rng) for layer in range(L)], axis=-1)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import Documents
 from .finding import Finding
 from .statistics import (
@@ -39,7 +40,7 @@ from .tallies import Tally
 FOUND = ("share", "low", "high", "matched", "shuffled", "p", "tokens")
 
 
-def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
+def transitions(trace: Countable, seed: int = 0) -> Finding:
     """P(first choice at the next layer with experts | first choice at layer l), for every pair.
 
     Baselines: `matched`, the overall share of the next layer's expert, and `shuffled`, each
@@ -55,7 +56,7 @@ def transitions(trace: Trace | Documents, seed: int = 0) -> Finding:
     >>> found.where(expert=0)["share"].tolist(), found.where(expert=0)["matched"].round(2).tolist()
     ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.33, 0.67])
     """
-    docs, rng = Documents.of(trace), np.random.default_rng(seed)
+    docs, rng = documents_of(trace), np.random.default_rng(seed)
     L, E, _ = docs.shape
     if L < 2:
         raise InputError("A transition is between two layers, and this trace has one.")
@@ -175,7 +176,7 @@ def _shares(
     }
 
 
-def paths(trace: Trace | Documents, top: int = 20) -> Finding:
+def paths(trace: Countable, top: int = 20) -> Finding:
     """The most frequent paths of first choices through all layers.
 
     `independent` is the share that the layers' loads alone would give. Columns: path, share, count,
@@ -186,7 +187,7 @@ def paths(trace: Trace | Documents, top: int = 20) -> Finding:
     >>> list(found.rows())[0]["path"], found["share"].round(2), found["independent"].round(2)
     ('0 3', array([0.67]), array([0.44]))
     """
-    docs = Documents.of(trace)
+    docs = documents_of(trace)
     L = docs.shape[0]
     ways, counts = docs.tallied(path_tally)
     best = np.argsort(-counts[:, 0], kind="stable")[:top]

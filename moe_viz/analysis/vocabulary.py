@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..trace import Trace
+from .corpus import Countable, documents_of
 from .documents import Documents, Each
 from .finding import Finding
 from .repetition import shuffled_within
@@ -16,7 +16,7 @@ from .tallies import Tally, scrambled, tally
 SHUFFLES, GROUPS = 39, 20
 
 
-def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Finding:
+def vocabulary(trace: Countable, minimum: int = 10, seed: int = 0) -> Finding:
     """Mean over tokens x of max_e N_xe / N_x: the share of token x's occurrences that goes to its
     favourite first-choice expert, in each layer.
 
@@ -34,7 +34,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
     >>> found["share"], found["types"], found["occurrences"]
     (array([0.75]), array([1]), array([4]))
     """
-    docs = Documents.of(trace)
+    docs = documents_of(trace)
     L, E, _ = docs.shape
     ids, counts = docs.tallied(token_tally)
     frequent = counts >= minimum
@@ -86,7 +86,7 @@ def vocabulary(trace: Trace | Documents, minimum: int = 10, seed: int = 0) -> Fi
     return Finding("vocabulary specialisation", title, counted, columns, docs.few(docs.independent))
 
 
-def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Finding:
+def favourites(trace: Countable, layer: int, minimum: int = 10) -> Finding:
     """The favourite first-choice expert of each frequent token in one layer, most frequent first.
 
     Columns: token, expert, share, count, documents.
@@ -96,7 +96,7 @@ def favourites(trace: Trace | Documents, layer: int, minimum: int = 10) -> Findi
     >>> list(favourites(trace, 0, minimum=2).rows())
     [{'token': '7', 'expert': 0, 'share': 0.75, 'count': 4, 'documents': 1}]
     """
-    docs = Documents.of(trace)
+    docs = documents_of(trace)
     _, E, _ = docs.shape
     if layer not in docs.trace.layers:
         raise InputError(f"layer must be one of {docs.trace.layers}, found {layer}.")

@@ -12,7 +12,7 @@ import pytest
 from moe_viz import analysis
 from moe_viz.analysis import Documents, Finding
 from moe_viz.analysis.atlas import atlas_of
-from moe_viz.analysis.corpus import CorpusDocuments
+from moe_viz.analysis.corpus import CorpusDocuments, documents_of
 from moe_viz.analysis.examples import example
 from moe_viz.analysis.survey import ANALYSES, survey
 from moe_viz.errors import InputError, TraceError
@@ -69,9 +69,9 @@ def test_each_analysis_takes_a_dataset_by_itself(name, data, whole):
     if name == "language_divergence":
         for given in (whole, data):
             with pytest.raises(InputError, match="The reference must be one of"):
-                ANALYSES[name](Documents.of(given))
+                ANALYSES[name](documents_of(given))
     else:
-        same(ANALYSES[name](Documents.of(data)), ANALYSES[name](Documents(whole)))
+        same(ANALYSES[name](documents_of(data)), ANALYSES[name](Documents(whole)))
 
 
 @pytest.mark.parametrize("analysis_of", ["coactivation", "transitions"])
@@ -94,13 +94,13 @@ def test_parallel_passages_are_resampled_together_across_shards(tmp_path):
         module = import_module("moe_viz.analysis.documents")
         patch.setattr(module, "topics_of", lambda given: [topics[text] for text in given])
         data = sharded(trace, tmp_path, [7, 11, 18])
-        assert Documents.of(data).paired
+        assert documents_of(data).paired
         for name in ("load", "language_divergence", "vocabulary", "label_divergence"):
             try:
                 expected = ANALYSES[name](Documents(trace))
             except InputError:
                 continue
-            same(ANALYSES[name](Documents.of(data)), expected)
+            same(ANALYSES[name](documents_of(data)), expected)
 
 
 def test_parts_of_a_long_document_are_one_document_everywhere(whole):
@@ -126,14 +126,14 @@ def test_a_part_belongs_to_the_document_right_before_it_alone(whole):
 
 def test_a_selection_is_counted_as_the_selected_trace(data, whole):
     for name in ("load", "repetition", "certainty"):
-        same(ANALYSES[name](Documents.of(data.select(label="b"))),
+        same(ANALYSES[name](documents_of(data.select(label="b"))),
              ANALYSES[name](Documents(whole.select(label="b"))))  # fmt: skip
     with pytest.raises(TraceError, match="what was selected: labels z"):
-        Documents.of(data.select(label="z"))
+        documents_of(data.select(label="z"))
 
 
 def test_the_arrays_of_a_corpus_cannot_be_had_by_mistake(data):
-    docs = Documents.of(data)
+    docs = documents_of(data)
     with pytest.raises(AttributeError, match="experts of a corpus is not in memory"):
         _ = docs.trace.experts
 
@@ -193,7 +193,7 @@ def test_an_atlas_of_shards_is_that_of_the_whole(tmp_path):
     own, twin = routed(given, 3, 1, planted=True), routed(given, 3, 2)
     sizes = [40, 1, 49]
     shards = [sharded(t, tmp_path / n, sizes) for t, n in ((own, "own"), (twin, "twin"))]
-    found = atlas_of(Documents.of(shards[0]), Documents.of(shards[1]))
+    found = atlas_of(documents_of(shards[0]), documents_of(shards[1]))
     expected = atlas_of(Documents(own), Documents(twin))
     assert found.spelled == expected.spelled
     assert set(found.tables) == set(expected.tables)

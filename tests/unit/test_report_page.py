@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import moe_viz as mv
+from moe_viz.analysis import Documents
 from moe_viz.analysis.finding import Finding
 from moe_viz.analysis.survey import ANALYSES
 from moe_viz.reporting import Report
@@ -70,7 +71,7 @@ def report() -> Report:
     made = [findings(n, t.provenance.title) for n, t in enumerate(traces)]
     (trace, control), (found, controls) = traces, made
     assert set(found) == {*ANALYSES, "effects"}
-    return Report(trace, control, found, controls, {})
+    return Report(trace, control, Documents(trace), found, controls, {})
 
 
 @pytest.fixture(scope="module")

@@ -2,4 +2,4 @@
 """What runs a plan: this process, several on this machine, or Ray on many machines."""
 
 from .engine import Engine as Engine
-from .engine import engine_named as engine_named
+from .naming import engine_named as engine_named

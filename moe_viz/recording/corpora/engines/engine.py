@@ -9,15 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from ....errors import InputError
-
 #: What a worker does with a task; it is sent to where it runs, and must bear being done twice.
 Work: TypeAlias = Callable[[Any], Any]
 #: Tasks in, results out, in any order.
 Run: TypeAlias = Callable[[Iterable[Any]], Iterator[Any]]
 #: How often workers may die over a task, or in a row, before the run gives up.
 TRIES = 10
-ENGINES = ("auto", "inline", "processes", "ray")
 
 
 class Engine(Protocol):
@@ -49,38 +46,6 @@ class Inline:
     def started(self, work: Work) -> Iterator[Run]:
         """See `Engine`."""
         yield lambda tasks: map(work, tasks)
-
-
-def engine_named(
-    name: str, workers: int | None, alone: bool, address: str | None = None, gpus: float = 0
-) -> Engine:
-    """The engine of this name. `alone`: whether the work cannot leave this process.
-
-    Raises `InputError` for another name, and where the work cannot go there.
-    """
-    if name not in ENGINES:
-        raise InputError(f"engine must be one of {', '.join(ENGINES)}, found {name!r}.")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers must be at least 1, found {workers}.")
-    if name == "auto":
-        count = workers or cores()
-        name = "ray" if address else "inline" if alone or count == 1 else "processes"
-    if alone and name != "inline":
-        raise InputError(
-            f"engine={name!r} loads the model in other processes, and this one is in memory here. "
-            "Give its name or folder instead, or take engine='inline'."
-        )
-    if address and name != "ray":
-        raise InputError(f"address= belongs to engine='ray', found engine={name!r}.")
-    if name == "inline":
-        return Inline()
-    if name == "processes":
-        from .processes import Processes
-
-        return Processes(workers or cores())
-    from .ray import Ray
-
-    return Ray(workers, address, gpus)
 
 
 def cores() -> int:
