@@ -153,7 +153,7 @@ def atlas(
     >>> model, texts = mv.load("8x7m"), mv.prompts.curated()
     >>> found = mv.atlas(mv.record(model, texts), mv.record(mv.untrained_twin(model), texts))
     >>> found
-    <Atlas of 8x7m · float32: 6 layers of 8 experts, 110 documents, 43,254 tokens>
+    <Atlas of 8x7m · float32: 6 layers of 8 experts, 184 documents, 25,574 tokens>
     """
 
     def made(run: Any = None) -> Atlas:

@@ -90,6 +90,7 @@ def language_divergence(trace: Countable, reference: str = "en", seed: int = 0) 
     Raises `TraceError` for a router that takes no softmax.
 
     >>> import numpy as np
+    >>> from moe_viz.analysis import Documents
     >>> from moe_viz.analysis.examples import example
     >>> trace = example([[0], [1], [0], [1]], lengths=[1] * 4, labels=["en", "fr"] * 2,
     ...                 logits=99 * np.eye(8)[[0, 1, 0, 1]][None])
