@@ -108,8 +108,10 @@ audit: $(VENV)/.dev  ## known holes in what is installed here: make audit SERVIC
 	out/audit/bin/pip-audit --skip-editable --vulnerability-service $(SERVICE) \
 	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(AUDIT_ARGS)
 
-kill: $(VENV)/.dev  ## kill recordings, caches and saves at random moments: make kill KILLS=200
+kill: $(VENV)/.dev  ## kill recordings, caches, saves and corpora at random moments: make kill KILLS=200
 	$(BIN)/python tools/kill.py --kills $(KILLS)
+	$(BIN)/python tools/kill_corpora.py --workers 50 --drivers 20 --engine processes
+	$(BIN)/python tools/kill_corpora.py --workers 50 --drivers 20 --engine ray
 
 types: $(VENV)/.dev  ## pyright over everything, and the share of public names with a whole type
 	$(BIN)/pyright
