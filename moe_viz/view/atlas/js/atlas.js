@@ -86,7 +86,7 @@ class Page {
     const before = !entry.element.hidden;
     if (opened && !before) this.height = scrollY;
     all.hidden = opened;
-    header.hidden = opened;
+    header.classList.toggle("brief", opened);
     entry.element.hidden = !opened;
     write(this.lost, route.at === "lost" ? route.said : "");
     document.title = `Atlas of ${head.title}`;

@@ -205,6 +205,6 @@ function loads(head, entry) {
       h("span", { class: "value" }, percent(share)),
     );
   });
-  const said = `The dashed tick is what even would be: ${percent(even)}.`;
+  const said = `The tick is what even would be: ${percent(even)}.`;
   return h("div", {}, h("ul", { class: "loads" }, ...bars), h("p", { class: "muted small" }, said));
 }

@@ -44,7 +44,7 @@ export class Grid {
     const corner = h("div", { class: "corner", "aria-hidden": "true" }, "layer");
     this.panel = h("div", { class: "sheet" }, corner, this.columns, this.rows, this.stack);
     this.said = h("span", { id: "moe-viz-atlas-cell", "aria-live": "polite" }, HINT);
-    this.link = h("a", { class: "button", hidden: true }, "Open");
+    this.link = h("a", { class: "button idle" }, "Open");
     this.scale = h("div", { class: "scale" });
     this.dot = h("span");
     this.element = this.build();
@@ -80,11 +80,16 @@ export class Grid {
   listen() {
     const { canvas } = this;
     const { layers, experts } = this.head;
-    canvas.addEventListener("pointermove", (event) => this.tell(this.under(event)));
+    // A finger is heard when it is lifted: words that grow under it would move what it presses.
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "touch") this.tell(this.under(event));
+    });
     canvas.addEventListener("pointerleave", (event) => {
       if (event.pointerType !== "touch") this.rest();
     });
-    canvas.addEventListener("focus", () => this.tell(this.cursor));
+    canvas.addEventListener("focus", () => {
+      if (canvas.matches(":focus-visible")) this.tell(this.cursor);
+    });
     canvas.addEventListener("blur", () => (this.ring.hidden = true));
     canvas.addEventListener("click", (event) => {
       this.cursor = this.under(event);
@@ -133,7 +138,7 @@ export class Grid {
     this.ring.style.cssText =
       `width:${w}px;height:${t}px;` + `transform:translate(${expert * w}px,${row * t}px)`;
     write(this.said, this.words(row, expert));
-    this.link.hidden = false;
+    this.link.classList.remove("idle");
     this.link.href = entryAddress(this.head.layers[row], expert);
     this.link.ariaLabel = `Open expert ${expert} of layer ${this.head.layers[row]}`;
   }
@@ -192,6 +197,9 @@ export class Grid {
     const g = canvas.getContext("2d");
     if (!g) return;
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.font = "13px system-ui, sans-serif";
+    g.textAlign = "center";
+    g.textBaseline = "middle";
     const gap = Math.min(w, t) >= 8 ? 1 : 0;
     const { cividis, difference } = this.palette;
     const colours = scaleOf(painted.diverging ? difference : cividis);
@@ -201,11 +209,16 @@ export class Grid {
       const colour = colours[Math.round(254 * painted.at(value))];
       g.fillStyle = css(colour);
       g.fillRect(x, y, w - gap, t - gap);
+      const worded = w >= 64 && t >= 24;
+      if (worded) {
+        g.fillStyle = dotOn(colour);
+        g.fillText(painted.said(value), x + w / 2, y + t / 2);
+      }
       if (!painted.dots[n]) return;
       const size = Math.min(w, t) >= 16 ? 6 : Math.min(w, t) >= 8 ? 4 : 2;
       g.fillStyle = dotOn(colour);
       g.beginPath();
-      if (size > 2) g.arc(x + w / 2, y + t / 2, size / 2, 0, 7);
+      if (size > 2) g.arc(x + (worded ? 12 : w / 2), y + t / 2, size / 2, 0, 7);
       else g.rect(x + Math.floor(w / 2) - 1, y + Math.floor(t / 2) - 1, 2, 2);
       g.fill();
     });

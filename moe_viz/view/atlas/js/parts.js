@@ -50,19 +50,21 @@ export class Layers {
   async favouritesOf(row) {
     const known = this.favourites.get(row);
     if (known) return known;
-    const layer = await this.at(row);
-    const sure = new Set(layer.sure.map(([v, e]) => v * this.head.experts + e));
-    const found = { best: Int16Array.from(layer.best.flat()), sure };
-    this.favourites.set(row, found);
-    return found;
+    await this.at(row);
+    return /** @type {Favourites} */ (this.favourites.get(row));
   }
 
   /** @param {number} row */
   async open(row) {
-    const { parts } = this.head;
-    if (parts.length) return this.load(row, parts[row]);
+    const { parts, experts } = this.head;
     const element = document.getElementById(`${this.id}-layer-${row}`);
-    return /** @type {Layer} */ (JSON.parse(element?.textContent ?? ""));
+    /** @type {Layer} */
+    const layer = parts.length
+      ? await this.load(row, parts[row])
+      : JSON.parse(element?.textContent ?? "");
+    const sure = new Set(layer.sure.map(([v, e]) => v * experts + e));
+    this.favourites.set(row, { best: Int16Array.from(layer.best.flat()), sure });
+    return layer;
   }
 
   /**

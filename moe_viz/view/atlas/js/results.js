@@ -12,6 +12,12 @@ import { percent, several, signs } from "./words.js";
 
 /** Pieces spelled alike that are shown. */
 const SHOWN = 4;
+const BESIDE_TWIN =
+  "● stands where a piece’s share is a finding beside the untrained twin, " +
+  "which sends most single pieces to one expert too.";
+const NO_TWIN =
+  "An untrained router sends most single pieces to one expert too: " +
+  "without a twin beside it, none of this is a finding.";
 
 export class Results {
   /**
@@ -24,11 +30,13 @@ export class Results {
     this.turn = 0;
     this.status = h("p", { role: "status", class: "muted" });
     this.found = h("div", { class: "found" });
+    this.note = h("p", { class: "muted" }, head.control ? BESIDE_TWIN : NO_TWIN);
     this.element = h(
       "section",
       { class: "results", "aria-label": "What was found", hidden: true },
       this.status,
       this.found,
+      this.note,
     );
   }
 
@@ -51,6 +59,7 @@ export class Results {
       return block;
     });
     this.found.replaceChildren(...blocks);
+    this.note.hidden = !waiting.length;
     const least = `Pieces that occur fewer than ${this.head.minimum} times are left out.`;
     write(this.status, typed && !some.length ? `Nothing is spelled “${typed}” here. ${least}` : "");
     if (waiting.length) void this.fill(turn, waiting);
@@ -84,16 +93,11 @@ export class Results {
   piece({ text, number }) {
     const { head } = this;
     const rows = head.layers.map((layer) => [`layer ${layer}`, "…", "", ""]);
-    const note = head.control
-      ? "● stands where the share is a finding beside the untrained twin, which sends most single " +
-        "pieces to one expert too."
-      : "An untrained router sends most single pieces to one expert too: without a twin beside " +
-        "it, none of this is a finding.";
     return h(
       "section",
       {},
       h("h2", {}, "Piece ", h("bdi", { class: "piece" }, signs(text))),
-      h("p", { class: "muted" }, `Occurs ${several(head.counts[number], "time")}. ${note}`),
+      h("p", { class: "muted" }, `Occurs ${several(head.counts[number], "time")}.`),
       tableOf(`Experts that take ${text}`, ["Layer", "First", "Second", "Third"], rows),
     );
   }

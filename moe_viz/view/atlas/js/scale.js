@@ -38,10 +38,11 @@ function byLoad(head) {
     at: (x) => (x > 0 ? within(0.5 + Math.log2(x / even) / (2 * span)) : 0),
     diverging: true,
     ends: [
-      [0, `1/${times} of even`],
+      [0, `even ÷ ${times}`],
       [0.5, `even, ${percent(even)}`],
-      [1, `${times} times`],
+      [1, `even × ${times}`],
     ],
+    said: percent,
     dots: head.found.flat().map((n) => n > 0),
     dot: "something was found of it",
   };
@@ -65,8 +66,9 @@ function byLabel(head, label) {
       [0, "0\u00a0%"],
       [1, percent(most)],
     ],
+    said: percent,
     dots,
-    dot: `surely takes more of ${labelName(head.labels[label])} than of the rest`,
+    dot: `found to take more of ${labelName(head.labels[label])} than of the rest`,
   };
 }
 
@@ -85,6 +87,7 @@ function byFindings(head) {
       [0, "0"],
       [1, String(most)],
     ],
+    said: String,
     dots: values.map((n) => n > 0),
     dot: "something was found of it",
   };
@@ -104,7 +107,7 @@ const greatest = (values) => values.reduce((a, b) => Math.max(a, b), 0);
  */
 export function cellSize(width, L, E) {
   return {
-    w: Math.min(Math.max(Math.floor(width / E), 4), 96),
+    w: Math.min(Math.max(Math.floor(width / E), 4), 160),
     t: Math.min(Math.max(Math.floor(520 / L), 6), 36),
   };
 }

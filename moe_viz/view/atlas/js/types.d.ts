@@ -26,7 +26,7 @@ export interface Head {
   by_label: number[][][];
   /** Tokens of each label. */
   tokens_of: number[];
-  /** Of each label the experts found to take more of it than of the rest: row · experts + expert. */
+  /** Experts found to take more of a label than of the rest: row · experts + expert. */
   surely: number[][];
   /** Findings, by row and expert. */
   found: number[][];
@@ -119,6 +119,8 @@ export interface Painted {
   /** How far along the scale of colours, 0 … 1. */
   at(value: number): number;
   diverging: boolean;
+  /** A value in words, for cells that have room for them. */
+  said(value: number): string;
   /** What stands below the scale: position 0 … 1, and words. */
   ends: [at: number, words: string][];
   /** Which cells have a dot, and what that means. */
