@@ -42,8 +42,22 @@ const HEAD = {
 };
 
 test("shares are as words.py says them, and what is none is a dash", () => {
-  const said = [0.314, 0.125, 0.0625, 0.0994, 0.0123, 0.0004, 0, 1, null, undefined, NaN].map(percent);
-  const words = ["31 %", "13 %", "6.3 %", "9.9 %", "1.2 %", "0.04 %", "0 %", "100 %", "–", "–", "–"];
+  const said = [0.314, 0.125, 0.0625, 0.0994, 0.0123, 0.0004, 0, 1, null, undefined, NaN].map(
+    percent,
+  );
+  const words = [
+    "31 %",
+    "13 %",
+    "6.3 %",
+    "9.9 %",
+    "1.2 %",
+    "0.04 %",
+    "0 %",
+    "100 %",
+    "–",
+    "–",
+    "–",
+  ];
   assert.deepEqual(
     said.map((s) => s.replace("\u00a0", " ")),
     words,
