@@ -5,7 +5,6 @@
 /** @import { Head } from "./types.js" */
 
 import { h, write } from "../../js/dom.js";
-import { onThemeChange } from "../../js/theme.js";
 import { readAddress } from "./address.js";
 import { EntryView } from "./entry.js";
 import { Finder } from "./finder.js";
@@ -53,7 +52,6 @@ class Page {
     const { header, finder, lost, all, entry } = this;
     this.host.replaceChildren(header, finder.element, lost, all, entry.element);
     addEventListener("hashchange", () => this.show());
-    onThemeChange(() => this.grid.paint());
     addEventListener("beforeprint", () => {
       for (const details of this.host.querySelectorAll("details")) details.open = true;
     });

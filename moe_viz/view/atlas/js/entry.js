@@ -105,7 +105,7 @@ export class EntryView {
     const top = h(
       "div",
       { class: "top" },
-      h("div", {}, h("h3", {}, "Its surest choices"), contexts(entry)),
+      h("div", {}, h("h3", {}, "Its largest gates, each in another document"), contexts(entry)),
       h("div", {}, h("h3", {}, "Share of each label’s tokens"), loads(this.head, entry)),
     );
     const parts = sectionsOf(this.head, entry, row).map((section) => this.folded(section));
@@ -172,8 +172,8 @@ function contexts(entry) {
           "span",
           { class: "from" },
           h("span", { class: "chip" }, h("bdi", {}, labelName(label))),
-          h("bdi", { class: "document" }, document),
           h("span", {}, `gate ${decimal(gate)}`),
+          h("bdi", { class: "document" }, document),
         ),
       ),
     ),

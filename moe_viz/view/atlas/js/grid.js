@@ -12,6 +12,8 @@ import { cellSize, paintedBy, stepped, stride } from "./scale.js";
 import { labelName, percent, several } from "./words.js";
 
 const HINT = "Point at a cell, or use the arrow keys; Enter opens an expert.";
+/** Width of a sheet of paper between its margins, in CSS pixels. */
+const PAPER = 680;
 /** Cells smaller than this are not opened by a finger: it says which one it meets. */
 const FINGER = 24;
 
@@ -90,6 +92,10 @@ export class Grid {
     canvas.addEventListener("focus", () => {
       if (canvas.matches(":focus-visible")) this.tell(this.cursor);
     });
+    addEventListener("beforeprint", () => {
+      this.panel.style.zoom = String(Math.min(1, PAPER / (this.panel.offsetWidth || 1)));
+    });
+    addEventListener("afterprint", () => (this.panel.style.zoom = ""));
     canvas.addEventListener("blur", () => (this.ring.hidden = true));
     canvas.addEventListener("click", (event) => {
       this.cursor = this.under(event);
