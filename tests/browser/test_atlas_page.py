@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import pytest
 
+from moe_viz.analysis import Finding
 from moe_viz.analysis.atlas import Atlas
 from moe_viz.view.atlas.page import save_atlas
 from moe_viz.view.atlas.words import sentences
@@ -244,6 +245,11 @@ def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
     atlas = made(2, 4, labels=("",), control="")
     for name in ("labels", "kinds", "pieces", "contexts"):
         atlas.tables[name] = atlas[name].where(expert=0)
+    rows = {"layer": 1, "expert": 1, "label": "", "change": 0.125, "low": 0.1, "high": 0.15,
+            "p": 0.0001}  # fmt: skip
+    atlas.tables["effects"] = Finding(
+        "effects", "made-up", "made up", {name: np.array([value]) for name, value in rows.items()}
+    )
     del atlas.tables["partners"]
     atlas.left_out["partners"] = "One choice has no partner."
     with shown(browser, save_atlas(atlas, tmp_path / "page.html")) as page:
@@ -254,6 +260,7 @@ def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
             ("#1/1", "origins", "This is the first layer that was recorded."),
             ("#3/1", "moves", "This is the last layer that was recorded."),
             ("#3/1", "partners", "One choice has no partner."),
+            ("#3/1", "effects", "This expert was not switched off."),
             ("#3/1", "labels", "All documents have one label"),
             ("#3/1", "pieces", "It takes no piece that occurs 20 times or more"),
             ("#3/1", "kinds", "It takes no kind of pieces above random sets"),
@@ -265,6 +272,10 @@ def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
             assert why in part.text_content()
             assert part.locator("summary").inner_text().endswith("none")
         assert "It was never chosen" in page.locator(".top").inner_text()
+        page.evaluate("location.hash = '#1/1'")
+        page.get_by_role("heading", name="Expert 1 of layer 1").wait_for()
+        effects = page.evaluate(TABLES)["effects"]
+        assert effects == [["(no label)", "0.125", "0.100 to 0.150", "< 0.001"]]
         page.evaluate("location.hash = '#7/1'")
         page.get_by_text("There is no expert 1 of layer 7 in this atlas.").wait_for()
 
