@@ -28,6 +28,8 @@ MISFITS = """() => { const found = [];
   return found; }"""
 #: The overview, with what a search for a piece and for a label finds, and an entry.
 VIEWS = ["#", "#any/the", "#label/fr", "#3/1"]
+#: A name of which an address has to be careful.
+NAME = "an atlas #1, 50%"
 UNFOLD = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 
 
@@ -102,7 +104,7 @@ def test_a_finger_meets_small_cells_before_it_opens_them(browser, tmp_path):
 def large(tmp_path_factory):
     """An atlas of 58 layers of 256 experts, and its page with its parts beside it."""
     atlas = made(58, 256, 8)
-    return atlas, save_atlas(atlas, tmp_path_factory.mktemp("large") / "large.html")
+    return atlas, save_atlas(atlas, tmp_path_factory.mktemp("large") / f"{NAME}.html")
 
 
 def layers_asked(requests: list[str]) -> list[str]:
@@ -111,7 +113,7 @@ def layers_asked(requests: list[str]) -> list[str]:
 
 def test_of_14848_experts_the_page_loads_what_is_looked_at(browser, large):
     atlas, path = large
-    assert len(list(path.with_name("large-parts").iterdir())) == 58
+    assert len(list(path.with_name(f"{NAME}-parts").iterdir())) == 58
     with shown(browser, path) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -151,23 +153,29 @@ def test_a_part_that_is_missing_or_foreign_is_named(browser, large, tmp_path):
     _, path = large
     page_alone = tmp_path / path.name
     page_alone.write_bytes(path.read_bytes())
-    parts = tmp_path / "large-parts"
+    parts = tmp_path / f"{NAME}-parts"
     parts.mkdir()
     context = browser.new_context()
     page = context.new_page()
     page.goto(page_alone.as_uri() + "#7/3")
     missing = (
-        "Layer 7’s file, large-parts/layer-007.js, is not beside this page: "
-        "copy the folder large-parts too."
+        f"Layer 7’s file, {NAME}-parts/layer-007.js, is not beside this page: "
+        f"copy the folder {NAME}-parts too."
     )
     page.get_by_text(missing, exact=True).wait_for()
-    for name in ("007", "009"):  # the second is another layer's
-        source = path.with_name("large-parts") / "layer-007.js"
-        (parts / f"layer-{name}.js").write_bytes(source.read_bytes())
+    whole = path.with_name(f"{NAME}-parts")
+    seven = (whole / "layer-007.js").read_text(encoding="utf-8")
+    (parts / "layer-007.js").write_text(seven, encoding="utf-8")
+    (parts / "layer-009.js").write_text(seven, encoding="utf-8")
+    eleven = (whole / "layer-011.js").read_text(encoding="utf-8")
+    other = eleven.replace('"layer":11,', '"layer":12,', 1)  # as of another model
+    (parts / "layer-011.js").write_text(other, encoding="utf-8")
     page.get_by_role("link", name="expert 4 →").click()
     page.locator("p.said", has_text="xpert 4 of layer 7").wait_for()
     page.get_by_role("link", name="↓ layer 9").click()
     page.get_by_text("layer-009.js does not hold layer 9 of this atlas").wait_for()
+    page.get_by_role("link", name="↓ layer 11").click()
+    page.get_by_text("layer-011.js does not hold layer 11 of this atlas").wait_for()
     page.get_by_role("combobox", name="Find a piece").fill("␣le")
     page.keyboard.press("Enter")
     page.locator(".results .error", has_text="Layer 1’s file").wait_for()

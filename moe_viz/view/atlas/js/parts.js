@@ -94,9 +94,9 @@ export class Layers {
  * @param {string} address
  */
 function missing(layer, address) {
-  const folder = address.split("/")[0];
+  const [folder, file] = address.split("/").map(decodeURIComponent);
   return (
-    `Layer ${layer}’s file, ${address}, is not beside this page: ` +
+    `Layer ${layer}’s file, ${folder}/${file}, is not beside this page: ` +
     `copy the folder ${folder} too.`
   );
 }
@@ -106,5 +106,6 @@ function missing(layer, address) {
  * @param {string} address
  */
 function foreign(layer, address) {
-  return `${address} does not hold layer ${layer} of this atlas: it belongs to another page.`;
+  const name = decodeURIComponent(address);
+  return `${name} does not hold layer ${layer} of this atlas: it belongs to another page.`;
 }
