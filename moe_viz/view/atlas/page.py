@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ...analysis.atlas import Atlas
 from ...files import package_text
@@ -55,7 +56,7 @@ def save_atlas(atlas: Atlas, path: str | Path) -> Path:
     for row, layer in enumerate(atlas.layers):
         name = f"layer-{layer:03}.js"
         write(folder / name, f"{HANDED}({row}, {inert(layer_of(atlas, row))});\n")
-        parts.append(f"{folder.name}/{name}")
+        parts.append(quote(f"{folder.name}/{name}", errors="replace"))
     return write(path, atlas_html(atlas, parts))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -95,14 +96,13 @@ def _listed(parts: list[str]) -> str:
 def _percent(share: float) -> str:
     """A share as people read it.
 
-    >>> _percent(0.314), _percent(0.0123), _percent(0.0004)
-    ('31 %', '1.2 %', '0.04 %')
+    A half is rounded up, as the page's script rounds it: 8 of 64 are 13 % in both.
+
+    >>> [_percent(share) for share in (0.314, 0.125, 0.0625, 0.0123, 0.0004)]
+    ['31 %', '13 %', '6.3 %', '1.2 %', '0.04 %']
     """
     value = 100 * share
-    return (
-        f"{value:.0f} %"
-        if value >= 9.95
-        else f"{value:.1f} %"
-        if value >= 0.1
-        else f"{value:.2g} %"
-    )
+    if value < 0.1:
+        return f"{value:.2g} %"
+    step = Decimal("1" if value >= 9.95 else "0.1")
+    return f"{Decimal(value).quantize(step, ROUND_HALF_UP)} %"

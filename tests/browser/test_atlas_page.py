@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The atlas in a browser: the grid, the entries and the search show what its tables hold."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+import pytest
+
+from moe_viz.analysis import Finding
+from moe_viz.analysis.atlas import Atlas
+from moe_viz.view.atlas.page import save_atlas
+from moe_viz.view.atlas.words import sentences
+from tests.browser.atlases import LABELS, PIECES, made
+from tests.browser.conftest import drawn, listen, until
+from tests.browser.hostile import HOSTILE_STRINGS
+from tests.browser.seen import cividis, near, picture, rgb
+
+pytestmark = pytest.mark.browser
+
+#: Every table of an entry: its name, and the texts of its rows' cells.
+TABLES = """() => Object.fromEntries([...document.querySelectorAll('.folds details')].map((d) =>
+  [d.className, [...d.querySelectorAll('tbody tr')].map((r) =>
+    [...r.cells].map((c) => c.textContent.replaceAll('\\u00a0', ' ')))]))"""
+#: Rows of what was found: of each table its links' addresses, shares and dots.
+FOUND = """() => [...document.querySelectorAll('.found table')].map((table) =>
+  [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll('a')].map((a) =>
+    [a.getAttribute('href'), a.querySelector('.share').textContent.replace('\\u00a0', ' '),
+      a.textContent.includes('●')])))"""
+
+
+@contextmanager
+def shown(browser, path, hash="", **options):
+    """A page of an atlas from the disk; nothing of it may fail, or ask for anything outside."""
+    context = browser.new_context(**{"viewport": {"width": 1366, "height": 900}} | options)
+    noise, page = listen(context), context.new_page()
+    page.goto(path.as_uri() + hash)
+    page.locator("h1").wait_for()
+    drawn(page)
+    yield page
+    context.close()
+    assert noise.errors == []
+    assert noise.outside("file:") == []
+
+
+def percent(share: float) -> str:
+    """Worked out here: whole numbers from 10 %, else one digit; of very little, two."""
+    value = 100 * share
+    if value < 0.1:
+        return f"{value:.2g} %" if share else "0 %"
+    step = Decimal("1" if value >= 9.95 else "0.1")
+    return f"{Decimal(value).quantize(step, ROUND_HALF_UP)} %"
+
+
+def loads(atlas: Atlas) -> np.ndarray:
+    """Share of all tokens, (L, E), from the table of loads by label."""
+    table, shape = atlas["load"], (-1, len(atlas.layers), atlas.experts)
+    share, weight = (table[n].reshape(shape).astype(float) for n in ("share", "assignments"))
+    return (share * weight).sum(0) / weight.sum(0)
+
+
+def findings(atlas: Atlas) -> np.ndarray:
+    """How much was found of each expert, (L, E)."""
+    counts = np.zeros((len(atlas.layers), atlas.experts), int)
+    for name in ("pieces", "kinds", "labels", "places"):
+        table = atlas[name]
+        rows = (np.asarray(table["layer"]).astype(int) - 1) // 2  # layers 1, 3, 5 …
+        np.add.at(counts, (rows, np.asarray(table["expert"]).astype(int)), table["found"])
+    return counts
+
+
+def by_cell(atlas: Atlas, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a label, (L, E) each: shares, the rest's, and what is found to be more."""
+    table, shape = atlas["labels"].where(label=label), (len(atlas.layers), atlas.experts)
+    share, rest, found = (np.asarray(table[n]).reshape(shape) for n in ("share", "rest", "found"))
+    return share.astype(float), rest.astype(float), found.astype(bool) & (share > rest)
+
+
+def diverging(loads: np.ndarray, even: float) -> np.ndarray:
+    """Colours of loads: as far to one side for twice as for half to the other."""
+    with np.errstate(divide="ignore"):
+        steps = np.log2(loads.round(4) / even)
+    furthest = np.abs(steps[np.isfinite(steps)]).max()
+    span = next(np.log2(n) for n in (1.5, 2, 4, 8, 16, 1e9) if np.log2(n) >= furthest)
+    span = min(span, 4)
+    less, middle, more = rgb("#b35806"), rgb("#f7f7f7"), rgb("#542788")
+    x = np.clip(steps / span, -1, 1)[..., None]
+    return middle + np.maximum(x, 0) * (more - middle) + np.maximum(-x, 0) * (less - middle)
+
+
+@pytest.fixture(scope="module", params=[(6, 8, 2), (4, 64, 8), (4, 256, 8)], ids=str)
+def one(request, browser, tmp_path_factory):
+    """An atlas of each size, and its open page."""
+    atlas = made(*request.param)
+    path = save_atlas(atlas, tmp_path_factory.mktemp("atlas") / "page.html")
+    with shown(browser, path) as page:
+        yield atlas, page
+
+
+@pytest.mark.parametrize("choice", ["load", "1", "found"])
+def test_colours_and_dots_of_the_grid_are_the_tables_numbers(one, choice):
+    atlas, page = one
+    check_grid(atlas, page, choice)
+
+
+def check_grid(atlas: Atlas, page, choice: str) -> None:
+    """Hold every cell's pixels against the tables."""
+    L, E = len(atlas.layers), atlas.experts
+    page.get_by_label("What colours show").select_option(choice)
+    drawn(page)
+    pixels = picture(page.locator("canvas").evaluate("c => c.toDataURL()"))
+    w, t = pixels.shape[1] // E, pixels.shape[0] // L
+    assert (w * E, t * L) == (pixels.shape[1], pixels.shape[0])
+    assert min(w, t) >= 4
+    y, x = np.mgrid[0:L, 0:E]
+    if choice == "load":
+        expected, dots = diverging(loads(atlas), atlas.choices / E), findings(atlas) > 0
+    elif choice == "found":
+        counts = findings(atlas)
+        expected = np.array([[cividis(n / counts.max()) for n in row] for row in counts])
+        dots = counts > 0
+    else:
+        share, _, dots = by_cell(atlas, LABELS[int(choice)])
+        expected = np.array([[cividis(s / share.max()) for s in row] for row in share])
+    assert 0 < dots.sum() < dots.size
+    near(pixels[y * t, x * w], expected, 2.5)
+    # In the middle, or in front of a number.
+    centre = pixels[y * t + t // 2, x * w + (12 if w >= 64 else w // 2)]
+    black_or_white = (centre.max(axis=2) < 40) | (centre.min(axis=2) > 250)
+    assert np.array_equal(black_or_white, dots)
+
+
+def test_a_cell_is_read_by_pointer_and_by_keys_and_opens_by_both(browser, tmp_path):
+    atlas = made(16, 64, 8)
+    with shown(browser, save_atlas(atlas, tmp_path / "page.html")) as page:
+        canvas, said = page.locator("canvas"), page.locator(".cell [aria-live]")
+        box = canvas.bounding_box()
+        w, t = box["width"] / 64, box["height"] / 16
+
+        def says(row: int, e: int) -> str:
+            n = findings(atlas)[row, e]
+            return (
+                f"Layer {2 * row + 1}, expert {e}: {percent(loads(atlas)[row, e])} of all tokens "
+                f"(even: 13 %); {n} {'finding' if n == 1 else 'findings'}."
+            ).replace(" %", "\u00a0%")
+
+        canvas.hover(position={"x": 40.5 * w, "y": 9.5 * t})
+        assert said.inner_text() == says(9, 40)
+        canvas.focus()
+        for keys, cell in (
+            (["ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft"], (1, 1)),
+            (["End"], (1, 63)), (["PageDown"], (11, 63)), (["PageDown"], (15, 63)),
+            (["Home"], (15, 0)), (["Control+End"], (15, 63)), (["PageUp", "ArrowUp"], (4, 63)),
+        ):  # fmt: skip
+            for key in keys:
+                page.keyboard.press(key)
+            assert said.inner_text() == says(*cell), keys
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Expert 63 of layer 9").wait_for()
+        assert page.evaluate("location.hash") == "#9/63"
+        assert page.evaluate("document.activeElement.textContent") == "Expert 63 of layer 9"
+        page.go_back()
+        until(lambda: page.evaluate("document.activeElement.tagName") == "CANVAS")
+        assert said.inner_text() == says(4, 63)
+        canvas.click(position={"x": 7.5 * w, "y": 2.5 * t})
+        page.get_by_role("heading", name="Expert 7 of layer 5").wait_for()
+        for name, hash in {"← expert 6": "#5/6", "↑ layer 3": "#3/6", "expert 7 →": "#3/7",
+                           "↓ layer 5": "#5/7"}.items():  # fmt: skip
+            page.get_by_role("link", name=name).click()
+            until(lambda hash=hash: page.evaluate("location.hash") == hash)
+            page.locator("p.said", has_text=f"of layer {hash[1]}").wait_for()
+        page.go_back()
+        page.get_by_role("heading", name="Expert 7 of layer 3").wait_for()
+        page.get_by_role("link", name="All experts").click()
+        canvas.wait_for()
+        page.get_by_label("Layer", exact=True).select_option("31")
+        page.get_by_label("Expert", exact=True).fill("63")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_role("heading", name="Expert 63 of layer 31").wait_for()
+        ends = page.locator("nav a[aria-disabled]").all_inner_texts()
+        assert ends == ["last →", "↓ end"]
+
+
+def test_an_entry_holds_its_rows_of_every_table(browser, tmp_path):
+    atlas = made(3, 8)
+    with shown(browser, save_atlas(atlas, tmp_path / "page.html"), "#3/5") as page:
+        page.locator("p.said").wait_for()
+        assert page.locator("p.said").inner_text() == sentences(atlas, 3, 5)
+        assert page.locator("mark").all_inner_texts() == ["token"] * 2
+        bars = page.locator(".loads li").all()
+        shares = atlas["load"].where(layer=3, expert=5)["share"]
+        most = max(*shares, 0.5)
+        for bar, label, share in zip(bars, LABELS, shares, strict=True):
+            assert bar.locator("bdi").inner_text() == label
+            assert bar.locator(".value").inner_text() == percent(share).replace(" ", "\u00a0")
+            track, fill, even = (
+                bar.locator(c).bounding_box() for c in (".track", ".fill", ".even")
+            )
+            assert fill["width"] / track["width"] == pytest.approx(share / most, abs=0.01)
+            at = (even["x"] - track["x"]) / track["width"]
+            assert at == pytest.approx(0.25 / most, abs=0.01)
+        tables = page.evaluate(TABLES)
+        assert list(tables) == ["pieces", "kinds", "labels", "places", "before", "after",
+                                "partners", "origins", "moves", "gates"]  # fmt: skip
+        mine = {name: list(table.where(layer=3, expert=5).rows())
+                for name, table in atlas.tables.items()}  # fmt: skip
+        assert {t[0]: t[1:5] for t in tables["pieces"]} == {
+            ("●" if r["found"] else "") + r["piece"]: [
+                percent(r["share"]), "30 of 60", percent(r["twin"]), "50 %, 25 %",
+            ]
+            for r in mine["pieces"]
+        }  # fmt: skip
+        labels = {t[0]: t[1:4] for t in tables["labels"]}
+        assert labels == {
+            ("●" if r["found"] else "") + r["label"]: [
+                percent(r["share"]), percent(r["rest"]), "50 % (25 %)",
+            ]
+            for r in mine["labels"]
+        }  # fmt: skip
+        above = [r["label"] for r in sorted(mine["labels"], key=lambda r: r["rest"] - r["share"])]
+        assert [t[0].strip("●") for t in tables["labels"]] == above
+        share = percent(mine["kinds"][0]["share"])
+        dot = "●" if mine["kinds"][0]["found"] else ""
+        assert tables["kinds"] == [[f"{dot}digits", share, "20 %", "30 %", "< 0.001"]]
+        assert tables["before"] == [[mine["neighbours"][0]["piece"], "9", "2.5"]]
+        assert tables["after"] == [[mine["neighbours"][1]["piece"], "9", "2.5"]]
+        for name, to, other in (("partners", "6 of layer 3", ["10 to 90 %", "20 %"]),
+                                ("origins", "0 of layer 1", ["20 %"]),
+                                ("moves", "7 of layer 5", ["10 to 90 %", "20 %"])):  # fmt: skip
+            share = percent(mine[name][0]["share"])
+            assert tables[name] == [[f"expert {to}", share, *other]]
+        gates = page.locator("details.gates p").text_content()
+        assert (
+            gates == "Chosen 1,234 times. Median gate: 0.61. Median margin of those choices: 0.27."
+        )
+        found = sum(r["found"] for r in mine["pieces"])
+        said = page.locator("details.pieces summary").inner_text()
+        assert said == (f"Pieces 5, {found} ●" if found else "Pieces 5")
+
+
+def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
+    atlas = made(2, 4, labels=("",), control="")
+    for name in ("labels", "kinds", "pieces", "contexts"):
+        atlas.tables[name] = atlas[name].where(expert=0)
+    rows = {"layer": 1, "expert": 1, "label": "", "change": 0.125, "low": 0.1, "high": 0.15,
+            "p": 0.0001}  # fmt: skip
+    atlas.tables["effects"] = Finding(
+        "effects", "made-up", "made up", {name: np.array([value]) for name, value in rows.items()}
+    )
+    del atlas.tables["partners"]
+    atlas.left_out["partners"] = "One choice has no partner."
+    with shown(browser, save_atlas(atlas, tmp_path / "page.html")) as page:
+        assert "No untrained twin stands beside it" in page.locator("header").inner_text()
+        assert page.locator(".stamp").is_visible()
+        assert page.locator("select").first.locator("option").count() == 2
+        for hash, name, why in (
+            ("#1/1", "origins", "This is the first layer that was recorded."),
+            ("#3/1", "moves", "This is the last layer that was recorded."),
+            ("#3/1", "partners", "One choice has no partner."),
+            ("#3/1", "effects", "This expert was not switched off."),
+            ("#3/1", "labels", "All documents have one label"),
+            ("#3/1", "pieces", "It takes no piece that occurs 20 times or more"),
+            ("#3/1", "kinds", "It takes no kind of pieces above random sets"),
+        ):
+            page.evaluate("hash => (location.hash = hash)", hash)
+            page.get_by_role("heading", name=f"Expert 1 of layer {hash[1]}").wait_for()
+            part = page.locator(f"details.{name}")
+            assert part.locator("table").count() == 0
+            assert why in part.text_content()
+            assert part.locator("summary").inner_text().endswith("none")
+        assert "It was never chosen" in page.locator(".top").inner_text()
+        page.evaluate("location.hash = '#1/1'")
+        page.get_by_role("heading", name="Expert 1 of layer 1").wait_for()
+        effects = page.evaluate(TABLES)["effects"]
+        assert effects == [["(no label)", "0.125", "0.100 to 0.150", "< 0.001"]]
+        page.evaluate("location.hash = '#7/1'")
+        page.get_by_text("There is no expert 1 of layer 7 in this atlas.").wait_for()
+
+
+def takers_of_piece(atlas: Atlas, piece: str) -> list[list[list]]:
+    """Worked out from the atlas: of each layer the three experts that take most."""
+    rows, v = [], atlas.spelled.index(piece)
+    found = atlas["pieces"].where(piece=piece, found=True)
+    sure = set(zip(found["layer"].tolist(), found["expert"].tolist(), strict=True))
+    for layer, shares in zip(atlas.layers, atlas.shares, strict=True):
+        best = sorted(range(atlas.experts), key=lambda e: (-shares[v, e], e))[:3]
+        rows.append([
+            [f"#{layer}/{e}", percent(round(float(shares[v, e]), 3)), (layer, e) in sure]
+            for e in best if shares[v, e] >= 0.0005
+        ])  # fmt: skip
+    return rows
+
+
+def test_a_search_finds_who_takes_a_piece_and_a_label(one):
+    atlas, page = one
+    field = page.get_by_role("combobox", name="Find a piece or a label")
+    field.fill("the")
+    until(lambda: len(page.evaluate(FOUND)) == 2 and len(page.evaluate(FOUND)[1][-1]))
+    found = page.evaluate(FOUND)
+    assert found == [takers_of_piece(atlas, "␣the"), takers_of_piece(atlas, "the")]
+    assert any(dot for table in found for row in table for _, _, dot in row)
+    assert page.evaluate("location.hash") == "#any/the"
+    field.fill(" the")
+    until(lambda: page.evaluate(FOUND) == [takers_of_piece(atlas, "␣the")])
+    # By the list: "fr" is a label and a piece; the label comes first.
+    field.fill("fr")
+    options = page.locator(".combo [role=option]")
+    assert options.all_inner_texts() == ["fr\nlabel", "fr\n993 times"]
+    page.keyboard.press("ArrowDown")
+    assert field.get_attribute("aria-activedescendant") == options.first.get_attribute("id")
+    page.keyboard.press("Enter")
+    until(lambda: page.evaluate("location.hash") == "#label/fr")
+    share, rest, sure = by_cell(atlas, "fr")
+    expected = []
+    for row, layer in enumerate(atlas.layers):
+        best = sorted(range(atlas.experts), key=lambda e: rest[row, e] - share[row, e])[:3]
+        expected.append([
+            [f"#{layer}/{e}", percent(share[row, e]), bool(sure[row, e])]
+            for e in best if share[row, e] > rest[row, e]
+        ])  # fmt: skip
+    assert page.evaluate(FOUND) == [expected]
+    assert any(dot for row in expected for _, _, dot in row)
+    link = page.locator(".taker").first
+    link.click()
+    page.get_by_role("heading", name=re.compile("^Expert")).wait_for()
+    assert page.evaluate("location.hash") == expected[0][0][0]
+    page.go_back()
+    until(lambda: page.evaluate(FOUND) == [expected])
+    assert field.input_value() == "fr"
+    field.fill("nothing")
+    page.get_by_text("Nothing is spelled “nothing” here.").wait_for()
+    field.fill("")
+    until(lambda: page.locator(".results").is_hidden())
+    assert PIECES[7] == "fr"
+
+
+@pytest.mark.parametrize("piece", ["⏎", "␣", "("])
+def test_a_piece_of_an_entry_leads_to_its_search(one, piece):
+    atlas, page = one
+    table = atlas["pieces"].where(piece=piece)
+    layer, expert = int(table["layer"][0]), int(table["expert"][0])
+    page.evaluate("hash => (location.hash = hash)", f"#{layer}/{expert}")
+    page.get_by_role("heading", name=f"Expert {expert} of layer {layer}").wait_for()
+    page.locator("details.pieces").evaluate("d => (d.open = true)")
+    page.locator("details.pieces").get_by_role("link", name=piece, exact=True).click()
+    until(lambda: page.evaluate(FOUND) == [takers_of_piece(atlas, piece)])
+    page.evaluate("location.hash = ''")
+    until(lambda: page.locator(".results").is_hidden())
+
+
+def test_hostile_names_are_text_wherever_they_stand(browser, tmp_path):
+    hostile = [s for s in HOSTILE_STRINGS if len(s) < 4000]
+    pieces = list(dict.fromkeys(["␣the", *hostile]))
+    for n, said in enumerate([hostile[0], hostile[3], hostile[15]]):
+        atlas = made(2, 8, labels=(said, "fr"), pieces=pieces, said=said)
+        with shown(browser, save_atlas(atlas, tmp_path / f"{n}.html"), "#1/2") as page:
+            page.locator("p.said").wait_for()
+            page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+            assert page.locator(".words").first.text_content() == (
+                f"before{said} token{said}⏎after{said}"
+            )
+            assert page.locator(".document").first.text_content() == f"document{said}"
+            assert page.locator(".chip").first.text_content() == said
+            for piece in hostile:
+                page.evaluate(
+                    "text => { location.hash = '#piece/' + encodeURIComponent(text); }", piece
+                )
+                shows = re.sub("\r\n|\r|\n", "⏎", piece).replace("\t", "⇥")
+                heading = page.locator(".found h2 .piece").first
+                until(lambda at=heading, words=shows: at.text_content() == words)
+            field = page.get_by_role("combobox", name="Find a piece")
+            field.fill(said[:6])
+            page.locator(".combo [role=option]").first.wait_for()
+            assert page.evaluate("window.hacked") is None
+            assert (
+                page.locator(
+                    "img, iframe, object, form:not(.goto), base, link:not([rel=icon])"
+                ).count()
+                == 0
+            )
+            assert page.title().startswith("Atlas of made-up")
