@@ -30,7 +30,7 @@ from measuring import Measured, in_process, workspace
 
 import moe_viz as mv
 from moe_viz.analysis.corpus import CorpusDocuments
-from moe_viz.analysis.counting import count_shard
+from moe_viz.analysis.counting import Counting, count_shard
 from moe_viz.analysis.examples import example
 from moe_viz.analysis.survey import counts_of, survey
 from moe_viz.progress import quiet
@@ -212,6 +212,10 @@ def made(folder: Path, shards: int, tokens: int) -> TraceDataset:
     return TraceDataset(parts)
 
 
+def _key(task: Counting) -> str:
+    return repr([(kind, count.__qualname__, args) for kind, count, args in task.counts])
+
+
 def _merged(folder: str) -> dict[str, float]:
     """A survey of counted shards: the counts are read back as they were, nothing is counted."""
     with open(Path(folder) / "counts.pickle", "rb") as file:
@@ -219,8 +223,7 @@ def _merged(folder: str) -> dict[str, float]:
 
     def run(tasks: Any) -> Iterator[Any]:
         for task in tasks:
-            key = tuple((kind, count, args) for kind, count, args in task.counts)
-            path = Path(folder) / "counts" / f"{task.number}-{answers.get(key, 'none')}"
+            path = Path(folder) / "counts" / f"{task.number}-{answers.get(_key(task), 'none')}"
             if path.is_file():
                 yield task.number, pickle.loads(path.read_bytes())
             else:
@@ -241,7 +244,7 @@ def merge() -> None:
 
         def run(tasks: Any) -> Iterator[Any]:
             for task in tasks:
-                number = answers.setdefault(task.counts, len(answers))
+                number = answers.setdefault(_key(task), len(answers))
                 found = count_shard(task)
                 path = folder / "counts" / f"{task.number}-{number}"
                 path.write_bytes(pickle.dumps(found[1]))
@@ -251,8 +254,7 @@ def merge() -> None:
             docs = CorpusDocuments(data, run)
             docs.prepare(counts_of(docs))
         print(f"counting, one process: {counted.figures['seconds']:.1f} s", flush=True)
-        known = {key: number for key, number in answers.items() if hash(key)}
-        (folder / "counts.pickle").write_bytes(pickle.dumps((data, known)))
+        (folder / "counts.pickle").write_bytes(pickle.dumps((data, answers)))
         figures = in_process(["--part", "merged", folder])
         print(f"merging and all analyses: {figures['seconds']:.1f} s, peak "
               f"{figures['memory'] / 1e6:.0f} MB")  # fmt: skip
@@ -306,17 +308,15 @@ def _simulated(asked: str) -> dict[str, float]:
     shards = int(asked)
     with tempfile.TemporaryDirectory() as folder:
         data = made(Path(folder), 1, 160 * 170)
-        task: Any = None
         pattern = data.parts[0]
         many = TraceDataset([pattern] * shards)
         answers: dict[Any, Any] = {}
 
         def run(tasks: Any) -> Iterator[Any]:
-            nonlocal task
             for task in tasks:
-                if task.counts not in answers:  # counted once; what others would give is alike
-                    answers[task.counts] = count_shard(task)[1]
-                yield task.number, answers[task.counts]
+                if (key := _key(task)) not in answers:  # counted once: others would give the like
+                    answers[key] = count_shard(task)[1]
+                yield task.number, answers[key]
 
         with quiet(), Measured() as measured:
             docs = CorpusDocuments(many, run)

@@ -49,7 +49,7 @@ def made(tmp_path_factory):
     for trace, name in zip(traces, ("own", "control"), strict=True):
         trace.save(folder / f"{name}.safetensors")
     damage = [mv.effects(m, prompts[:4], {"top-1": {"top_k": 1}}) for m in (model, model)]
-    report = mv.report(traces[0], traces[1], *damage)
+    report = mv.report(traces[0], traces[1], damage[0], damage[1])
     return report, report.save(folder / "out"), folder
 
 

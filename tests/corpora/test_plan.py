@@ -45,7 +45,7 @@ def test_shards_cover_the_rows_once_and_in_order(texts, size):
         assert len(held) == shard.documents > 0
         sizes = [len(text.encode()) for text in held]
         assert sum(sizes) == shard.size
-        assert sum(sizes[:-1]) < 2 * size  # it was closed at twice its size, if not before
+        assert sum(sizes[:-1]) < 1.5 * size  # it was closed then, if not before
         assert shard.size >= size / 2 or shard is shards[-1]
         left = [texts[n] for n in range(shard.first, ends[-1]) if n not in shard.rows_of_documents]
         assert all(Row(text).empty for text in left)
@@ -178,7 +178,7 @@ def test_shards_are_as_large_as_asked_on_the_average():
     sizes = [shard.size for shard in plan(rows(20_000), 4_000)]
     assert 3_500 < sum(sizes) / len(sizes) < 4_500
     assert min(sizes[:-1]) >= 2_000
-    assert max(sizes) < 8_100
+    assert max(sizes) < 6_100
 
 
 # ---- What a worker does with it

@@ -112,14 +112,14 @@ def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -
 
 
 def _ends(shard: _Open, row: Row, size: int) -> bool:
-    """Whether a shard ends with this row: beyond half its size by the row's lot, at twice always.
+    """Whether a shard ends with this row: beyond half its size by the row's lot, at 1.5 always.
 
     A row ends it as often as it is long, so that half of the size is added on average.
     """
     if shard.size < size / 2 or row.empty:
         return False
     lot = int.from_bytes(hashlib.sha256(content(row)).digest()[:8], "little") / 2**64
-    return shard.size >= 2 * size or lot < row.size / (size / 2)
+    return shard.size >= 1.5 * size or lot < row.size / (size / 2)
 
 
 def _counted(shard: _Open, tally: Tally) -> Shard:
