@@ -63,12 +63,19 @@ def loads(atlas: Atlas) -> np.ndarray:
 
 
 def findings(atlas: Atlas) -> np.ndarray:
-    """How much was found of each expert, (L, E)."""
+    """How much was found of each expert that is strong, (L, E): half as much again as beside it,
+    and more than any of the twin's experts.
+    """
     counts = np.zeros((len(atlas.layers), atlas.experts), int)
     for name in ("pieces", "kinds", "labels", "places"):
-        table = atlas[name]
-        rows = (np.asarray(table["layer"]).astype(int) - 1) // 2  # layers 1, 3, 5 …
-        np.add.at(counts, (rows, np.asarray(table["expert"]).astype(int)), table["found"])
+        for row in atlas[name].rows():
+            strong = row["found"]
+            if name == "kinds":
+                strong &= row["share"] >= 1.5 * row["random"] and not row["twin"] >= row["share"]
+            elif name != "pieces":
+                above, twins = row["share"] - row["rest"], row["twin"] - row["twin_rest"]
+                strong &= row["share"] >= 1.5 * row["rest"] and not twins >= above
+            counts[(int(row["layer"]) - 1) // 2, int(row["expert"])] += bool(strong)  # 1, 3, 5 …
     return counts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...analysis import Finding
 from ...analysis.atlas import Atlas
-from .words import sentences
+from .words import sentences, strong
 
 #: Experts of a layer that a piece is listed with.
 BEST = 3
@@ -134,11 +134,12 @@ def _surely(atlas: Atlas, labels: list[str]) -> list[list[int]]:
 
 
 def _found(atlas: Atlas) -> list[list[int]]:
-    """How much was found of each expert: (L, E)."""
+    """How much was found of each expert that is worth a sentence: (L, E)."""
     number = {layer: n for n, layer in enumerate(atlas.layers)}
     counts = np.zeros((len(atlas.layers), atlas.experts), int)
     for name in ("kinds", "labels", "pieces", "places"):
-        table = atlas[name].where(found=True)
-        for layer, expert in zip(table["layer"].tolist(), table["expert"].tolist(), strict=True):
+        table, rows = atlas[name], strong(atlas, name)
+        pairs = (table[column][rows].tolist() for column in ("layer", "expert"))
+        for layer, expert in zip(*pairs, strict=True):
             counts[number[layer], expert] += 1
     return counts.tolist()

@@ -57,6 +57,20 @@ def sentences(atlas: Atlas, layer: int, expert: int) -> str:
     return text
 
 
+def strong(atlas: Atlas, name: str) -> np.ndarray:
+    """Which rows of a table are found, much, and more than any of the twin's experts: (rows,)."""
+    table = atlas[name]
+    found = table["found"].astype(bool)
+    if name == "pieces" or not len(found):
+        return found
+    columns = ("share", "random" if name == "kinds" else "rest", "twin")
+    share, other, twin = (np.asarray(table[column], float) for column in columns)
+    ahead = share
+    if name != "kinds":
+        ahead, twin = share - other, twin - np.asarray(table["twin_rest"], float)
+    return found & (share >= MUCH * other) & ~(twin >= ahead)
+
+
 def load_of(atlas: Atlas, layer: int, expert: int) -> float:
     """The share of all tokens that have the expert among their choices, all labels together."""
     table = atlas["load"].where(layer=layer, expert=expert)

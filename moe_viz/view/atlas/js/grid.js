@@ -61,7 +61,7 @@ export class Grid {
     if (head.labels.length > 1) {
       head.labels.forEach((label, n) => choices.push([`${n}`, `share of ${labelName(label)}`]));
     }
-    choices.push(["found", "number of findings"]);
+    choices.push(["found", "strong findings"]);
     const chosen = select("What colours show", choices, (choice) => {
       this.choice = choice;
       this.painted = paintedBy(head, choice);

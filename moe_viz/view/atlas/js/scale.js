@@ -44,7 +44,7 @@ function byLoad(head) {
     ],
     said: percent,
     dots: head.found.flat().map((n) => n > 0),
-    dot: "something was found of it",
+    dot: "something strong was found of it",
   };
 }
 
@@ -89,7 +89,7 @@ function byFindings(head) {
     ],
     said: String,
     dots: values.map((n) => n > 0),
-    dot: "something was found of it",
+    dot: "something strong was found of it",
   };
 }
 
