@@ -80,7 +80,7 @@ def is_worker(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         said = process.cmdline()
         loky = any("popen_loky" in word for word in said)
-        return loky or bool(said and said[0].startswith("ray::MapWorker"))
+        return loky or bool(said and said[0].startswith("ray::_Actor"))
     return False
 
 

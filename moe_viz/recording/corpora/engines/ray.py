@@ -68,8 +68,8 @@ class Ray:
         kind = ray.remote(
             num_cpus=1, num_gpus=self.gpus or None, max_restarts=-1, max_task_retries=TRIES
         )(_Actor)
-        held = ray.put(work)
-        return [kind.remote(held, threads) for _ in range(count)]
+        # The work itself, not an object in Ray's store: an actor that starts again needs it still.
+        return [kind.remote(work, threads) for _ in range(count)]
 
 
 def _run(ray: Any, actors: list[Any], tasks: Iterable[Any]) -> Iterator[Any]:
