@@ -119,6 +119,11 @@ class CorpusDocuments(Documents):
         return self._has_probabilities
 
     @property
+    def documents(self) -> int:
+        """See `Units`."""
+        return self._all
+
+    @property
     def left_out_note(self) -> tuple[str, ...]:
         """See `Documents`; also what bundles are."""
         if self._bundles is None:

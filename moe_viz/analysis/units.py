@@ -39,6 +39,11 @@ class Units:
         return len(self.labels)
 
     @property
+    def documents(self) -> int:
+        """How many documents these are, also where bundles stand for them."""
+        return len(self)
+
+    @property
     def paired(self) -> bool:
         """Whether some documents are the same text under another label."""
         return len(np.unique(self.units)) < len(self)
@@ -90,7 +95,7 @@ class Units:
         if not self.left_out:
             return ()
         return (
-            f"Left out: {self.left_out} of {len(self)} prompts, whose router logits "
+            f"Left out: {self.left_out} of {self.documents} prompts, whose router logits "
             "or gates hold NaN or infinity. Record them again with this version, which says where "
             "that comes from.",
         )

@@ -171,6 +171,7 @@ def test_bundles_of_documents_give_the_same_shares_and_intervals_as_wide(tmp_pat
     monkeypatch.setattr(module, "BUNDLES", 600)
     docs = CorpusDocuments(data)
     assert len(docs) < 610
+    assert docs.documents == n
     found = analysis.load(docs)
     np.testing.assert_array_equal(found["share"], exact["share"])
     widths = [f["high"] - f["low"] for f in (found, exact)]

@@ -52,9 +52,8 @@ def _pieces(
             end = bisect_right(counts, done)
         if end == len(counts):
             break
-        near = (n for n in range(end, -1, -1) if text[places[n]].isspace())
-        blank = next(near, 0)
-        end = blank if counts[blank] > done + most * 7 // 8 else end
+        near = range(end, bisect_right(counts, done + most * 7 // 8) - 1, -1)
+        end = next((n for n in near if text[places[n]].isspace()), end)
         yield text[begin : places[end]]
         begin, done = places[end], counts[end]
     yield text[begin:]

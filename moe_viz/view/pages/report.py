@@ -71,7 +71,7 @@ def _head(survey: Survey) -> str:
     return (
         f"<h1>How {escape(trace.provenance.model)} routes</h1>\n"
         f'<p class="muted">{escape(trace.provenance.title)}</p>{synthetic}{left_out}\n'
-        f"<p>{len(docs):,} documents, {docs.tokens.sum():,} tokens (special tokens left "
+        f"<p>{docs.documents:,} documents, {docs.tokens.sum():,} tokens (special tokens left "
         f"out), {len(trace.layers)} layers of {trace.expert_count} experts, "
         f"{k} for each token. {control}</p>\n"
         "<p>The same expert number in another layer is another network: nothing here is summed "
