@@ -134,7 +134,8 @@ def atlas_of(
     if effects is not None:
         tables["effects"] = effects
     return Atlas(
-        title, docs.trace.provenance.synthetic, numbers, E, k, docs.counted, int(docs.tokens.sum()),
+        title, docs.trace.provenance.synthetic, numbers, E, k, docs.documents,
+        int(docs.tokens.sum()),
         "" if control is None else control.trace.provenance.title, minimum, tables,
         pieces.spelled, pieces.total, [f.share.astype(np.float32) for f in favourites], left_out,
         docs.few(docs.independent),
