@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan and an engine cost beside processes without them; and what merging shards takes.
+"""What a plan and an engine cost beside processes without them; a worker's memory; growth.
 
     python benchmarks/corpora.py [--minutes 10] [--turns 3] [--only ceiling ray memory …]
 
@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,10 @@ import numpy as np
 from measuring import Measured, in_process, workspace
 
 import moe_viz as mv
-from moe_viz.analysis.corpus import CorpusDocuments
-from moe_viz.analysis.counting import Counting, count_shard
-from moe_viz.analysis.examples import example
-from moe_viz.analysis.survey import counts_of, survey
+from moe_viz.model import Mixtral, initialise
 from moe_viz.progress import quiet
-from moe_viz.recording.corpora import plan as planning
 from moe_viz.recording.corpora.corpus import Corpus
-from moe_viz.recording.corpora.rows import Row
-from moe_viz.trace import Trace, TraceDataset
-from moe_viz.trace.dataset import Part
-from moe_viz.trace.shards import Shard, read_plan, write_plan
+from moe_viz.trace import Trace
 
 #: Tokens a second of 8x7m on one core of the machine that this was written on.
 SPEED = 4000
@@ -178,6 +171,58 @@ def memory() -> None:
               f"{found['above'] / 1e6:.0f} MB above that while recording")  # fmt: skip
 
 
+#: Shapes by which the formula was found: hidden size, expert size, layers, experts.
+SHAPES = (
+    (256, 448, 6, 8),
+    (256, 448, 6, 64),
+    (768, 448, 3, 8),
+    (256, 1792, 3, 8),
+    (768, 1344, 2, 16),
+)
+
+
+def formula(D: int, F: int, L: int, E: int, k: int = 2, most: float = 1.5) -> float:
+    """Bytes that a worker takes beyond its model: a batch of tokens, and a shard's decisions.
+
+    A layer holds a batch's hidden states some ten times over (as they are, normed, for attention,
+    sorted by expert), and an expert's part of it three times in the expert's width. A shard has up
+    to one and a half times its tokens, whose decisions are there twice while they are joined.
+    """
+    batch = 4 * 16_384 * (10 * D + 3 * F * k / E)
+    decisions = most * 65_536 * (L * (4 * E + 6 * k) + 32)
+    return batch + 2 * decisions
+
+
+def _shape(asked: str) -> dict[str, float]:
+    """Peak of a worker with random weights of such a shape, above what it holds after loading."""
+    D, F, L, E = json.loads(asked)
+    model = mv.load("8x7m")
+    config = replace(
+        model.config, name=f"{D}-{F}-{L}-{E}", hidden_size=D, expert_size=F, layers=L, experts=E,
+        heads=D // 64, kv_heads=D // 64, head_dim=64,
+    )  # fmt: skip
+    made = initialise(Mixtral(config), seed=0)
+    made.tokenizer = model.tokenizer
+    texts = texts_of(90_000)
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        mv.record(made, texts[:2])
+        with Measured() as loaded:
+            time.sleep(0.1)
+        with Measured() as recorded:
+            mv.record_corpus(made, texts, folder)
+    return {"above": recorded.figures["memory"] - loaded.figures["memory"]}
+
+
+def shapes() -> None:
+    """The formula for other shapes, beside what is measured."""
+    for shape in SHAPES:
+        found = in_process(["--part", "shape", json.dumps(shape)])["above"]
+        print(f"D {shape[0]}, F {shape[1]}, L {shape[2]}, E {shape[3]}: {found / 1e6:.0f} MB; "
+              f"formula {formula(*shape) / 1e6:.0f} MB: × {formula(*shape) / found:.2f}",
+              flush=True)  # fmt: skip
+    print(f"Mixtral 8x7B: {formula(4096, 14336, 32, 8) / 2**30:.1f} GiB by the formula")
+
+
 def growth() -> None:
     """Ten times the corpus, how many times the seconds."""
     ratios = []
@@ -188,76 +233,6 @@ def growth() -> None:
         ratios.append(ten / once)
         print(f"turn {turn}: {once:.1f} s, {ten:.1f} s: × {ten / once:.2f}", flush=True)
     print(f"ten times as large: × {statistics.median(ratios):.2f}")
-
-
-# ---- Merging
-
-
-def made(folder: Path, shards: int, tokens: int) -> TraceDataset:
-    """Shards of made-up decisions, 6 layers of 8 experts, documents of about 170 tokens."""
-    rng, parts, at = np.random.default_rng(0), [], 0
-    for n in range(shards):
-        lengths = [170] * (tokens // 170)
-        T = sum(lengths)
-        logits = rng.normal(size=(6, T, 8)).astype(np.float32)
-        trace = example(
-            np.argsort(-logits, axis=2)[:, :, :2], lengths,
-            [("en", "fr", "de")[(at + d) % 3] for d in range(len(lengths))],
-            token_ids=rng.integers(0, 2000, T), logits=logits,
-        )  # fmt: skip
-        part = Part(folder, Shard(f"{n:032x}", "made", at, len(lengths), len(lengths), 0))
-        trace.save(part.path)
-        parts.append(part)
-        at += len(lengths)
-    return TraceDataset(parts)
-
-
-def _key(task: Counting) -> str:
-    return repr([(kind, count.__qualname__, args) for kind, count, args in task.counts])
-
-
-def _merged(folder: str) -> dict[str, float]:
-    """A survey of counted shards: the counts are read back as they were, nothing is counted."""
-    with open(Path(folder) / "counts.pickle", "rb") as file:
-        data, answers = pickle.load(file)
-
-    def run(tasks: Any) -> Iterator[Any]:
-        for task in tasks:
-            path = Path(folder) / "counts" / f"{task.number}-{answers.get(_key(task), 'none')}"
-            if path.is_file():
-                yield task.number, pickle.loads(path.read_bytes())
-            else:
-                yield count_shard(task)
-
-    with quiet(), Measured() as measured:
-        survey(data, run=run)
-    return measured.figures
-
-
-def merge() -> None:
-    """10 million decisions in 1,000 shards: counted, and merged."""
-    with workspace(None, "corpora", False) as folder:
-        data = made(folder, 1000, 1700)
-        print(f"{data.tokens * 6:,} decisions in {len(data):,} shards", flush=True)
-        (folder / "counts").mkdir()
-        answers: dict[Any, int] = {}
-
-        def run(tasks: Any) -> Iterator[Any]:
-            for task in tasks:
-                number = answers.setdefault(_key(task), len(answers))
-                found = count_shard(task)
-                path = folder / "counts" / f"{task.number}-{number}"
-                path.write_bytes(pickle.dumps(found[1]))
-                yield found
-
-        with quiet(), Measured() as counted:
-            docs = CorpusDocuments(data, run)
-            docs.prepare(counts_of(docs))
-        print(f"counting, one process: {counted.figures['seconds']:.1f} s", flush=True)
-        (folder / "counts.pickle").write_bytes(pickle.dumps((data, answers)))
-        figures = in_process(["--part", "merged", folder])
-        print(f"merging and all analyses: {figures['seconds']:.1f} s, peak "
-              f"{figures['memory'] / 1e6:.0f} MB")  # fmt: skip
 
 
 def bits() -> None:
@@ -273,75 +248,6 @@ def bits() -> None:
           f"{(apart > 0).mean():.2%}, by at most {apart.max():.1e}")  # fmt: skip
 
 
-# ---- A million shards, without a model
-
-
-class _Endless:
-    """A source of so many rows that nobody holds."""
-
-    name = "endless"
-
-    def __init__(self, rows: int) -> None:
-        self.count = rows
-
-    def rows(self, first: int = 0, mark: Any = None) -> Iterator[tuple[Any, Row]]:
-        """Rows of 1,000 bytes, each another."""
-        for n in range(first, self.count):
-            yield None, Row(f"{n:>1000}", ("en", "fr")[n % 2])
-
-
-def _planned(asked: str) -> dict[str, float]:
-    """Plan so many shards of four rows, write the plan and read it again."""
-    shards = int(asked)
-    with tempfile.TemporaryDirectory() as folder, Measured() as measured:
-        tally = planning.Tally()
-        source: Any = [_Endless(4 * shards)]
-        write_plan(Path(folder), planning.planned(source, "", 4000, tally), dict)
-        size = (Path(folder) / "plan.jsonl").stat().st_size
-        read = sum(1 for _ in read_plan(Path(folder)))
-        assert read == tally.shards
-    return {**measured.figures, "shards": read, "size": size}
-
-
-def _simulated(asked: str) -> dict[str, float]:
-    """Merge counts of so many shards of 160 documents, all made up."""
-    shards = int(asked)
-    with tempfile.TemporaryDirectory() as folder:
-        data = made(Path(folder), 1, 160 * 170)
-        pattern = data.parts[0]
-        many = TraceDataset([pattern] * shards)
-        answers: dict[Any, Any] = {}
-
-        def run(tasks: Any) -> Iterator[Any]:
-            for task in tasks:
-                if (key := _key(task)) not in answers:  # counted once: others would give the like
-                    answers[key] = count_shard(task)[1]
-                yield task.number, answers[key]
-
-        with quiet(), Measured() as measured:
-            docs = CorpusDocuments(many, run)
-            found = mv.analysis.load(docs)
-            mv.analysis.label_divergence(docs)
-            mv.analysis.transitions(docs)
-        assert len(found)
-    return {**measured.figures, "documents": 160 * shards}
-
-
-def million() -> None:
-    """Plan and merge of a hundred thousand and a million shards: seconds, memory, growth."""
-    for shards in (100_000, 1_000_000):
-        found = in_process(["--part", "planned", shards])
-        print(f"plan of {found['shards']:,.0f} shards: {_figures(found)}; "
-              f"{found['size'] / 1e6:.0f} MB", flush=True)  # fmt: skip
-        found = in_process(["--part", "simulated", shards])
-        print(f"merge of {shards:,} shards, {found['documents']:,.0f} documents: "
-              f"{_figures(found)}", flush=True)  # fmt: skip
-
-
-def _figures(found: dict[str, float]) -> str:
-    return f"{found['seconds']:.0f} s, peak {found['memory'] / 1e6:.0f} MB"
-
-
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser()
@@ -351,7 +257,7 @@ def main() -> None:
     parser.add_argument("--part", nargs=2, help="one measurement, in a process of its own")
     asked = parser.parse_args()
     if asked.part:
-        own = {"worker": _worker, "merged": _merged, "planned": _planned, "simulated": _simulated}
+        own = {"worker": _worker, "shape": _shape}
         name, argument = asked.part
         print(json.dumps(own[name](argument)))
         return
@@ -359,10 +265,9 @@ def main() -> None:
         "ceiling": lambda: engines(asked.minutes, asked.turns, ["processes"]),
         "ray": lambda: engines(asked.minutes, asked.turns, ["processes", "ray"]),
         "memory": memory,
+        "shapes": shapes,
         "growth": growth,
-        "merge": merge,
         "bits": bits,
-        "million": million,
     }
     for name, measure in parts.items():
         if not asked.only or name in asked.only:

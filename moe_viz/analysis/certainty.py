@@ -22,11 +22,9 @@ from .statistics import (
     sign_flips,
     softmax,
 )
-from .tallies import Tally, tally
+from .tallies import Tally, leading_bits, of_bits, tally
 
 WHAT = ("margin", "entropy")
-#: Bits of a float32 that a tally of margins leaves out: it keeps nine of the fraction's.
-_LEFT_OUT = 14
 
 
 def certainty(trace: Countable, seed: int = 0) -> Finding:
@@ -160,7 +158,7 @@ def margin_tally(docs: Documents, layer: int) -> Tally:
     """Margins of a layer's decisions by their leading bits: steps of 0.2 %. Margins are never
     negative, so that the bits of larger ones are larger numbers.
     """
-    return tally(_margins(docs, layer).view(np.int32).astype(np.int64) >> _LEFT_OUT)
+    return tally(leading_bits(_margins(docs, layer)))
 
 
 def margin_steps(docs: Documents, layer: int, edges: tuple[float, ...]) -> np.ndarray:
@@ -174,13 +172,12 @@ def margin_steps(docs: Documents, layer: int, edges: tuple[float, ...]) -> np.nd
 def quantile(margins: Tally, q: float) -> float:
     """The margin that this share of them does not exceed, to within 0.2 %.
 
-    >>> bits = np.array([0.5, 1.0, 2.0], np.float32).view(np.int32).astype(np.int64) >> _LEFT_OUT
-    >>> quantile((bits, np.array([50, 40, 10])), 0.9)
+    >>> quantile((leading_bits(np.array([0.5, 1.0, 2.0])), np.array([50, 40, 10])), 0.9)
     1.0
     """
     keys, counts = margins
     found = keys[np.searchsorted(counts.cumsum(), q * counts.sum() * (1 - 1e-12))]
-    return float(np.int32(found << _LEFT_OUT).view(np.float32))
+    return float(of_bits(found))
 
 
 def _margins(docs: Documents, layer: int) -> np.ndarray:

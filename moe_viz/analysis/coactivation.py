@@ -11,10 +11,9 @@ from .documents import Documents, choices
 from .finding import Finding
 from .statistics import interval, ratio, resamples
 from .sums import (
-    MOST,
     NOTE,
     Sums,
-    added_sums,
+    by_sums,
     own_units,
     pair_shares,
     pairs_within,
@@ -45,7 +44,7 @@ def coactivation(trace: Countable, seed: int = 0) -> Finding:
     L, E, k = docs.shape
     if k < 2:
         raise InputError("Each token has one expert here: there are no pairs to count.")
-    large = len(docs) * E * E > MOST
+    large = by_sums(docs)
     drawn = np.zeros(0) if large else resamples(docs.units, rng, strata=docs.strata)
     others = ~np.eye(E, dtype=bool)
     columns: dict[str, list[np.ndarray]] = {n: [] for n in ("share", "low", "high", "matched")}
@@ -85,7 +84,7 @@ def coactivation(trace: Countable, seed: int = 0) -> Finding:
 def _by_sums(docs: Documents, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share, low and high of each pair, (E, E), without a matrix for each document."""
     strata, alone = totals_by_unit(docs, docs.chosen[:, layer])
-    sums = added_sums(docs.gathered(pair_sums, layer, *own_units(docs)))
+    sums = docs.summed(pair_sums, layer, *own_units(docs))
     return pair_shares(sums, alone, strata, docs.independent)
 
 

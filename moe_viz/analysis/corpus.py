@@ -9,7 +9,6 @@ in bundles, so that what is held does not grow with the corpus.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -21,36 +20,12 @@ from ..trace import Trace, TraceDataset
 from ..trace.dataset import Part
 from .counting import Bundles, Counting, Request, count_shard
 from .documents import Documents, Each, Once
-from .tallies import Adding, Tally
-from .units import Units
+from .tallies import Adding, Sums, Tally, added_sums
+from .units import Units, about, said_of_each, token_counts
 
 Run = Callable[[Iterable[Any]], Iterator[Any]]
 #: Documents whose counts are held one by one; beyond, about so many bundles of them stand for all.
 MOST, BUNDLES = 2**17, 2**16
-
-
-@dataclass(frozen=True)
-class _About:
-    """What a shard says of its documents."""
-
-    names: tuple[str, ...]
-    documents: int
-    left_out: int
-    has_probabilities: bool
-
-
-def _about(docs: Documents) -> _About:
-    return _About(docs.names, len(docs), docs.left_out, docs.has_probabilities)
-
-
-def _said(docs: Documents) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """Label and topic of each document, and its number of tokens."""
-    return tuple(docs.names[n] for n in docs.labels), docs.tokens, docs.topics
-
-
-def token_counts(docs: Documents) -> np.ndarray:
-    """Tokens that count, of each document: (N,)."""
-    return docs.tokens
 
 
 class CorpusDocuments(Documents):
@@ -65,8 +40,7 @@ class CorpusDocuments(Documents):
         self._run: Run = run or (lambda tasks: map(count_shard, tasks))
         self._ready: dict[tuple[Any, ...], Any] = {}
         self._bundles: Bundles | None = None
-        self.trace: Any = _Pattern(data)
-        _, _, self._k = data.pattern.experts.shape
+        self.trace: Any = data.pattern
         self._parts: list[Part] = list(data.parts)
         sizes, names, left_out = self._first_look()
         ends = np.cumsum([0, *sizes])
@@ -80,7 +54,7 @@ class CorpusDocuments(Documents):
             Units.__init__(self, labels, np.ones(len(labels), int), [""] * len(labels), left_out)
             self.tokens = self.laid(token_counts)
         else:
-            said = self.gathered(_said)
+            said = self.gathered(said_of_each)
             Units.__init__(
                 self,
                 [label for labels, _, _ in said for label in labels],
@@ -89,19 +63,24 @@ class CorpusDocuments(Documents):
                 left_out,
             )
         self.number: np.ndarray = np.arange(len(self))
+        if self.summarised and self._bundles is None:  # as they were counted
+            starts = (part.shard.number or 0 for part in self._parts)
+            self.number = np.concatenate(
+                [np.arange(n) + start for n, start in zip(sizes, starts, strict=True)]
+            )
         self._check()
 
     def _first_look(self) -> tuple[list[int], tuple[str, ...], int]:
         """Documents of each shard, the labels in the order of their first, and what is left out."""
         sizes, first, left_out = [0] * len(self._parts), dict[str, int](), 0
         self._slices, self._has_probabilities = [slice(0, 0)] * len(self._parts), True
-        for number, answers in self._run(self._tasks([("gathered", _about, ())])):
+        for number, answers in self._run(self._tasks([("gathered", about, ())])):
             if answers:
-                (about,) = answers
-                sizes[number] = about.documents
-                left_out += about.left_out
-                self._has_probabilities &= about.has_probabilities
-                for place, name in enumerate(about.names):
+                (said,) = answers
+                sizes[number] = said.documents
+                left_out += said.left_out
+                self._has_probabilities &= said.has_probabilities
+                for place, name in enumerate(said.names):
                     at = (number << 32) + place
                     first[name] = min(first.get(name, at), at)
         there = [n for n, size in enumerate(sizes) if size]
@@ -111,12 +90,17 @@ class CorpusDocuments(Documents):
     @property
     def shape(self) -> tuple[int, int, int]:
         """See `Documents`."""
-        return len(self.trace.layers), self.trace.expert_count, self._k
+        return len(self.trace.layers), self.trace.expert_count, self.trace.choices
 
     @property
     def has_probabilities(self) -> bool:
         """See `Documents`."""
         return self._has_probabilities
+
+    @property
+    def summarised(self) -> bool:
+        """See `Documents`."""
+        return self.data.summarised
 
     @property
     def documents(self) -> int:
@@ -166,6 +150,10 @@ class CorpusDocuments(Documents):
         """See `Documents`."""
         return self._asked("gathered", count, args)
 
+    def summed(self, count: Callable[..., Sums], *args: Any) -> Sums:
+        """See `Documents`."""
+        return self._asked("summed", count, args)
+
     def _asked(self, kind: str, count: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         self.prepare([(kind, count, args)])
         key = (count, args)
@@ -213,6 +201,16 @@ class _Tallied(Adding):
         super().add(more)
 
 
+class _Summed:
+    """Sums, added up as they come: of many experts each is large."""
+
+    def __init__(self, docs: CorpusDocuments) -> None:
+        self.total: Any = None
+
+    def add(self, number: int, more: Any) -> None:
+        self.total = Sums(*more) if self.total is None else added_sums(self.total, Sums(*more))
+
+
 class _Gathered:
     """Whatever it is, in the order of the shards."""
 
@@ -223,21 +221,9 @@ class _Gathered:
         self.total[number] = answer
 
 
-_MERGING: dict[str, Any] = {"laid": _Laid, "tallied": _Tallied, "gathered": _Gathered}
-
-
-class _Pattern:
-    """What a trace says that holds for a whole corpus; its arrays are never in memory together."""
-
-    _SAID = ("provenance", "layers", "rule", "expert_count", "scored", "mixtures", "model_layers")
-
-    def __init__(self, data: TraceDataset) -> None:
-        self._said = {name: getattr(data.pattern, name) for name in self._SAID}
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._SAID:
-            raise AttributeError(f"{name} of a corpus is not in memory: count it shard by shard")
-        return self._said[name]
+_MERGING: dict[str, Any] = {
+    "laid": _Laid, "tallied": _Tallied, "summed": _Summed, "gathered": _Gathered,
+}  # fmt: skip
 
 
 def _passing(args: tuple[Any, ...]) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError, TraceError
 from ..trace.dataset import Part
 from .documents import Documents, Each
+from .summary import Summary
 from .tallies import scrambled
 
 #: How the results of shards are put together, the function, and its arguments.
@@ -29,7 +30,7 @@ class Bundles:
     names: tuple[str, ...]
     each: int
 
-    def of(self, docs: Documents) -> np.ndarray:
+    def of(self, docs: Documents | Summary) -> np.ndarray:
         """The number of each document's bundle, (N,)."""
         known = {name: n for n, name in enumerate(self.names)}
         label = np.array([known[name] for name in docs.names])[docs.labels]
@@ -49,15 +50,22 @@ class Counting:
 
 def count_shard(task: Counting) -> tuple[int, list[Any]]:
     """Count what is asked for in one shard; nothing, where nothing of it was selected."""
-    trace = task.part.open()
-    if trace is None:
+    docs = _documents(task)
+    if docs is None:
         return task.number, []
-    docs = Documents(trace, start=task.start)
     return task.number, [_answer(docs, task.bundles, *request) for request in task.counts]
 
 
+def _documents(task: Counting) -> Documents | Summary | None:
+    """A shard's documents, of its decisions or of what was counted when it was made."""
+    if (summary := Summary.load(task.part.path)) is not None:
+        return summary
+    trace = task.part.open()
+    return None if trace is None else Documents(trace, start=task.start)
+
+
 def _answer(
-    docs: Documents,
+    docs: Documents | Summary,
     bundles: Bundles | None,
     kind: str,
     count: Callable[..., Any],
@@ -66,10 +74,10 @@ def _answer(
     """What is counted; or why it cannot be, for whoever asks for it."""
     try:
         if bundles is None:
-            return count(docs, *args)
+            return docs.answer(count, args)
         bundle = bundles.of(docs)
         own = [Each(arg.values[bundle]) if isinstance(arg, Each) else arg for arg in args]
-        found = count(docs, *(arg.values if isinstance(arg, Each) else arg for arg in own))
+        found = docs.answer(count, own)
         if kind != "laid":
             return found
         used, which = np.unique(bundle, return_inverse=True)

@@ -21,16 +21,25 @@ from ..errors import InputError
 from ..prompts import topics_of
 from ..trace import Trace, gaps
 from ..trace.choice import has_probabilities
-from .tallies import Tally
+from .tallies import Sums, Tally
 from .units import Units
 
 #: Tokens processed at a time, which bounds memory.
 BLOCK = 262_144
+#: What is said of a question that counts cannot answer.
+DECISIONS = (
+    "It needs decisions, and this corpus holds counts in place of them (keep='summaries'). Record "
+    "it with keep='choices'."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Once:
     """An argument of one call: what is counted with it is not kept."""
+
+    def among(self, kept: Any) -> Any:
+        """What is meant of an answer that a summary has kept, if it can have any."""
+        raise InputError(DECISIONS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +102,7 @@ class Documents(Units):
             if not self.left_out:
                 raise InputError("This trace holds special tokens only: there is nothing to count.")
             raise InputError(f"{self.left_out_note[0]} There is nothing else to count.")
-        if not any(self.gathered(_used)):
+        if not any(self.gathered(any_used)):
             raise InputError(
                 "No token went to any expert: every slot was left empty. Record without the "
                 "intervention that empties them."
@@ -107,20 +116,33 @@ class Documents(Units):
         `count` is a function of a module, counts each document by itself, and may be called
         with the documents of one shard after the other.
         """
-        return count(self, *_given(args))
+        return self.answer(count, args)
 
     def tallied(self, count: Callable[..., Tally], *args: Any) -> Tally:
         """The tally that `count(documents, *args)` gives, added up over all shards."""
-        return count(self, *_given(args))
+        return self.answer(count, args)
 
     def gathered(self, count: Callable[..., Any], *args: Any) -> list[Any]:
         """What `count(documents, *args)` gives, of each shard in their order."""
-        return [count(self, *_given(args))]
+        return [self.answer(count, args)]
+
+    def summed(self, count: Callable[..., Sums], *args: Any) -> Sums:
+        """The sums that `count(documents, *args)` gives, added up over all shards."""
+        return self.answer(count, args)
+
+    def answer(self, count: Callable[..., Any], args: Sequence[Any]) -> Any:
+        """What `count` gives for these documents, by themselves."""
+        return count(self, *(arg.values if isinstance(arg, Each) else arg for arg in args))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Layers, experts, choices: (L, E, k)."""
         return len(self.trace.layers), self.trace.expert_count, self.trace.experts.shape[2]
+
+    @property
+    def summarised(self) -> bool:
+        """Whether counts were kept in place of decisions."""
+        return False
 
     @property
     def has_probabilities(self) -> bool:
@@ -213,9 +235,9 @@ def probability_sums(docs: Documents) -> np.ndarray:
     return total
 
 
-def _used(docs: Documents) -> bool:
-    """Whether any expert is used."""
-    return any(bool((layer >= 0).any()) for layer in docs.trace.experts)
+def any_used(docs: Documents) -> np.ndarray:
+    """Whether any expert is used, ()."""
+    return np.array(any(bool((layer >= 0).any()) for layer in docs.trace.experts))
 
 
 def _counts(docs: Documents, most: int, gates: bool) -> np.ndarray:
@@ -238,10 +260,6 @@ def _shares(trace: Trace, layer: int, rows: slice) -> np.ndarray:
     if trace.rule.sums_to_one:  # what an empty slot lacks is missing
         return gates
     return gates / np.maximum(gates.sum(axis=1, keepdims=True), np.float32(1e-20))
-
-
-def _given(args: tuple[Any, ...]) -> list[Any]:
-    return [arg.values if isinstance(arg, Each) else arg for arg in args]
 
 
 def _follows(trace: Trace) -> Iterator[bool]:

@@ -8,8 +8,7 @@ delta method for a ratio), and a p-value from Hoeffding's bound on what random s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,12 @@ import numpy as np
 from ..errors import InputError
 from .documents import Documents, Each
 from .statistics import LEVEL, distributions, ratio
-from .tallies import label_codes
+from .tallies import Sums, label_codes
 
 #: Documents times pairs of experts, beyond which sums must do.
 MOST = 2**24
+#: Experts up to which a summary keeps pairs of each document, and up to which it keeps their sums.
+BY_DOCUMENT, BY_SUMS = 16, 64
 #: What must be said beside what they give.
 NOTE = "Intervals come from sums of squares over documents, not from resamples."
 #: Sightings of pairs at a time.
@@ -71,22 +72,6 @@ def _by_unit(
             yield u, slice(None), sum(found, np.zeros(E * E))
 
 
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What pairs add up to over units: whole numbers, so that their order does not matter.
-
-    By stratum how often each pair was seen, (E · E,); the squares of a unit's z; z times the unit's
-    total of the row; and of what chance would give, if that was asked for, the sum of differences
-    and of their squares, in fixed point.
-    """
-
-    seen: dict[int, np.ndarray]
-    squared: np.ndarray
-    crossed: np.ndarray
-    differs: np.ndarray
-    differs_squared: np.ndarray
-
-
 #: Steps of a whole in the fixed point.
 FIXED = 2.0**20
 
@@ -102,11 +87,12 @@ def sums_of(
     """
     E, s = alone.shape[1], alone.astype(np.int64)
     rows = np.repeat(np.arange(E), E)
-    seen: dict[int, np.ndarray] = {int(k): np.zeros(E * E, np.int64) for k in np.unique(strata)}
+    kinds, kind = np.unique(strata, return_inverse=True)
+    seen = np.zeros((len(kinds), E * E), np.int64)
     squared, crossed, differs, differs_squared = np.zeros((4, E * E), np.int64)
     for u, at, sightings in cells:
         z = sightings.astype(np.int64)
-        seen[int(strata[u])][at] += z
+        seen[kind[u], at] += z
         squared[at] += z * z
         crossed[at] += z * s[u, rows[at]]
         if expected is not None:
@@ -114,16 +100,13 @@ def sums_of(
             d[at] += z
             differs += np.rint(d * FIXED).astype(np.int64)
             differs_squared += np.rint(d * d * FIXED).astype(np.int64)
-    return Sums(seen, squared, crossed, differs, differs_squared)
+    return Sums(kinds, seen, squared, crossed, differs, differs_squared)
 
 
-def added_sums(parts: Sequence[Sums]) -> Sums:
-    """The sums of several shards as one."""
-    names = ("squared", "crossed", "differs", "differs_squared")
-    kinds = sorted({kind for part in parts for kind in part.seen})
-    seen = {k: sum(part.seen[k] for part in parts if k in part.seen) for k in kinds}
-    total = {name: sum(getattr(part, name) for part in parts) for name in names}
-    return Sums(seen, **total)  # type: ignore[arg-type]
+def by_sums(docs: Documents) -> bool:
+    """Whether pairs of experts are counted as sums, and not document by document."""
+    E = docs.shape[1]
+    return len(docs) * E * E > MOST or (docs.summarised and E > BY_DOCUMENT)
 
 
 def own_units(docs: Documents) -> tuple[Each | None, Each | None]:
@@ -177,14 +160,14 @@ def pair_shares(
     """
     E, s = alone.shape[1], alone.astype(np.float64)
     total = s.sum(0)[:, None]  # (E, 1)
-    share = ratio(sum(sums.seen.values(), np.zeros(E * E)).reshape(E, E), total)
+    share = ratio(sums.seen.sum(0).reshape(E, E), total)
     if documents < 2:
         nothing = np.full((E, E), np.nan)
         return share, nothing, nothing
     # Σ (z − r s)² over units, less each stratum's (Σ (z − r s))² / n: the spread within strata.
     squares = sums.squared.reshape(E, E) - 2 * share * sums.crossed.reshape(E, E)
     squares += share**2 * (s * s).sum(0)[:, None]
-    for kind, sighted in sums.seen.items():
+    for kind, sighted in zip(sums.kinds, sums.seen, strict=True):
         here = strata == kind
         squares -= (sighted.reshape(E, E) - share * s[here].sum(0)[:, None]) ** 2 / here.sum()
     (t,) = distributions("t")

@@ -25,7 +25,7 @@ from .documents import Documents, choices, gate_sums, probability_sums
 from .finding import Finding
 from .load import load
 from .repetition import repeats, repetition, sets_by_label
-from .sums import MOST
+from .sums import by_sums
 from .transitions import ends_of_moves, moves_of, path_tally, paths, transitions
 from .vocabulary import shuffled_choices, token_tally, vocabulary
 
@@ -94,13 +94,13 @@ def _together(traces: Recordings, run: Run | None) -> tuple[Trace | TraceDataset
 
 def counts_of(docs: Documents) -> list[Request]:
     """All that the analyses count in each shard by itself, so that shards are opened once."""
-    L, E, k = docs.shape
+    L, _, k = docs.shape
     layers, follows = range(L), range(L - 1)
     laid: list[Any] = [(choices, (n,)) for n in {1, min(2, k), k}]
     laid += [(gate_sums, ()), (repeats, (0,)), (certainty_sums, (0,))]
     if docs.paired:
         laid.append((probability_sums, ()))
-    if len(docs) * E * E <= MOST:
+    if not by_sums(docs):
         laid += [(pairs_of, (n,)) for n in layers if k > 1]
         laid += [(moves_of, (n,)) for n in follows]
     else:

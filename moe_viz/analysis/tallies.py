@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,6 +67,47 @@ class Adding:
     def total(self) -> Tally:
         """All of them."""
         return added(self._waiting)
+
+
+#: Bits of a float32 that a sketch leaves out: what is left are steps of at most 0.2 %.
+_LEFT_OUT = 14
+
+
+def leading_bits(numbers: np.ndarray) -> np.ndarray:
+    """Numbers of at least 0 by their leading bits, which stand in the order of the numbers."""
+    whole = np.ascontiguousarray(np.maximum(numbers, 0), np.float32).view(np.int32)
+    return whole.astype(np.int64) >> _LEFT_OUT
+
+
+def of_bits(bits: np.ndarray) -> np.ndarray:
+    """The numbers that these leading bits stand for.
+
+    >>> of_bits(leading_bits(np.array([0.5, 3.0, 96.0]))).tolist()
+    [0.5, 3.0, 96.0]
+    """
+    return (np.asarray(bits) << _LEFT_OUT).astype(np.int32).view(np.float32)
+
+
+class Sums(NamedTuple):
+    """What pairs of experts add up to over units: whole numbers, so that order does not matter.
+
+    By stratum how often each pair was seen, (strata, E · E); the squares of a unit's z; z times the
+    unit's total of the row; and of what chance would give, if that was asked for, the sum of
+    differences and of their squares, in fixed point; (E · E,) each.
+    """
+
+    kinds: np.ndarray  # of the strata
+    seen: np.ndarray
+    squared: np.ndarray
+    crossed: np.ndarray
+    differs: np.ndarray
+    differs_squared: np.ndarray
+
+
+def added_sums(one: Sums, other: Sums) -> Sums:
+    """The sums of two shards as one."""
+    kinds, seen = added([one[:2], other[:2]])
+    return Sums(kinds, seen, *(a + b for a, b in zip(one[2:], other[2:], strict=True)))
 
 
 def scrambled(*numbers: np.ndarray | int) -> np.ndarray:

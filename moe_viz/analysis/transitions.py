@@ -22,11 +22,10 @@ from .statistics import (
     standardised_flips,
 )
 from .sums import (
-    MOST,
     NOTE,
     Sums,
-    added_sums,
     bounded_p,
+    by_sums,
     moves_between,
     own_units,
     pair_shares,
@@ -64,7 +63,7 @@ def transitions(trace: Countable, seed: int = 0) -> Finding:
     follows = [n for n in range(L - 1) if _neighbours(docs.trace, n)]
     if not follows:
         raise InputError(f"No two layers of this trace follow each other: {numbers}.")
-    large = len(docs) * E * E > MOST
+    large = by_sums(docs)
     parts = [_by_sums(docs, n) for n in follows] if large else _by_resamples(docs, follows, rng)
     columns = {
         "layer": np.repeat([numbers[n] for n in follows], E * E),
@@ -114,7 +113,7 @@ def _by_sums(docs: Documents, n: int) -> dict[str, np.ndarray]:
     E = docs.shape[1]
     before, after = docs.laid(ends_of_moves, n).transpose(1, 0, 2).astype(np.float64)  # (N, E) each
     strata, alone = totals_by_unit(docs, before)
-    sums = added_sums(docs.gathered(move_sums, n, *own_units(docs)))
+    sums = docs.summed(move_sums, n, *own_units(docs))
     share, low, high = pair_shares(sums, alone, strata, docs.independent)
     chance = before.T @ (after / np.maximum(before.sum(1), 1)[:, None])
     found = _shares(E, share, low, high, before, after, chance)

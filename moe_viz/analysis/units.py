@@ -8,6 +8,7 @@ of few. Whether the documents lie in one trace or in many shards makes no differ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +109,31 @@ class Units:
             *self.left_out_note,
             f"Few documents ({documents}, fewer than {FEW}): treat intervals with care.",
         )
+
+
+@dataclass(frozen=True)
+class About:
+    """What a shard says of its documents before anything is counted."""
+
+    names: tuple[str, ...]
+    documents: int
+    left_out: int
+    has_probabilities: bool
+
+
+def about(docs: Any) -> About:
+    """See `About`."""
+    return About(docs.names, len(docs), docs.left_out, docs.has_probabilities)
+
+
+def said_of_each(docs: Units) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """Label and topic of each document, and its number of tokens."""
+    return tuple(docs.names[n] for n in docs.labels), docs.tokens, docs.topics
+
+
+def token_counts(docs: Units) -> np.ndarray:
+    """Tokens that count, of each document: (N,)."""
+    return docs.tokens
 
 
 def _parallel(topics: Sequence[str], labels: np.ndarray) -> bool:

@@ -54,7 +54,11 @@ def corpus(
         str | None, typer.Option(help="The column of ids; “id” where there is one.")
     ] = None,
     keep: Annotated[
-        str, typer.Option(help="logits: everything; choices: experts and gates alone.")
+        str,
+        typer.Option(
+            help="logits: everything; choices: experts and gates alone; summaries: what report and "
+            "atlas count, no decisions."
+        ),
     ] = "logits",
     loss: Annotated[bool, typer.Option(help="Keep each token's cross-entropy too.")] = False,
     context: Annotated[

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checksums of a trace's arrays: a damaged file must not be taken for a recording.
+"""Checksums of a trace's arrays and header: a damaged file must not be taken for a recording.
 
 Two for each array, CRC-32: of all of it, and of pages spread over it, which is quick to look at
 where an array has gigabytes. A copy that was cut off and filled up with zeros fails both.
@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+#: What a header's checksum is called beside it. A trace of format 1 may have none; a name that is
+#: neither is damage, or a damaged name would make a file one of those.
+HEADER_SUM = "moe_viz_crc32"
 #: Bytes up to which an array is always read whole.
 SMALL = 2**26
 #: Bytes of a page, and how many are looked at. Files rest on both: they stay as they are.
@@ -26,6 +29,11 @@ def checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
     {'a': [139757951, 139757951]}
     """
     return {name: [zlib.crc32(_bytes(a)), _of_pages(a)] for name, a in arrays.items()}
+
+
+def text_sum(text: str) -> str:
+    """The checksum of a header, as it is written beside it."""
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def differing(

@@ -18,8 +18,10 @@ import numpy as np
 from ..errors import InputError, OutputError, TraceError
 from ..files import atomic_path
 from .file import read_shape
+from .pattern import Pattern
 from .provenance import Provenance
 from .shards import Shard, read_about, read_plan
+from .summaryfile import summary_header
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -46,25 +48,29 @@ class Part:
 
     def open(self) -> Trace | None:
         """Its trace, with a name for each document; None where nothing of it was asked for."""
-        trace = Trace.load(self.path)
-        prompts, rows, document = [], self.shard.rows_of_documents, -1
-        for prompt in trace.prompts:
-            document += prompt.part == 0
-            named = prompt.document or f"{self.shard.source}:{rows[document]}"
-            prompts.append(replace(prompt, document=named))
-        trace = trace.with_prompts(tuple(prompts))
+        trace = named(Trace.load(self.path), self.shard)
         wanted = [
             n
-            for n, prompt in enumerate(prompts)
+            for n, prompt in enumerate(trace.prompts)
             if (self.labels is None or prompt.label in self.labels)
             and (self.documents is None or prompt.document in self.documents)
         ]
         if not wanted:
             return None
-        some = None if len(wanted) == len(prompts) else wanted
+        some = None if len(wanted) == len(trace.prompts) else wanted
         if some is None and self.layers is None:
             return trace
         return trace.select(prompt=some, layers=self.layers)
+
+
+def named(trace: Trace, shard: Shard) -> Trace:
+    """A shard's trace with a name for each document: its id, else source and row."""
+    prompts, rows, document = [], shard.rows_of_documents, -1
+    for prompt in trace.prompts:
+        document += prompt.part == 0
+        name = prompt.document or f"{shard.source}:{rows[document]}"
+        prompts.append(replace(prompt, document=name))
+    return trace.with_prompts(tuple(prompts))
 
 
 class TraceDataset(Sequence[Trace]):
@@ -144,11 +150,23 @@ class TraceDataset(Sequence[Trace]):
         return " and ".join(said)
 
     @cached_property
-    def pattern(self) -> Trace:
-        """A trace of this corpus: what it says of model, layers and rule holds for all."""
+    def pattern(self) -> Pattern:
+        """What holds for all shards: model, layers, rule."""
+        if (header := self._summaries) is not None:
+            return Pattern.from_json(header["pattern"])
         if (trace := next(iter(self), None)) is None:
             raise TraceError(f"No shard holds anything of what was selected: {self._chosen}.")
-        return trace
+        return Pattern.of(trace)
+
+    @cached_property
+    def _summaries(self) -> dict[str, Any] | None:
+        """Of a corpus that was kept as summaries, what the first says; None of one of traces."""
+        return summary_header(self.parts[0].path)
+
+    @property
+    def summarised(self) -> bool:
+        """Whether counts were kept in place of traces: `record_corpus(keep="summaries")`."""
+        return self._summaries is not None
 
     @property
     def provenance(self) -> Provenance:
@@ -178,12 +196,24 @@ class TraceDataset(Sequence[Trace]):
     @cached_property
     def tokens(self) -> int:
         """Number of tokens of these shards, selected or not; from their headers."""
+        if self.summarised:
+            return sum(int(header["tokens"]) for header in self._headers())
         return sum(read_shape(part.path)["token_ids"][0] for part in self.parts)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The labels that occur, in the order of their first document; opens every shard."""
+        if self.summarised:
+            return tuple(dict.fromkeys(name for said in self._headers() for name in said["labels"]))
         return tuple(dict.fromkeys(label for trace in self for label in trace.labels))
+
+    def _headers(self) -> Iterator[dict[str, Any]]:
+        for part in self.parts:
+            if (header := summary_header(part.path)) is None:
+                raise TraceError(
+                    f"{part.path}: is a trace among summaries. Call record_corpus again."
+                )
+            yield header
 
     def select(
         self, label: _Labels = None, document: _Labels = None, layers: _Layers = None
@@ -192,7 +222,13 @@ class TraceDataset(Sequence[Trace]):
 
         Nothing is read here. A label or document that no shard has makes an empty iteration; a
         layer that is not there raises `TraceError`, as in `Trace.select`, when a shard is opened.
+        Raises `InputError` for summaries, which were counted whole.
         """
+        if self.summarised:
+            raise InputError(
+                "This corpus was kept as summaries, each counted over all labels, documents and "
+                "layers: nothing can be selected of it. Record it with keep='choices' for that."
+            )
         asked = {
             "labels": _several(label),
             "documents": _several(document),

@@ -9,7 +9,6 @@ NumPy views of the file, and the open file.
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,11 @@ import safetensors.numpy
 from ..errors import TraceError
 from ..files import atomic_path
 from ..tensorfile import Entry, HeldFile, read_header
-from .checksums import checksums, differing
+from .checksums import HEADER_SUM, checksums, differing, text_sum
 from .format import OPTIONAL
+from .summaryfile import SUMMARY
 
 _KEY = "moe_viz_trace"
-#: The checksum of our header, beside it. Format 1 may have none; a name that is neither is damage,
-#: or a damaged name would make a file one of those.
-_SUM = "moe_viz_crc32"
 #: Where our header keeps the checksums of the arrays; readers that do not know it pass it over.
 CHECKSUMS = "checksums"
 
@@ -58,7 +55,7 @@ def write(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({**header, CHECKSUMS: checksums(arrays)})
     with atomic_path(path, sum(a.nbytes for a in arrays.values()) + len(text)) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, {_KEY: text, _SUM: _sum(text)})
+        safetensors.numpy.save_file(arrays, temporary, {_KEY: text, HEADER_SUM: text_sum(text)})
 
 
 def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray], HeldFile]:
@@ -69,13 +66,20 @@ def read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, np.
     should be.
     """
     held, metadata, entries = _opened(path)
+    if SUMMARY in metadata:
+        raise TraceError(
+            f"{path}: holds counts in place of decisions (keep='summaries'). They answer "
+            "moe_viz.report and moe_viz.atlas; for anything else record with keep='choices'."
+        )
     if _KEY not in metadata:
         raise TraceError(
             f"{path}: is a safetensors file, but not a trace of moe_viz. Record one with "
             "moe_viz.record(…).save(path)."
         )
-    summed = _SUM in metadata
-    if not metadata.keys() <= {_KEY, _SUM} or (summed and metadata[_SUM] != _sum(metadata[_KEY])):
+    summed = HEADER_SUM in metadata
+    if not metadata.keys() <= {_KEY, HEADER_SUM} or (
+        summed and metadata[HEADER_SUM] != text_sum(metadata[_KEY])
+    ):
         raise TraceError(_DAMAGED.format(path, "its header is"))
     header, arrays = json.loads(metadata[_KEY]), _map_arrays(held, entries)
     if header["format"] > 1 and not summed:
@@ -93,10 +97,6 @@ def read_shape(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of a trace's arrays, from the file's first bytes alone."""
     _, _, entries = _opened(path)
     return {name: tuple(entry.shape) for name, entry in entries.items()}
-
-
-def _sum(text: str) -> str:
-    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def _opened(path: Path) -> tuple[HeldFile, dict[str, str], dict[str, Entry]]:

@@ -38,6 +38,7 @@ class Shard:
     size: int  # bytes of text
     mark: Any = None  # where to open the source for its first row
     left_out: tuple[int, ...] = ()  # rows that hold no text, counted from the first
+    number: int | None = None  # of its first document, where what is kept depends on it
 
     @property
     def file(self) -> str:
@@ -94,7 +95,8 @@ def read_plan(folder: Path) -> Iterator[Shard]:
                 said = json.loads(line)
                 shard = Shard(**{**said, "left_out": tuple(said.get("left_out", ()))})
                 known = all(type(getattr(shard, name)) is kind for name, kind in _KINDS.items())
-                if not known or any(type(row) is not int for row in shard.left_out):
+                numbers = (*shard.left_out, 0 if shard.number is None else shard.number)
+                if not known or any(type(number) is not int for number in numbers):
                     raise ValueError(f"found {line[:80]!r}")
                 yield shard
     except OSError as error:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from moe_viz.errors import InputError
 
+held: list[bytearray] = []
+
 
 def sleep_or_die(task: tuple[str, str]) -> str:
     """What a worker does: it dies the first time that it has such a task."""
@@ -21,6 +23,11 @@ def sleep_or_die(task: tuple[str, str]) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "slow":
         time.sleep(3)
+    if what in ("tells", "grows"):
+        if what == "grows":
+            held.append(bytearray(os.urandom(1) * 400_000_000))
+            time.sleep(1.1)  # loky looks once a second
+        return str(os.getpid())
     if what == "fails":
         raise InputError("it was not to be")
     return what

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import product
 
 import numpy as np
@@ -30,7 +29,7 @@ def trace(request):
 
 def test_shares_are_equal_and_intervals_close(trace, monkeypatch):
     dense = analysis.coactivation(trace)
-    monkeypatch.setattr(import_module("moe_viz.analysis.coactivation"), "MOST", 0)
+    monkeypatch.setattr("moe_viz.analysis.sums.MOST", 0)
     sparse = analysis.coactivation(trace)
     assert sparse.notes[0].startswith("Intervals come from sums of squares over documents")
     for name in ("layer", "expert", "other", "tokens", "uniform"):
@@ -88,7 +87,7 @@ def layered():
 
 def test_transitions_from_sums_are_those_of_resamples(layered, monkeypatch):
     dense = analysis.transitions(layered)
-    monkeypatch.setattr(import_module("moe_viz.analysis.transitions"), "MOST", 0)
+    monkeypatch.setattr("moe_viz.analysis.sums.MOST", 0)
     sums = analysis.transitions(layered)
     assert any("Hoeffding" in note for note in sums.notes)
     assert list(sums.columns) == list(dense.columns)

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..documents import Documents, Once
 from ..finding import Finding, columns_of
 from ..tallies import places, scrambled
+
+#: By document and row of its shard: words before, itself, words after, label, document.
+Words: TypeAlias = dict[tuple[int, int], tuple[str, ...]]
 
 #: Tokens shown before and after the one that was decided on.
 BEFORE, AFTER = 6, 5
@@ -23,9 +26,13 @@ class Wanted(Once):
     numbers: np.ndarray
     rows: np.ndarray
 
+    def among(self, kept: Words) -> Words:
+        """See `Once`."""
+        asked = set(zip(self.numbers.tolist(), self.rows.tolist(), strict=True))
+        return {key: words for key, words in kept.items() if key in asked}
 
-@dataclass(frozen=True, eq=False)
-class Strongest:
+
+class Strongest(NamedTuple):
     """For each expert of a layer the tokens with the largest gates, at most one of a document."""
 
     expert: np.ndarray
@@ -40,15 +47,12 @@ class Strongest:
         expert = self.expert[order]
         begins = np.searchsorted(expert, expert)
         kept = order[np.arange(len(order)) - begins < most]
-        return Strongest(*(array[kept] for array in vars(self).values()))
+        return Strongest(*(array[kept] for array in self))
 
     @staticmethod
     def joined(parts: list[Strongest]) -> Strongest:
         """Those of all shards."""
-        return Strongest(*(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("expert", "gate", "lot", "number", "row")
-        ))  # fmt: skip
+        return Strongest(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def strongest(docs: Documents, layer: int, most: int) -> Strongest:
@@ -72,8 +76,14 @@ def strongest(docs: Documents, layer: int, most: int) -> Strongest:
     return found.best(most)
 
 
-def words_around(docs: Documents, wanted: Wanted) -> dict[tuple[int, int], tuple[str, ...]]:
-    """Of each wanted token of this shard: words before, itself, words after, label, document."""
+def words_around(docs: Documents, layer: int, most: int, wanted: Wanted | None = None) -> Words:
+    """Of each wanted token of this shard: words before, itself, words after, label, document.
+
+    Nothing wanted are all that could be: this shard's strongest decisions of the layer.
+    """
+    if wanted is None:
+        best = strongest(docs, layer, most)
+        wanted = Wanted(best.number, best.row)
     first, last = docs.number[0], docs.number[-1]
     found = {}
     for number, row in zip(wanted.numbers.tolist(), wanted.rows.tolist(), strict=True):
@@ -100,8 +110,8 @@ def contexts_of(docs: Documents, most: int) -> Finding:
     rows = []
     for row, layer in enumerate(docs.trace.layers):
         best = Strongest.joined(docs.gathered(strongest, row, most)).best(most)
-        around: dict[tuple[int, int], tuple[str, ...]] = {}
-        for some in docs.gathered(words_around, Wanted(best.number, best.row)):
+        around: Words = {}
+        for some in docs.gathered(words_around, row, most, Wanted(best.number, best.row)):
             around.update(some)
         for e, gate, number, at in zip(best.expert, best.gate, best.number, best.row, strict=True):
             rows.append((layer, int(e), float(gate), *around[int(number), int(at)]))

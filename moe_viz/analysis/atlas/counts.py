@@ -12,13 +12,11 @@ import numpy as np
 from ...trace.choice import ranked_by, recorded
 from ...trace.numbers import margins_of
 from ..documents import Documents
-from ..tallies import Tally, places, tally
+from ..tallies import Tally, leading_bits, of_bits, places, tally
 from .sureness import halves
 
 #: Where a place in a document ends and the next begins, in tokens from its beginning.
 PLACES = (4, 16, 64, 256, 1024)
-#: Bits of a float32 that a tally of gates leaves out.
-_LEFT_OUT = 14
 
 
 def tokens_by_half(docs: Documents) -> Tally:
@@ -63,8 +61,7 @@ def gates_by_expert(docs: Documents, layer: int) -> Tally:
     """Gates with which each expert was used, by their leading bits."""
     kept = docs.document >= 0
     experts = np.asarray(docs.trace.experts[layer])[kept].astype(np.int64)
-    gates = np.ascontiguousarray(np.maximum(docs.trace.gates[layer], 0)[kept], np.float32)
-    bits = gates.view(np.int32).astype(np.int64) >> _LEFT_OUT
+    bits = leading_bits(np.asarray(docs.trace.gates[layer])[kept])
     return tally(((experts << 32) + bits)[experts >= 0])
 
 
@@ -73,8 +70,7 @@ def margins_by_expert(docs: Documents, layer: int) -> Tally:
     kept = docs.document >= 0
     numbers = np.asarray(recorded(docs.trace, layer))[kept].astype(np.float32)
     margins = margins_of(ranked_by(docs.trace, layer, numbers), docs.shape[2])
-    margins = np.ascontiguousarray(np.maximum(margins, 0), np.float32)
-    bits = margins.view(np.int32).astype(np.int64) >> _LEFT_OUT
+    bits = leading_bits(margins)
     experts = np.asarray(docs.trace.experts[layer])[kept].astype(np.int64)
     return tally(((experts << 32) + bits[:, None])[experts >= 0])
 
@@ -82,7 +78,7 @@ def margins_by_expert(docs: Documents, layer: int) -> Tally:
 def medians(found: Tally, E: int) -> np.ndarray:
     """The median of each expert's numbers, (E,), to within 0.2 %; NaN where it has none.
 
-    >>> half = int(np.float32(0.5).view(np.int32)) >> _LEFT_OUT
+    >>> half = int(leading_bits(np.array([0.5]))[0])
     >>> medians((np.array([half, (1 << 32) + half]), np.array([3, 1])), 3)
     array([0.5, 0.5, nan])
     """
@@ -93,5 +89,5 @@ def medians(found: Tally, E: int) -> np.ndarray:
         if here.any():
             below = counts[here].cumsum()
             bits = (keys[here] & 0xFFFFFFFF)[np.searchsorted(below, below[-1] / 2)]
-            result[e] = np.int32(bits << _LEFT_OUT).view(np.float32)
+            result[e] = of_bits(bits)
     return result

@@ -42,12 +42,14 @@ class Estimate:
     hours: float
     workers: int
     made: int  # shards that are there already
+    kept: str  # "traces", or "summaries": these grow less than their texts
     left_out: str = ""
 
     def __str__(self) -> str:
+        most = "up to " if self.kept == "summaries" else ""
         return (
             f"{self.documents:,} documents, {self.text_bytes / 1e6:,.1f} MB of text; estimated: "
-            f"{self.tokens:,} tokens, {self.trace_bytes / 1e6:,.1f} MB of traces in "
+            f"{self.tokens:,} tokens, {most}{self.trace_bytes / 1e6:,.1f} MB of {self.kept} in "
             f"{self.shards:,} shards ({self.made:,} are there), {_lasting(self.hours)} with "
             f"{self.title} on {self.workers} worker{'s' * (self.workers > 1)}."
             f"{' ' * bool(self.left_out)}{self.left_out}"
@@ -80,9 +82,10 @@ def record_corpus(
     of texts, of `Prompt`s, or of mappings, or a dataset of Hugging Face's. `text`, `label` and `id`
     name columns; the last two are looked for under their own names, and may be missing.
 
-    `keep` is "logits" (everything), or "choices" (experts and gates alone). With `loss` each
-    token's loss is kept too. Documents longer than the context (or `context` tokens) are cut; their
-    parts are one document in every statistic.
+    `keep` is "logits" (everything), "choices" (experts and gates alone), or "summaries" (what
+    `report` and `atlas` count, without the decisions; a document that comes or goes makes all
+    shards behind it anew). With `loss` each token's loss is kept too. Documents longer than the
+    context (or `context` tokens) are cut; their parts are one document in every statistic.
 
     `engine` is "inline" (this process), "processes" (`workers` of them on this machine, by default
     one for each core), "ray" (`pip install 'moe-viz[scale]'`; `address` of a cluster that runs, or
@@ -134,6 +137,8 @@ class Corpus:
                 "Expected shard_tokens of at least 1 and a context of at least 16 tokens, found "
                 f"{self.shard_tokens} and {self.context}."
             )
+        if self.loss and self.keep == "summaries":
+            raise InputError("A loss belongs to a token, and summaries keep none: leave out loss.")
         alone = not isinstance(self.model, str | Path)
         if alone and self.loading:
             raise InputError(
@@ -154,7 +159,7 @@ class Corpus:
         """What recording it would take. Nothing is written; the sample is recorded in memory."""
         described, tally = self._recorder(self._sample), Tally()
         assert isinstance(described, Described)
-        shards = list(planned(self._sources, described.key, self._size(described), tally))
+        shards = list(self._planned(described, self._size(described), tally))
         return self._estimate(described, tally, sum(self._is_there(shard) for shard in shards))
 
     def record(self) -> TraceDataset:
@@ -163,7 +168,7 @@ class Corpus:
         with self._engine.started(self._recorder) as run:
             described, tally = next(iter(run([self._sample]))), Tally()
             size = self._size(described)
-            shards = planned(self._sources, described.key, size, tally)
+            shards = self._planned(described, size, tally)
             with progress_bar("planning", 0, unit="shards") as bar:
                 write_plan(self._folder, _watched(shards, bar), lambda: {
                     "model": described.title, "made_of": described.identity,
@@ -181,6 +186,10 @@ class Corpus:
                 for done in run(self._tasks(missing, described.key)):
                     bar.update(done.tokens)
         return TraceDataset.load(self._folder)
+
+    def _planned(self, described: Described, size: int, tally: Tally) -> Iterator[Shard]:
+        numbered = self.keep == "summaries"  # halves and shuffles go by a document's number
+        return planned(self._sources, described.key, size, tally, numbered)
 
     def _size(self, described: Described) -> int:
         """Bytes of text of a shard: as before, where this corpus was planned before.
@@ -218,8 +227,9 @@ class Corpus:
         workers = self._engine.workers
         return Estimate(
             described.title, tally.shards, tally.documents, tally.size, tokens,
-            round(tokens * described.trace_bytes), tokens * described.seconds / 3600 / workers,
-            workers, made, tally.left_out_note,
+            round(tokens * described.bytes_kept), tokens * described.seconds / 3600 / workers,
+            workers, made, "summaries" if self.keep == "summaries" else "traces",
+            tally.left_out_note,
         )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class _Open:
     first: int
     mark: object
     digest: hashlib._Hash
+    number: int | None
     rows: int = 0
     size: int = 0
     left_out: list[int] = field(default_factory=list)
@@ -70,7 +71,9 @@ class _Open:
         name = self.digest.hexdigest()[:32]
         held = self.rows - len(self.left_out)
         left = tuple(self.left_out)
-        return Shard(name, self.source, self.first, self.rows, held, self.size, self.mark, left)
+        return Shard(
+            name, self.source, self.first, self.rows, held, self.size, self.mark, left, self.number
+        )
 
 
 def first_rows(sources: Iterable[Source], rows: int, size: int) -> list[Row]:
@@ -87,19 +90,22 @@ def first_rows(sources: Iterable[Source], rows: int, size: int) -> list[Row]:
     return found
 
 
-def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -> Iterator[Shard]:
+def planned(
+    sources: Iterable[Source], identity: str, size: int, tally: Tally, numbered: bool = False
+) -> Iterator[Shard]:
     """Shards of about `size` bytes of text, one after the other; `tally` is kept up to date.
 
     A shard does not go beyond its source, and a document is never divided between two. Where one
     ends is decided by the content of its last row, so that a row that comes or goes changes the
-    shards around it, and not all that follow.
+    shards around it, and not all that follow: unless shards are `numbered`, because what is kept
+    of a document depends on how many come before it.
     """
     for source in sources:
         shard: _Open | None = None
         for number, (mark, row) in enumerate(source.rows()):
             if shard is None:
-                digest = hashlib.sha256(f"{FORM}\n{identity}\n".encode())
-                shard = _Open(source.name, number, mark, digest)
+                first = tally.documents if numbered else None
+                shard = _Open(source.name, number, mark, _begun(identity, first), first)
             if row.empty:
                 tally.empty += 1
                 tally.first_empty = tally.first_empty or f"{source.name}, row {number}"
@@ -109,6 +115,12 @@ def planned(sources: Iterable[Source], identity: str, size: int, tally: Tally) -
                 shard = None
         if shard is not None and shard.size:
             yield _counted(shard, tally)
+
+
+def _begun(identity: str, number: int | None) -> hashlib._Hash:
+    """The hash that a shard is named by, before its rows."""
+    first = "" if number is None else f"{number}\n"
+    return hashlib.sha256(f"{FORM}\n{identity}\n{first}".encode())
 
 
 def _ends(shard: _Open, row: Row, size: int) -> bool:
@@ -138,7 +150,7 @@ def content(row: Row) -> bytes:
 
 def check_rows(shard: Shard, rows: Sequence[Row], identity: str) -> None:
     """Raise `InputError` if these are not the rows of which the shard was planned."""
-    digest = hashlib.sha256(f"{FORM}\n{identity}\n".encode())
+    digest = _begun(identity, shard.number)
     for row in rows:
         digest.update(content(row))
     if digest.hexdigest()[:32] != shard.name:

@@ -14,16 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from ...analysis.summarising import summarise
 from ...errors import InputError, MoeVizError
 from ...guests.guest import Recordable
 from ...guests.loading import load
 from ...progress import quiet
 from ...prompts import curated
 from ...trace import Trace, TracePrompt
+from ...trace.dataset import named
 from ...trace.shards import Shard
 from ..recording import bytes_of_trace, record
 from .cutting import parts_of
@@ -31,7 +34,7 @@ from .plan import changed, check_rows
 from .rows import Row
 from .sources import Source
 
-KEEP = ("logits", "choices")
+KEEP = ("logits", "choices", "summaries")
 #: Tokens that run together: enough to keep the processor busy, few enough for its caches.
 BATCH = 16_384
 
@@ -61,7 +64,7 @@ class Described:
     identity: dict[str, Any]  # what a trace depends on beside the texts
     workers_device: str
     bytes_per_token: float  # of text
-    trace_bytes: float  # a token's, in a file
+    bytes_kept: float  # a token's, in a file
     seconds: float  # a token's
 
     @property
@@ -122,7 +125,10 @@ class Recorder:
         except MoeVizError as error:
             where = f"{shard.source}, rows {shard.first} to {shard.first + shard.rows - 1}"
             raise type(error)(f"{where}: {error}") from error
-        trace.save(path)
+        if shard.number is None:
+            trace.save(path)
+        else:
+            summarise(named(trace, shard), shard.number, path)
         return Done(shard.name, shard.documents, len(trace), time.perf_counter() - began)
 
     def _recorded(self, rows: Sequence[Row]) -> Trace:
@@ -177,20 +183,27 @@ class Recorder:
             "keep": self.keep,
             "loss": self.loss,
         }
-        logits = 4 * model.config.experts * len(model.config.mixtures) * (self.keep != "logits")
         return Described(
             title=p.title,
             identity=identity,
             workers_device=p.device,
             bytes_per_token=sum(row.size for row in rows) / len(trace),
-            trace_bytes=bytes_of_trace(model.config, len(trace)) / len(trace) - logits,
+            bytes_kept=self._bytes_kept(trace, model) / len(trace),
             seconds=seconds / len(trace),
         )
+
+    def _bytes_kept(self, trace: Trace, model: Recordable) -> float:
+        """Bytes of the file that is kept of a trace; a summary's of a larger one grow less."""
+        if self.keep == "summaries":
+            with TemporaryDirectory() as folder:
+                return summarise(trace, 0, Path(folder) / "summary.safetensors")
+        logits = 4 * model.config.experts * len(model.config.mixtures) * len(trace)
+        return bytes_of_trace(model.config, len(trace)) - logits * (self.keep == "choices")
 
 
 def kept(trace: Trace, keep: str) -> Trace:
     """The trace as it is kept: whole, or without the numbers that choices were made from."""
-    if keep == "logits":
+    if keep != "choices":  # summaries are of whole traces
         return trace
     rule = trace.rule
     if rule.choice == "stored":

@@ -89,7 +89,12 @@ class _Pool:
                     self._workers,
                     initializer=_begin,
                     initargs=(self._work, self._workers, os.getpid()),
-                    env={"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": _threads(self._workers)},
+                    env={
+                        "OMP_WAIT_POLICY": "PASSIVE",
+                        "OMP_NUM_THREADS": _threads(self._workers),
+                        # A model and its batches are no leak, however much they come to.
+                        "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
+                    },
                 )
             try:
                 return self._pool.submit(_do, task)
