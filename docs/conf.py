@@ -160,7 +160,9 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname == root_doc:
         source[0] += CONTENTS
     elif docname.startswith("docs/"):
-        source[0] = re.sub(r"<!-- made: (\S+) -->", lambda m: MADE[m[1]](), source[0])
+        said = re.sub(r"<!-- made: (\S+) -->", lambda m: MADE[m[1]](), source[0])
+        # Pages of our own that lie in docs/static open; MyST would offer them as downloads.
+        source[0] = re.sub(r"\[([^]]+)]\(static/(\S+)\)", r'<a href="../_static/\2">\1</a>', said)
 
 
 def describe_fields(

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, OutputError, TraceError
-from ..files import atomic_path
+from ..errors import InputError, TraceError
 from .file import read_shape
 from .pattern import Pattern
 from .provenance import Provenance
 from .shards import Shard, read_about, read_plan
 from .summaryfile import summary_header
+from .table import write_tables
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -276,29 +276,8 @@ class TraceDataset(Sequence[Trace]):
         counts through all of them, and `document` names each. Raises `OutputError` where the folder
         holds other Parquet files, which they would read as well.
         """
-        import pyarrow
-        import pyarrow.parquet as parquet
-
-        folder, written, prompts = Path(folder), [], 0
         names = [f"{n:06}-{part.shard.name[:16]}.parquet" for n, part in enumerate(self.parts)]
-        if others := sorted({p.name for p in folder.glob("*.parquet")} - set(names)):
-            raise OutputError(
-                f"{folder}: holds other Parquet files, {others[0]} for one, which would be read "
-                "with these. Choose an empty folder."
-            )
-        for part, name in zip(self.parts, names, strict=True):
-            if (trace := part.open()) is None:
-                (folder / name).unlink(missing_ok=True)  # of an earlier call, that chose more
-                continue
-            table = trace.table()
-            number = table.column("prompt").to_numpy() + prompts
-            at = table.schema.get_field_index("prompt")
-            table = table.set_column(at, "prompt", pyarrow.array(number))
-            with atomic_path(folder / name) as temporary:
-                parquet.write_table(table, temporary)
-            written.append(folder / name)
-            prompts += len(trace.prompts)
-        return written
+        return write_tables(Path(folder), names, (part.open() for part in self.parts))
 
 
 def _several(wanted: Any) -> tuple[Any, ...] | None:

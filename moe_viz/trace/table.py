@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables for whatever reads Arrow; of a trace, one row for each layer and token.
 
-In: arrays of equal length by name, or a trace's fields. Out: an Arrow table. pyarrow is imported
-here, and only when a table is asked for.
+In: arrays of equal length by name, or a trace's fields. Out: an Arrow table, or files of several.
+pyarrow is imported here, and only when a table is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MissingDependencyError
+from ..errors import MissingDependencyError, OutputError
+from ..files import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow
@@ -67,3 +69,33 @@ def table_of(
         for e in range(logits.shape[2]):
             columns[f"logit_{e}"] = logits[:, :, e].reshape(-1)
     return arrow_table(columns, about)
+
+
+def write_tables(folder: Path, names: list[str], traces: Iterable[Any]) -> list[Path]:
+    """A Parquet file for each trace, under these names: prompts count through all of them.
+
+    A file of a trace that is None is removed: an earlier call has written it. Raises `OutputError`
+    where the folder holds other Parquet files, which would be read as part of the same table.
+    """
+    if others := sorted({p.name for p in folder.glob("*.parquet")} - set(names)):
+        raise OutputError(
+            f"{folder}: holds other Parquet files, {others[0]} for one, which would be read "
+            "with these. Choose an empty folder."
+        )
+    written, prompts = [], 0
+    for trace, name in zip(traces, names, strict=True):
+        if trace is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        table = trace.table()  # which says so where pyarrow is missing
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        number = table.column("prompt").to_numpy() + prompts
+        at = table.schema.get_field_index("prompt")
+        table = table.set_column(at, "prompt", pyarrow.array(number))
+        with atomic_path(folder / name) as temporary:
+            parquet.write_table(table, temporary)
+        written.append(folder / name)
+        prompts += len(trace.prompts)
+    return written

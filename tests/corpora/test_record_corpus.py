@@ -106,9 +106,10 @@ def test_large_shards_are_it_bit_for_bit(tmp_path):
     On the two cores where this was written 12,000 tokens were many enough. Of shards of 4,000 a
     fifth of a percent of the logits differed, by at most 1.7e-6.
     """
-    documents = prose(30, least=1500)
-    data = inline(documents, tmp_path, shard_tokens=12_000, loss=True)
-    assert len(data) == 2
+    documents = prose(44, least=1500)
+    data = inline(documents, tmp_path, shard_tokens=24_000, loss=True)
+    assert len(data) > 1
+    assert min(map(len, data)) > 12_000
     found = whole(data)
     assert_same(found, mv.record(embedded(), texts(documents), loss=True))
 
@@ -508,7 +509,10 @@ def never_loaded(monkeypatch):
 
 REFUSED = {
     "an engine": ({"engine": "spark"}, "engine must be one of auto, inline, processes, ray"),
-    "what is kept": ({"keep": "gates"}, "keep must be one of logits, choices, found 'gates'"),
+    "what is kept": (
+        {"keep": "gates"},
+        "keep must be one of logits, choices, summaries, found 'gates'",
+    ),
     "no workers": ({"engine": "processes", "workers": 0}, "workers must be at least 1, found 0"),
     "a small context": ({"context": 15}, "context of at least 16 tokens, found 65536 and 15"),
     "no tokens": ({"shard_tokens": 0}, "shard_tokens of at least 1"),
