@@ -18,6 +18,7 @@ from .ledger import ledger_chart
 from .lines import by_layer, cache_lines
 from .maps import load_map
 from .matrices import damage_matrix, expert_matrix
+from .published import pieces_card, ratio_dots, words_map
 
 #: How loads can be drawn, and from how many experts on bars are too many.
 VIEWS, MANY = ("bars", "map"), 16
@@ -46,6 +47,9 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "margins": margin_bars,
     "expert cache": cache_lines,
     "effects": damage_matrix,
+    "published load": ratio_dots,
+    "leading pieces": pieces_card,
+    "function words": words_map,
     "agreement": by_layer(
         "share", "The agreement ({what})", ".1%", split="what", baselines={"chance": "by chance"}
     ),

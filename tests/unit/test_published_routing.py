@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How real models route, as published: figures that others can work out from the same counts."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+import moe_viz as mv
+from moe_viz.analysis.published_routing import (
+    MEANINGS,
+    function_words,
+    leading_pieces,
+    meaning_and_language,
+    published_loads,
+)
+from moe_viz.errors import InputError
+
+DOMAINS = ("github", "arxiv", "wikipedia", "book", "c4")
+
+
+def loads(model: str, layer: int, choice: str = "first") -> list[np.ndarray]:
+    found = published_loads(model, choice)
+    return [found.where(label=label, layer=layer)["share"] for label in DOMAINS]
+
+
+@pytest.mark.parametrize(("model", "experts"), [("mixtral", 8), ("olmoe", 64)])
+@pytest.mark.parametrize("choice", ["any", "first"])
+def test_loads_are_whole_and_of_every_expert(model, experts, choice):
+    for layer in (0, 7, 15):
+        for shares in loads(model, layer, choice):
+            assert len(shares) == experts
+            assert shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("model", "expected", "within"), [
+    ("mixtral", (0.0081, 0.0066, 0.0153), 0.0001),
+    ("olmoe", (0.31, 0.51, 0.54), 0.006),
+])  # fmt: skip
+def test_kinds_of_text_are_as_far_apart_as_was_worked_out(model, expected, within):
+    """Mean Jensen-Shannon divergence of first choices over all pairs of kinds, in bits."""
+    for layer, figure in zip((0, 7, 15), expected, strict=True):
+        apart = [jensenshannon(a, b, 2) ** 2 for a, b in combinations(loads(model, layer), 2)]
+        assert np.mean(apart) == pytest.approx(figure, abs=within)
+
+
+def test_the_load_that_books_and_code_do_not_share():
+    for layer, figure in zip((0, 7, 15), (0.058, 0.068, 0.105), strict=True):
+        github, _, _, book, _ = loads("mixtral", layer, "any")
+        assert np.abs(github - book).sum() / 2 == pytest.approx(figure, abs=0.0006)
+
+
+def test_the_card_of_expert_6_of_layer_7_leaves_nothing_out():
+    found = leading_pieces(7, 6)
+    assert len(found) == 5 * 12
+    for label in DOMAINS:
+        card = found.where(label=label)
+        assert card["place"].tolist() == list(range(1, 13))
+        assert (np.diff(card["share"]) <= 0).all()
+        assert card["occurrences"].min() >= 60
+    code = found.where(label="github")["piece"].tolist()
+    assert code[:6] == ["␣==", "␣!=", "␣===", "␣are", "␣be", "␣is"]
+
+
+def test_every_counted_word_is_shown_once():
+    found = function_words()
+    words = [word for group in MEANINGS.values() for word in group]
+    assert len(words) == len(set(words)) == 94
+    assert len(found) == 94 * 3 * 8
+    assert found["occurrences"].min() >= 20
+    rows = found["share"].reshape(-1, 8).sum(axis=1)
+    np.testing.assert_allclose(rows, 2, atol=0.005)  # two of eight are chosen
+
+
+def test_words_go_together_by_meaning_and_not_by_language():
+    found = meaning_and_language(999)
+    assert (found["meaning"] < found["language"]).all()
+    assert (found["meaning"][1:] < 0.6 * found["language"][1:]).all()
+    assert (found["p"] == 0.001).all()
+
+
+def test_meanings_permuted_within_languages_would_not(monkeypatch):
+    """The same statistic, of shares that know nothing of meanings, gives no small p."""
+    module = "moe_viz.analysis.published_routing"
+    rng = np.random.default_rng(0)
+    made = [(m, lang, w, {"n": 20, "shares": rng.dirichlet(np.ones(8), 3) * 2})
+            for m, group in MEANINGS.items() for w, lang in group.items()]  # fmt: skip
+    monkeypatch.setattr(f"{module}._words", lambda: iter(made))
+    assert meaning_and_language(199)["p"].min() > 0.02
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: published_loads("gpt"),
+    lambda: published_loads("mixtral", "second"),
+    lambda: leading_pieces(31, 0),
+    lambda: leading_pieces(7, 8),
+])  # fmt: skip
+def test_what_was_not_published_is_refused(ask):
+    with pytest.raises(InputError, match="found"):
+        ask()
+
+
+def test_every_figure_says_that_it_was_published_and_what_it_is_not():
+    for found in (published_loads(), leading_pieces(), function_words(), meaning_and_language(9)):
+        assert found.title.startswith("PUBLISHED for Mixtral 8x7B, arXiv 2409.02060")
+        assert any("no intervals" in note for note in found.notes)
+    assert any("after a first look" in note for note in function_words().notes)
+
+
+def test_charts_show_every_row():
+    words = mv.chart(function_words())
+    assert [len(panel.z) for panel in words.figure.data] == [94] * 3
+    assert "at least 85%" in words.sentence
+    dots = mv.chart(published_loads("mixtral"), published_loads("olmoe"))
+    assert [len(line.x) for line in dots.figure.data] == [8] * 3 + [64] * 3
+    assert "Mixtral 8x7B from × 0.63 to × 1.8; OLMoE 1B-7B from × 1/410 to × 79" in dots.sentence
+    card = mv.chart(leading_pieces())
+    assert np.shape(card.figure.data[0].text) == (12, 5)
+    assert card.figure.data[0].text[0][0] == "␣==  100%"
