@@ -16,7 +16,7 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # The real Mixtral
 #
-# A quarter of an hour of reading, and a few minutes for the section marked *further*; about fifteen
+# A quarter of an hour of reading, and a few minutes for the sections marked *further*; about fifteen
 # seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # Afterwards you can
@@ -25,6 +25,7 @@
 # - record texts of your own, and write a conversation in Instruct's template;
 # - say what fewer bits do to routing;
 # - read the announcement's benchmark claims, and say which of them hold;
+# - say what is known of how the real one routes, and from where;
 # - further: read the small print of its tables.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -208,7 +209,7 @@ trace
 assert 32 * 8 * 4 == 1024
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 4 · Base and Instruct
+# ## 4 · Base and Instruct · further
 #
 # There are two: the **base** model continues a text; **Instruct** was trained further to answer.
 # Same architecture, same ledger, different weights. Instruct expects its turns in a template:
@@ -429,7 +430,116 @@ assert round(published.LLAMA_2_70B / mixtral.active, 1) == 5.4
 assert round(published.LLAMA_2_70B / mixtral.total, 1) == 1.5
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · Small print · further
+# ## 8 · How the real one routes, as published
+#
+# The authors of OLMoE, another mixture, ran Mixtral 8x7B over five kinds of text, 208,896 tokens of
+# each, and published how often each piece went to each expert in layers 0, 7 and 15 (arXiv
+# 2409.02060). The figures below are worked out from those counts, and none is left out.
+#
+# Counts only: no documents, so no intervals. Layers 16 to 31 were not counted.
+#
+# **Write down:** expert 6 of layer 7 takes some pieces of code nearly always. Digits, brackets,
+# comparisons, or names?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The job card of layer 7, expert 6
+
+# %% slideshow={"slide_type": "-"}
+from moe_viz.analysis import published_routing as routing
+
+mv.chart(routing.leading_pieces(layer=7, expert=6))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## `==` goes with *is*
+#
+# Comparisons: `==`, `!=`, `===`. And with them `is`, `are`, `be`. (Not `||`: that goes to expert
+# 3.)
+#
+# That one piece goes to one expert is nothing; a router that was never trained does that too. That
+# `==` and `is` go *together* is something: nothing in their spelling says that they belong to each
+# other.
+#
+# **Write down:** *and*, *und*, *et*, *y*, *och*: in layer 15, an expert for each language, or one
+# for all?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## *And* has an expert; French has none
+
+# %% slideshow={"slide_type": "-"}
+mv.chart(routing.word_meanings())
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# All 94 little words that occur at least twenty times in the texts called wikipedia, which are in
+# many languages:
+
+# %% slideshow={"slide_type": "skip"}
+mv.chart(routing.function_words())
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Meaning, not language
+#
+# Words of one *meaning* go together, in whatever language. How much of the load would have to move
+# between two words of one meaning in two languages (`meaning`), and of one language with two
+# meanings (`language`):
+
+# %% slideshow={"slide_type": "-"}
+routing.meaning_and_language()
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# In layers 7 and 15 the first is about half of the second. (The list of words was made after a
+# first look, and a piece carries no language tag.)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## And a code expert? One dot is one expert
+
+# %% slideshow={"slide_type": "-"}
+mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What is known
+#
+# In Mixtral no expert does twice as much on code as on books, or half. OLMoE has 64 experts in each
+# layer, and some do 80 times as much. (Put together at random into eight groups, they still part
+# more than ten times as far as Mixtral's.)
+#
+# *In the layers published*: Mixtral's experts part by grammar, across languages, and hardly by kind
+# of text; OLMoE's part strongly by kind of text; 8x7m's last layer parts by language (notebook 05).
+# Nobody has shown why.
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+apart = routing.meaning_and_language()
+assert (apart["meaning"][1:] < 0.6 * apart["language"][1:]).all()
+last = routing.function_words().where(layer=15, meaning="and", expert=6)
+assert last["share"].min() > 0.8
+kinds = ("github", "arxiv", "wikipedia", "book", "c4")
+rng = np.random.default_rng(0)
+
+
+def divergence(loads):
+    """Mean Jensen-Shannon divergence between kinds of text, in bits; loads (kinds, experts)."""
+    pairs = [(a, b) for n, a in enumerate(loads) for b in loads[n + 1 :]]
+    bits = [[p @ np.log2(p / ((a + b) / 2)) for p in (a, b)] for a, b in pairs]
+    return np.mean(bits)
+
+
+ratios = []
+for layer in (0, 7, 15):
+    of = {}
+    for model_name in ("mixtral", "olmoe"):
+        found = routing.published_loads(model_name, "first")
+        of[model_name] = [found.where(label=k, layer=layer)["share"] for k in kinds]
+    merged = [
+        divergence([load[mix].sum(1) for load in of["olmoe"]])
+        for mix in (rng.permutation(64).reshape(8, 8) for _ in range(50))
+    ]
+    ratios.append(np.mean(merged) / divergence(of["mixtral"]))
+print("OLMoE merged into eight groups, times Mixtral:", *(f"{x:.0f}" for x in ratios))
+assert min(ratios) > 10
+share = {k: routing.published_loads().where(label=k)["share"] for k in kinds}
+assert (abs(np.log2(share["github"] / share["book"])) < 1).all()
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 9 · Small print · further
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 print("Mixtral in two tables of one paper, percent")

@@ -162,6 +162,27 @@ def function_words() -> Finding:
     return Finding(found.name, found.title, found.counted, found.columns, (*NOTES, WORDS_NOTE))
 
 
+def word_meanings() -> Finding:
+    """The same by meaning: the mean over its words, in all languages, none left out.
+
+    Columns: layer, meaning, piece (how many words), expert, share, uniform (k/E).
+
+    >>> found = word_meanings().where(layer=15, meaning="and")
+    >>> int(found["expert"][found["share"].argmax()]), str(found["piece"][0])
+    (6, '10 words')
+    """
+    words, rows = function_words(), []
+    for layer in _of("mixtral")["layers"]:
+        for meaning, group in MEANINGS.items():
+            part = words.where(layer=layer, meaning=meaning)["share"].reshape(len(group), -1)
+            said = f"{len(group)} word{'s' * (len(group) > 1)}"
+            rows += [(layer, meaning, said, e, share, 0.25)
+                     for e, share in enumerate(part.mean(axis=0))]  # fmt: skip
+    names = ("layer", "meaning", "piece", "expert", "share", "uniform")
+    found = _found("word meanings", MODELS["mixtral"], "mean over words", names, rows)
+    return Finding(found.name, found.title, found.counted, found.columns, words.notes)
+
+
 def meaning_and_language(permutations: int = 1999, seed: int = 0) -> Finding:
     """How much of the load would have to move between two words of Mixtral's texts.
 

@@ -16,6 +16,7 @@ from moe_viz.analysis.published_routing import (
     leading_pieces,
     meaning_and_language,
     published_loads,
+    word_meanings,
 )
 from moe_viz.errors import InputError
 
@@ -73,6 +74,17 @@ def test_every_counted_word_is_shown_once():
     assert found["occurrences"].min() >= 20
     rows = found["share"].reshape(-1, 8).sum(axis=1)
     np.testing.assert_allclose(rows, 2, atol=0.005)  # two of eight are chosen
+
+
+def test_a_meaning_is_the_mean_of_all_its_words():
+    found, words = word_meanings(), function_words()
+    assert len(found) == len(MEANINGS) * 3 * 8
+    for meaning in MEANINGS:
+        part = words.where(meaning=meaning, layer=7, expert=6)["share"]
+        assert found.where(meaning=meaning, layer=7, expert=6)["share"] == pytest.approx(
+            part.mean()
+        )
+    assert [len(panel.z) for panel in mv.chart(found).figure.data] == [len(MEANINGS)] * 3
 
 
 def test_words_go_together_by_meaning_and_not_by_language():

@@ -50,6 +50,7 @@ _KINDS: dict[str, Callable[[Finding, Finding | None], Chart]] = {
     "published load": ratio_dots,
     "leading pieces": pieces_card,
     "function words": words_map,
+    "word meanings": words_map,
     "agreement": by_layer(
         "share", "The agreement ({what})", ".1%", split="what", baselines={"chance": "by chance"}
     ),

@@ -14,32 +14,26 @@ from .panels import BASELINE, LABELS, each, grid, joined, plain
 
 
 def words_map(found: Finding, _control: Finding | None) -> Chart:
-    """Function words (rows, by meaning) × experts (columns), a panel for each layer."""
+    """Function words, or their meanings (rows), × experts (columns), a panel for each layer."""
     go = graph_objects()
     layers, experts = each(found, "layer"), each(found, "expert")
     first = found.where(layer=layers[0], expert=experts[0])
+    new = [True, *(first["meaning"][1:] != first["meaning"][:-1])]
     names = [
-        f"<b>{escape(meaning)}</b>   {escape(piece)}" if new else escape(piece)
-        for meaning, piece, new in zip(
-            first["meaning"], first["piece"],
-            [True, *(first["meaning"][1:] != first["meaning"][:-1])], strict=True,
-        )
-    ]  # fmt: skip
-    height = 110 + 15 * len(names)
-    figure = grid(go, [""] * len(layers), 1, len(layers), height, "", "")
+        f"<b>{escape(meaning)}</b>   {escape(piece)}" if begins else escape(piece)
+        for meaning, piece, begins in zip(first["meaning"], first["piece"], new, strict=True)
+    ]
+    tall = 15 if len(names) > 40 else 24
+    figure = grid(go, [""] * len(layers), 1, len(layers), 110 + tall * len(names), "", "")
     scale = [[n / 9, colour] for n, colour in enumerate(palette.CIVIDIS)]
-    rows = list(range(len(names)))
+    rows, said = list(range(len(names))), _details(first, len(experts))
     for n, layer in enumerate(layers):
         part = found.where(layer=layer)
-        shares = part["share"].reshape(len(names), len(experts))
-        said = [[f"{m}, “{p}” ({language or 'several'}), {n} times"] * len(experts)
-                for m, p, language, n in zip(first["meaning"], first["piece"], first["language"],
-                                             first["occurrences"], strict=True)]  # fmt: skip
         figure.add_heatmap(
-            x=[str(e) for e in experts], y=rows, z=plain(shares), customdata=said, zmin=0, zmax=1,
-            colorscale=scale, xgap=1, ygap=1, xaxis=f"x{n + 1}", yaxis=f"y{n + 1}",
-            showscale=n == 0,
-            colorbar={"title": {"text": "share"}, "tickformat": ".0%", "len": 0.3, "y": 0.85},
+            x=[str(e) for e in experts], y=rows,
+            z=plain(part["share"].reshape(len(names), len(experts))), customdata=said,
+            zmin=0, zmax=1, colorscale=scale, xgap=1, ygap=1, xaxis=f"x{n + 1}", yaxis=f"y{n + 1}",
+            showscale=n == 0, colorbar={"title": {"text": "share"}, "tickformat": ".0%"},
             hovertemplate="%{customdata}: %{z:.0%} at expert %{x}<extra></extra>",
         )  # fmt: skip
         figure.layout[f"xaxis{n + 1}"].update(
@@ -47,10 +41,33 @@ def words_map(found: Finding, _control: Finding | None) -> Chart:
         )
         figure.layout[f"yaxis{n + 1}"].update(
             autorange="reversed", showgrid=False, tickvals=rows, ticktext=names,
-            showticklabels=n == 0, tickfont={"size": 11},
+            showticklabels=n == 0, tickfont={"size": 11} if tall < 20 else None,
         )  # fmt: skip
-    sentence = _most_shared(found)
+    if tall < 20:
+        figure.data[0].colorbar.update(len=0.3, y=0.85)
+    sentence = _most_shared(found) if "language" in found.columns else _grouped(found)
     return Chart(figure, "Which expert takes which word", found.title, sentence, found)
+
+
+def _details(first: Finding, experts: int) -> list[list[str]]:
+    """What is said of each row under the pointer."""
+    if "language" not in first.columns:
+        return [[f"“{row['meaning']}”, {row['piece']}"] * experts for row in first.rows()]
+    return [
+        [f"{row['meaning']}, “{row['piece']}” ({row['language'] or 'several'}), "
+         f"{row['occurrences']} times"] * experts
+        for row in first.rows()
+    ]  # fmt: skip
+
+
+def _grouped(found: Finding) -> str:
+    """The meaning that one expert takes most surely, the mean over its words."""
+    several = [row for row in found.rows() if row["piece"] not in ("1 word", "2 words")]
+    row = max(several, key=lambda row: row["share"])
+    return (
+        f"In layer {row['layer']} expert {row['expert']} takes {row['share']:.0%} of “"
+        f"{row['meaning']}”, the mean over {row['piece']} in all languages that were counted."
+    )
 
 
 def _most_shared(found: Finding) -> str:
@@ -139,7 +156,7 @@ def pieces_card(found: Finding, _control: Finding | None) -> Chart:
     figure = go.Figure(
         go.Heatmap(
             x=labels, y=[str(n) for n in places], z=plain(share), text=text,
-            customdata=times.tolist(), texttemplate="%{text}", textfont={"size": 14},
+            customdata=times.tolist(), texttemplate="%{text}",
             zmin=0.25, zmax=1, xgap=2, ygap=2,
             colorscale=[[n / 9, colour] for n, colour in enumerate(palette.CIVIDIS)],
             colorbar={"title": {"text": "share"}, "tickformat": ".0%"},
