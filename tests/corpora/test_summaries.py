@@ -180,6 +180,9 @@ def test_a_corpus_kept_as_summaries_answers_as_one_kept_whole(model, tmp_path):
     for name, table in expected.tables.items():
         same(found.tables[name], table)
     assert "<html" in found.to_html()
+    page = mv.report(counts).to_html()
+    assert "there is none to show" in page
+    assert "Left out" in page
     assert not {*names(counts)} & {*names(full), *names(data["choices"])}
 
 

@@ -107,6 +107,8 @@ def _shown(survey: Survey, name: str) -> str:
 
 def _text(trace: Trace | TraceDataset) -> str:
     """The explorer on one prompt of each label."""
+    if isinstance(trace, TraceDataset) and trace.summarised:
+        return "<p>Counts were kept of this corpus and not its texts: there is none to show.</p>"
     parts, seen = [], set[str]()
     for one in [trace] if isinstance(trace, Trace) else trace:
         new = [name for name in one.labels if name not in seen]
