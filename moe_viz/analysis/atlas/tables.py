@@ -17,7 +17,7 @@ from .counts import PLACES, gates_by_expert, margins_by_expert, medians
 from .kinds import kinds_found, most_of_kinds
 from .labels import label_tests, place_tests
 from .pieces import Favourites, Pieces, found_among
-from .sureness import false_discovery, holding
+from .sureness import at_least, false_discovery, holding
 
 #: Of each expert: pieces that are shown, and neighbours, partners, moves, contexts.
 MANY, SOME = 12, 5
@@ -34,9 +34,10 @@ def load_table(docs: Documents) -> Finding:
 def pieces_table(
     docs: Documents, pieces: Pieces, counts: list[np.ndarray], favourites: list[Favourites]
 ) -> Finding:
-    """For each expert the pieces that tell most of it: many of them, and more than its even share.
+    """For each expert the pieces of which it takes the largest shares, beyond an even one.
 
-    q and found are of the expert that is the piece's favourite.
+    The order is by what the share is at least, at the number of times that the piece occurs: few
+    occurrences lead to a large share by luck. q and found are of the piece's favourite expert.
     """
     q, found = found_among(favourites)
     even, rows = docs.shape[2] / docs.shape[1], []
@@ -44,11 +45,10 @@ def pieces_table(
         zip(docs.trace.layers, counts, favourites, strict=True)
     ):
         taken = count.sum(0)
-        with np.errstate(divide="ignore"):
-            tells = taken * np.log(np.maximum(of.share, 1e-30) / even)
+        least = at_least(of.share, pieces.total[:, None])
         for e in range(docs.shape[1]):
-            for v in np.argsort(-tells[:, e], kind="stable")[:MANY].tolist():
-                if tells[v, e] <= 0:
+            for v in np.argsort(-least[:, e], kind="stable")[:MANY].tolist():
+                if of.share[v, e] <= even:
                     break
                 mine = of.expert[v] == e
                 halves = count[:, v, e] / np.maximum(pieces.counts[:, v], 1)
