@@ -70,6 +70,15 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 # because not all of the model is experts; notebook 01 counts.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## One layer, in six steps
+
+# %% slideshow={"slide_type": "-"}
+mv.diagram(model)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Step through it with the buttons. Its scores are made up; section 4 has real ones.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 2 · Record
 #
 # The same short passage in three languages, and a small Python program. `record` runs them through

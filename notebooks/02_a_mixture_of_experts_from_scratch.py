@@ -219,6 +219,16 @@ class Mixture(nn.Module):
 # *further*, uses it.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## The same layer in Mixtral 8x7B
+
+# %% slideshow={"slide_type": "-"}
+mv.diagram("mixtral-8x7b")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# The lines above are four of its six steps: score, choose, run, add. Its scores are made up: change
+# one, and see when the second place changes hands.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 3 · Is it right? · further
 #
 # Compare it with the layer this library uses, on the same weights. `8x7m` is a small model of

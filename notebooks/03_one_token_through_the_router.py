@@ -170,6 +170,12 @@ print(f"a router of Mixtral 8x7B: 8 × {big.config.hidden_size:,} = {big.router:
 print(f"{big.router / big.layer:.4%} of its layer")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## Layer 0, and what it did with our token
+
+# %% slideshow={"slide_type": "-"}
+mv.diagram(model, trace, layer=0, token=t)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## 5 · How close was it?
 #
 # The *margin* is the second-best score minus the third: by how much the third, the *runner-up*,

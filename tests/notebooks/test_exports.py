@@ -26,7 +26,9 @@ SMALL = """() => {
       const at = node.parentElement;
       if (!node.textContent.trim() || !at || at.closest("math, script, style, aside")) return;
       if (!at.checkVisibility({ visibilityProperty: true })) return;
-      const size = parseFloat(getComputedStyle(at).fontSize) * scale;
+      const drawn = at.ownerSVGElement?.getBoundingClientRect().width;  // a drawing may be enlarged
+      const own = at.ownerSVGElement?.viewBox.baseVal?.width;
+      const size = parseFloat(getComputedStyle(at).fontSize) * (own ? drawn / own : scale);
       if (size < 17.9) found.push([size, node.textContent.trim().slice(0, 40)]);
       return;
     }

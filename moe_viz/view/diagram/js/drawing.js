@@ -134,7 +134,7 @@ function read(plan) {
       "g",
       { class: plan.on(2, 3) },
       arrow(from + 20, y + box, from + 20, plan.top - 6),
-      text(bar, plan.top - 14, "scores", "label"),
+      text(bar, plan.top - 8, "scores", "label"),
     ),
   ];
 }
