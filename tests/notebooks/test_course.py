@@ -161,3 +161,14 @@ def test_binder_notebooks_fit_into_two_gigabytes(ran):
         both = ran(path).peak + memory
         print(f"{path.stem}: kernel {ran(path).peak / 1e9:.2f} GB, server {memory / 1e9:.2f} GB")
         assert both < 2e9, path.name
+
+
+def test_the_glossary_is_in_order_and_has_the_words_of_the_field():
+    terms = re.findall(r"^\*\*(.+?)\.?\*\*", (FOLDER / "GLOSSARY.md").read_text("utf-8"), re.M)
+    plain = [re.sub(r"[^a-z0-9 ]", "", term.lower()) for term in terms]
+    assert plain == sorted(plain)
+    wanted = (
+        "softmax", "hidden state", "residual stream", "feedforward block", "collapse", "capacity",
+        "shared expert", "finegrained", "expert parallelism", "expert choice", "upcycling",
+    )  # fmt: skip
+    assert set(wanted) <= set(plain)
