@@ -16,8 +16,8 @@
 # %% [markdown] slideshow={"slide_type": "slide"}
 # # The real Mixtral
 #
-# A quarter of an hour of reading, and a few minutes for the sections marked *further*; about fifteen
-# seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and a few minutes for the sections marked *further*; about
+# fifteen seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # Afterwards you can
 #
@@ -601,7 +601,7 @@ assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) 
 # ## Go on
 #
 # [Previous: training a router](08_training_a_router.ipynb) ·
-# [Back to the start](00_start_here.ipynb)
+# [Next: since Mixtral](10_since_mixtral.ipynb)
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
 # ## Solutions

@@ -36,7 +36,7 @@ def texts() -> list[tuple[Path, str]]:
 
 
 def test_the_course_is_whole():
-    assert [path.name[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(10)]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(11)]
 
 
 @pytest.mark.parametrize(("path", "text"), texts(), ids=[path.name for path, _ in texts()])

@@ -1,0 +1,488 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # Since Mixtral
+#
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about fifteen
+# seconds of a laptop's CPU, 2 GB of memory, no network.
+#
+# Afterwards you can
+#
+# - say in four ideas what is different in OLMoE, DeepSeek-V3, Qwen3 and gpt-oss;
+# - say how a bias can do what a balancing loss does;
+# - say what it means that a model drops tokens, and why Mixtral does not;
+# - say why balance matters most where experts lie on several devices;
+# - further: record another mixture, and ask it the questions of notebook 05.
+
+# %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
+# Installs moe_viz where it is missing, from the clone that this notebook lies in.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("moe_viz") is None:
+    clone = Path.cwd().parent
+    if not (clone / "moe_viz" / "__init__.py").exists():
+        sys.exit("moe_viz is missing. Open this notebook in a clone of its repository.")
+    source = f"{clone}[model,arrow,analysis]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 1 · Many small experts
+#
+# Cut each of Mixtral's eight experts into eight: 64 small ones in each layer, and let 16 of them
+# work on a token instead of 2.
+#
+# **Write down:** does the model then store more, or use more for a token? And how many different
+# sets of experts can a token get in one layer: 28, as before, or how many?
+
+# %% slideshow={"slide_type": "skip"}
+import math
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import plotly.graph_objects as go
+from scipy.spatial.distance import jensenshannon
+
+import moe_viz as mv
+from moe_viz.analysis import Finding
+from moe_viz.analysis import published_routing as routing
+from moe_viz.view.charts import Chart
+from moe_viz.view.palette import expert_colour
+
+# %% slideshow={"slide_type": "fragment"} tags=["show_code"]
+shape = mv.ledger("mixtral-8x7b").config
+fine = replace(shape, experts=64, experts_per_token=16, expert_size=shape.expert_size // 8)
+for config in (shape, fine):
+    size, sets = mv.ledger(config), math.comb(config.experts, config.experts_per_token)
+    print(f"{config.experts_per_token:2} of {config.experts}: stored {size.total / 1e9:.2f}, "
+          f"used {size.active / 1e9:.2f} billion; {sets:,} sets in a layer")  # fmt: skip
+assert math.comb(64, 16) > 4e14
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# As much is stored and used (routers apart, which are tiny). But there are 488,526,937,079,580 sets
+# instead of 28. Such experts are called *fine-grained* (DeepSeekMoE, arXiv 2401.06066).
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## The same layer, cut fine
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+mv.diagram(fine)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## And one for everybody
+#
+# If every token needs some of the same work (grammar, say), each of the chosen experts must learn
+# it. A *shared expert* works on every token, beside the chosen ones; the router is not asked.
+#
+# | model | experts | chosen | shared | stored, used (billions) | source |
+# | :-- | --: | --: | --: | --: | :-- |
+# | Mixtral 8x7B | 8 | 2 | – | 46.7, 12.9 | arXiv 2401.04088 |
+# | OLMoE | 64 | 8 | – | 6.9, 1.3 | arXiv 2409.02060 |
+# | DeepSeek-V3 | 256 | 8 | 1 | 671, 37 | arXiv 2412.19437 |
+# | Qwen3-235B-A22B | 128 | 8 | – | 235, 22 | arXiv 2505.09388 |
+# | gpt-oss-120b | 128 | 4 | – | 117, 5.1 | arXiv 2508.10925 |
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 2 · A bias instead of a loss
+#
+# Notebook 08 added a loss to keep experts busy. It pulls at every weight of the model, also where
+# balance and prediction want different things. DeepSeek-V3 does it beside the learning (arXiv
+# 2408.15664): each expert has a *bias*, added to its score when the best are chosen, and **only**
+# then. The gates come from the scores without it.
+#
+# After each step: experts with more than their share get a little less bias, the others a little
+# more.
+
+
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
+def chosen(scores, bias, k=2):
+    return np.argsort(-(scores + bias), axis=1)[:, :k]  # (tokens, k)
+
+
+def load(experts):
+    return np.bincount(experts.ravel(), minlength=8) / experts.size
+
+
+def adjusted(bias, experts, step=0.005):
+    return bias - step * np.sign(load(experts) - 1 / 8)
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## On a router that is far from even
+#
+# 8x7m's last layer, on English: its logits, turned into scores between 0 and 1 (a *sigmoid* of
+# each, as DeepSeek-V3 has it). One expert is among the two of most tokens. Only the bias changes.
+#
+# **Write down:** can eight numbers make it even? And how many of the decisions will then be others?
+
+# %% slideshow={"slide_type": "skip"}
+model = mv.load("8x7m", device="cpu")
+english = mv.record(model, mv.prompts.passages().select("en"))
+scores = 1 / (1 + np.exp(-english.router_logits[5, ~english.special].astype(float)))
+rng, bias, loads = np.random.default_rng(0), np.zeros(8), []
+for _ in range(150):
+    batch = scores[rng.choice(len(scores), 512)]
+    bias = adjusted(bias, chosen(batch, bias))
+    loads.append(load(chosen(scores, bias)))
+before, after = chosen(scores, np.zeros(8)), chosen(scores, bias)
+kept = np.mean([len({*a} & {*b}) / 2 for a, b in zip(before.tolist(), after.tolist(), strict=True)])
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+figure, every = go.Figure(), np.array([load(before), *loads])
+for e in range(8):
+    look = {"line": {"color": expert_colour(e), "width": 3}, "mode": "lines"}
+    figure.add_scatter(x=np.arange(len(every)), y=every[:, e], name=f"expert {e}", **look)
+figure.add_hline(y=1 / 8, line={"color": "#7f8a96", "dash": "dash"})
+figure.update_xaxes(title="steps in which only the bias changes")
+figure.update_yaxes(title="load", tickformat=".0%", rangemode="tozero")
+figure.update_layout(height=400, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+columns = {"step": np.repeat(np.arange(len(every)), 8), "expert": np.tile(range(8), len(every))}
+columns["load"] = every.ravel()
+data = Finding("loads", "8x7m, layer 5, English", "assignments, two for each token", columns)
+said = f"Busiest expert: {every[0].max():.0%} before, {every[-1].max():.1%} after; even is 12.5%."
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Eight numbers make it even
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Loads while a bias is adjusted", "8x7m, layer 5, English, no training", said, data)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Even, and at a price
+
+# %% slideshow={"slide_type": "-"}
+print(f"of the two experts of a token, as without the bias: {kept:.0%}")
+print("the biases:", *(f"{b:+.2f}" for b in bias))
+assert every[0].max() > 0.4 > 0.16 > every[-1].max()
+assert kept < 0.8
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# Many tokens now go elsewhere. Here the experts have not learnt from that; in
+# training they do, and the bias moves slowly, beside the learning. A trace of such a model keeps
+# the bias, since the choice does not follow from the scores alone.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 3 · A lid: capacity
+#
+# Where experts lie on different machines, each has room for so many tokens at a time: the
+# *capacity*. GShard and Switch Transformer set it to an even share, times a factor of 1 to 2 (arXiv
+# 2101.03961). Who comes too late is *dropped*: no expert works on that token in this layer, and its
+# hidden state passes on as it was.
+#
+# **Write down:** 64 English tokens, two experts each, a factor of 1.25: each expert has room for
+# 20. How many of the 128 assignments are dropped in 8x7m's layer 0? In its last?
+
+
+# %% slideshow={"slide_type": "skip"}
+def dropped(experts, factor=1.25):
+    """Which assignments (tokens, k) find their expert full, first come, first served."""
+    room = math.ceil(factor * experts.size / 8)
+    places = np.zeros(experts.shape, int)
+    for e in range(8):
+        there = experts == e
+        places[there] = np.arange(there.sum())
+    return places >= room, places
+
+
+some = np.flatnonzero(~english.special)[:64]
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+figure, counts = go.Figure(), {}
+for panel, layer in enumerate((0, 5)):
+    experts = english.experts[layer, some].astype(int)
+    late, places = dropped(experts)
+    counts[layer] = int(late.sum())
+    for e in range(8):
+        here = experts == e
+        ground = ["rgba(0,0,0,0)" if x else expert_colour(e) for x in late[here]]
+        look = {"symbol": "square", "size": 9, "color": ground}
+        look["line"] = {"color": expert_colour(e), "width": 2}
+        x = np.full(here.sum(), e + 10 * panel)
+        figure.add_scatter(x=x, y=places[here], mode="markers", marker=look, showlegend=False)
+    lid = {"color": "#1b1f24", "width": 3}
+    figure.add_shape(
+        type="line", x0=10 * panel - 0.6, x1=10 * panel + 7.6, y0=19.5, y1=19.5, line=lid
+    )
+names = [f"{e}" for _ in range(2) for e in range(8)]
+ticks = [e + 10 * panel for panel in range(2) for e in range(8)]
+figure.update_xaxes(tickvals=ticks, ticktext=names, title="experts of layer 0, and of layer 5")
+figure.update_yaxes(title="tokens, in their order", rangemode="tozero")
+figure.update_layout(height=430, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+columns = {"layer": np.array([*counts]), "dropped": np.array([*counts.values()])}
+data = Finding("dropped", "8x7m", "of 128 assignments, room for 20 at each expert", columns)
+said = f"Hollow: dropped. {counts[0]} of 128 in layer 0, {counts[5]} in layer 5."
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Tokens sorted by expert, and a lid
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Capacity for 20 tokens at each expert", "8x7m, 64 tokens of English", said, data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+assert counts[0] < 20 < 40 < counts[5]
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Who else is in the batch?
+#
+# What is dropped depends on the others: the same text beside other texts may come
+# out differently. Mixtral, as published, has no lid: every chosen expert runs, however many ask it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 4 · Experts on several devices
+#
+# A model that is too large for one device is divided. *Expert parallelism* puts experts 0 and 1 on
+# one device, 2 and 3 on the next. Each token travels to its experts and back, and the layer is done
+# when the *busiest* device is.
+#
+# **Write down:** with four devices, what share of the time do they wait, on average, on English
+# alone? On a mix of five languages and code?
+
+# %% slideshow={"slide_type": "skip"}
+mix = mv.record(model, mv.prompts.curated()[::4])
+texts = {"English alone": english, "all nine kinds": mix}
+
+
+def waiting(trace, layer):
+    """Load of each of four devices, and the share of their time in which they wait."""
+    device = trace.experts[layer, ~trace.special].ravel() // 2
+    work = np.bincount(device, minlength=4) / device.size
+    return work, 1 - work.mean() / work.max()
+
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+figure, rows, devices = go.Figure(), [], [f"device {n}" for n in range(4)]
+for (name, trace), colour in zip(texts.items(), ("#3b6fd4", "#7f8a96"), strict=True):
+    work, idle = waiting(trace, 5)
+    rows += [(name, device, share, idle) for device, share in enumerate(work)]
+    said = f"{name}: {idle:.0%} waiting"
+    figure.add_bar(x=devices, y=work, name=said, marker_color=colour)
+figure.add_hline(y=1 / 4, line={"color": "#7f8a96", "dash": "dash"})
+figure.update_yaxes(title="share of the work", tickformat=".0%")
+figure.update_layout(height=400, barmode="group", margin={"t": 16, "r": 16, "b": 16, "l": 64})
+names = ("text", "device", "share", "waiting")
+columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+data = Finding("devices", "8x7m, layer 5", "assignments", columns)
+waits = {name: waiting(trace, 5)[1] for name, trace in texts.items()}
+said = "; ".join(f"{name}: the four wait {idle:.0%} of the time" for name, idle in waits.items())
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## All wait for the busiest
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Work of four devices", "8x7m, layer 5, two experts each", said + ".", data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What helps
+#
+# Balance over everything is not balance at each moment (notebook 08, section 7). Servers mix many
+# people's texts into a step, which helps; and they put copies of busy experts on several devices.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Other rules for gates and choice
+#
+# | idea | for example | in a line of code |
+# | :-- | :-- | :-- |
+# | softmax over the chosen | Mixtral, gpt-oss | `topk(z).softmax()` |
+# | softmax over all, not shared out | OLMoE | `topk(z.softmax())` |
+# | … and shared out | Qwen3 | `w / w.sum()` |
+# | sigmoid for each expert | DeepSeek-V3 | `topk(z.sigmoid() + b)` |
+# | first groups, then experts in them | DeepSeek-V3 | `topk(group_scores)` |
+#
+# Which rule each of seventy families follows: [families](../docs/families.md).
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## And other ideas
+#
+# | idea | for example | in a line of code |
+# | :-- | :-- | :-- |
+# | expert choice (arXiv 2202.09368) | – | `scores.T.topk(capacity)` |
+# | upcycling (arXiv 2212.05055) | – | `experts = [copy(ffn)] * E` |
+# | hash layers (arXiv 2106.04426) | DeepSeek-V4's first | `table[token_id]` |
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 5 · The questions of notebook 05, asked of OLMoE · further
+#
+# OLMoE's routing on five kinds of text is published beside Mixtral's (notebook 09, section 8). How
+# far apart are the loads of two kinds of text, on average over all pairs? 0 bits: the same; 1 bit:
+# no expert in common.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## How far apart kinds of text are
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+kinds, rows = ("github", "arxiv", "wikipedia", "book", "c4"), []
+for name in ("mixtral", "olmoe"):
+    found = routing.published_loads(name, "first")
+    for layer in (0, 7, 15):
+        p = [found.where(label=kind, layer=layer)["share"] for kind in kinds]
+        pairs = combinations(p, 2)
+        bits = [jensenshannon(a, b, 2) ** 2 for a, b in pairs]
+        rows.append((routing.MODELS[name], layer, round(float(np.mean(bits)), 4)))
+names = ("model", "layer", "bits")
+columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+Finding("kinds of text", f"PUBLISHED, {routing.SOURCE}", "first choices", columns, routing.NOTES)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Two models, two answers
+#
+# OLMoE's experts part by kind of text, and more so in later layers; Mixtral's hardly. 64 experts
+# can part further than 8, but put together at random into eight groups they still part more than
+# ten times as far (notebook 09). The two differ in much else: in size, in text, in tokens read, and
+# in how their experts were begun. Counts do not tell which of these it is.
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+assert columns["bits"][:3].max() < 0.016 < 0.3 < columns["bits"][3:].min()
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## 6 · A guest · further
+#
+# Other families are run by transformers, and recorded through one seam. Here a tiny OLMoE with
+# random weights, which needs no network; every picture says so. (Needs `moe-viz[guests]`.)
+
+# %% slideshow={"slide_type": "skip"}
+import importlib.util
+
+if importlib.util.find_spec("transformers"):
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    tiny = transformers.OlmoeConfig(
+        vocab_size=8192, hidden_size=64, intermediate_size=32, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=4, num_experts=64, num_experts_per_tok=8,
+        eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    guest = mv.guest(transformers.OlmoeForCausalLM(tiny), model.tokenizer, "a tiny OLMoE")
+    guest = mv.untrained_twin(guest)  # stamped: random weights
+    shown = mv.record(guest, mv.prompts.passages().parallel("cat").select(["en", "fr"]))
+else:
+    shown = english.select(prompt=0)
+    print("transformers is not installed: pip install 'moe-viz[guests]'. 8x7m is shown instead.")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## 64 experts, 8 for each token, random weights
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+mv.explore(shown)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Where there is a network, a real one (**not run here**):
+#
+# ```python
+# model = mv.load("ibm-granite/granite-3.1-1b-a400m-base")  # 32 experts, 8 for each token
+# model = mv.load("allenai/OLMoE-1B-7B-0924")  # 64 experts, 8 for each token
+# trace = mv.record(model, mv.prompts.passages())
+# control = mv.record(mv.untrained_twin(model), mv.prompts.passages())
+# mv.report(trace, control).save("report")
+# ```
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What to take home
+#
+# - Newer mixtures have many small experts, some a shared one: as much computing, more combinations.
+# - A bias that only the choice sees can balance loads instead of a loss.
+# - A lid drops tokens; then a text's result depends on its neighbours. Mixtral has none.
+# - Experts on several devices wait for the busiest: that is what balance is for.
+# - Whether experts part by kind of text differs from model to model. Ask each by itself.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Exercises
+#
+# Solutions are folded at the end of the notebook: try first.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 1
+#
+# By what factor must the capacity of section 3 grow until nothing is dropped in layer 5?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 2
+#
+# In section 2 the steps of the bias were 0.005. What happens with 0.1? Draw the busiest expert's
+# load.
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ### Exercise 3
+#
+# Choose the pairs of experts that share a device so that the four wait as little as possible on
+# English. How much is gained? And on the mix, with the same pairs?
+
+# %% slideshow={"slide_type": "skip"}
+# Your answer.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## Go on
+#
+# [Previous: the real Mixtral](09_the_real_mixtral.ipynb) · [all notebooks](README.md)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true slideshow={"slide_type": "skip"} tags=["solution"]
+# ## Solutions
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 1
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
+experts = english.experts[5, some].astype(int)
+needed = 8 * load(experts).max()
+print(f"{needed:.2f}: the busiest expert has {load(experts).max():.0%} of the work, even is 12.5%")
+assert not dropped(experts, needed)[0].any()
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 2
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
+large, busiest = np.zeros(8), []
+for _ in range(150):
+    large = adjusted(large, chosen(scores, large), step=0.1)
+    busiest.append(load(chosen(scores, large)).max())
+print("busiest expert in the last ten steps:", *(f"{x:.0%}" for x in busiest[-10:]))
+print("It overshoots: experts are full at one step and empty at the next. The step is the price of")
+print("quickness.")
+
+# %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
+# ### Solution 3
+
+
+# %% slideshow={"slide_type": "skip"} tags=["solution"]
+def pairings(left):
+    """All ways to put experts into pairs."""
+    if not left:
+        yield []
+        return
+    first, *rest = left
+    for n, other in enumerate(rest):
+        for more in pairings(rest[:n] + rest[n + 1 :]):
+            yield [(first, other), *more]
+
+
+work = load(english.experts[5, ~english.special])
+best = min(pairings(list(range(8))), key=lambda pairs: max(work[a] + work[b] for a, b in pairs))
+for name, trace in texts.items():
+    own = load(trace.experts[5, ~trace.special])
+    busiest = max(own[a] + own[b] for a, b in best)
+    print(f"{name}: waiting {1 - 0.25 / busiest:.0%} (before {waits[name]:.0%})")
+print("Pairs that suit one kind of text need not suit another.")
