@@ -54,17 +54,20 @@ def made(
     by_expert = (load.transpose(1, 2, 0).reshape(n, G), rest.transpose(1, 2, 0).reshape(n, G))
     m = top.shape[1]
     known = some(n, 1) < 0.7  # of the others nothing is found
+    twin = some(n, m)  # a piece is found only beside a smaller one
     tested = {"twin": 0.5, "twin_rest": 0.25}
     tables = {
         "pieces": table(
             "pieces", m, piece=spelled[top], share=taken.astype(float), count=np.full(m, 30),
-            occurrences=60, twin=some(n, m), first_half=0.5, second_half=0.25,
-            q=np.where(some(n, m) < 0.2, np.nan, some(n, m)), found=known & (some(n, m) < 0.3),
+            occurrences=60, twin=twin, first_half=0.5, second_half=0.25,
+            q=np.where(some(n, m) < 0.2, np.nan, some(n, m) ** 3),
+            found=known & (some(n, m) < 0.5) & (taken > twin),
         ),
         "kinds": table("kinds", 1, kind="digits", share=some(n, 1), random=0.2, twin=0.3,
                        q=0.0002, found=known & (some(n, 1) < 0.5)),
         "labels": table("labels", G, label=named, share=by_expert[0], rest=by_expert[1],
-                        q=some(n, G), found=known & (some(n, G) < 0.3), **tested),
+                        q=some(n, G), found=known & (some(n, G) < 0.3), twin_rest=0.25,
+                        twin=0.25 + (some(n, G) * k / E).round(4)),
         "places": table("places", 1, place="tokens 0 to 3", share=some(n, 1), rest=0.2, q=0.04,
                         found=known & (some(n, 1) < 0.02), **tested),
         "neighbours": table("neighbours", 2, where=np.array(["before", "after"], object),

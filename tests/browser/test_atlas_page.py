@@ -25,11 +25,11 @@ pytestmark = pytest.mark.browser
 TABLES = """() => Object.fromEntries([...document.querySelectorAll('.folds details')].map((d) =>
   [d.className, [...d.querySelectorAll('tbody tr')].map((r) =>
     [...r.cells].map((c) => c.textContent.replaceAll('\\u00a0', ' ')))]))"""
-#: Rows of what was found: of each table its links' addresses, shares and dots.
+#: Rows of what was found: of each table its links' addresses, shares and marks.
 FOUND = """() => [...document.querySelectorAll('.found table')].map((table) =>
   [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll('a')].map((a) =>
     [a.getAttribute('href'), a.querySelector('.share').textContent.replace('\\u00a0', ' '),
-      a.textContent.includes('●')])))"""
+      a.querySelector('.dot').textContent])))"""
 
 
 @contextmanager
@@ -79,11 +79,43 @@ def findings(atlas: Atlas) -> np.ndarray:
     return counts
 
 
+def mark(row: dict) -> str:
+    """The mark of a row, worked out here: ● more, ○ some expert of the twin takes as much, ▽ less.
+
+    Without a twin, which is NaN, nothing is as much.
+    """
+    share, twin = row["share"], row["twin"]
+    if "rest" in row:
+        share, twin = share - row["rest"], twin - row["twin_rest"]
+    if not row["found"]:
+        return ""
+    if "rest" in row and share < 0:
+        return "▽"
+    return "○" if twin >= share else "●"
+
+
+def q_said(row: dict) -> str:
+    """What the cell of q says; a single rate that would do is not enough."""
+    q = row["q"]
+    if np.isnan(q):
+        return "–"
+    said = "< 0.001" if q < 0.001 else f"{q:.2g}"
+    return said if mark(row) or q > 0.05 else f"{said} not in both halves"
+
+
+def of_label(atlas: Atlas, label: str) -> list[list[dict]]:
+    """A label's rows, by layer and expert."""
+    rows = {(r["layer"], r["expert"]): r for r in atlas["labels"].where(label=label).rows()}
+    return [[rows[layer, e] for e in range(atlas.experts)] for layer in atlas.layers]
+
+
 def by_cell(atlas: Atlas, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of a label, (L, E) each: shares, the rest's, and what is found to be more."""
+    """Of a label, (L, E) each: shares, the rest's, and what is found to be more, and more than the
+    twin's.
+    """
     table, shape = atlas["labels"].where(label=label), (len(atlas.layers), atlas.experts)
-    share, rest, found = (np.asarray(table[n]).reshape(shape) for n in ("share", "rest", "found"))
-    return share.astype(float), rest.astype(float), found.astype(bool) & (share > rest)
+    share, rest = (np.asarray(table[n], float).reshape(shape) for n in ("share", "rest"))
+    return share, rest, np.array([[mark(r) == "●" for r in row] for row in of_label(atlas, label)])
 
 
 def diverging(loads: np.ndarray, even: float) -> np.ndarray:
@@ -151,7 +183,7 @@ def test_a_cell_is_read_by_pointer_and_by_keys_and_opens_by_both(browser, tmp_pa
             n = findings(atlas)[row, e]
             return (
                 f"Layer {2 * row + 1}, expert {e}: {percent(loads(atlas)[row, e])} of all tokens "
-                f"(even: 13 %); {n} {'finding' if n == 1 else 'findings'}."
+                f"(even: 13 %); {n} strong {'finding' if n == 1 else 'findings'}."
             ).replace(" %", "\u00a0%")
 
         canvas.hover(position={"x": 40.5 * w, "y": 9.5 * t})
@@ -195,43 +227,47 @@ def test_an_entry_holds_its_rows_of_every_table(browser, tmp_path):
     atlas = made(3, 8)
     with shown(browser, save_atlas(atlas, tmp_path / "page.html"), "#3/5") as page:
         page.locator("p.said").wait_for()
-        assert page.locator("p.said").inner_text() == sentences(atlas, 3, 5)
+        said = page.locator("p.said").inner_text()
+        assert said.replace("\u00a0", " ") == sentences(atlas, 3, 5)
         assert page.locator("mark").all_inner_texts() == ["token"] * 2
-        bars = page.locator(".loads li").all()
+        bars = page.locator(".loads tbody tr").all()
         shares = atlas["load"].where(layer=3, expert=5)["share"]
-        most = max(*shares, 0.5)
-        for bar, label, share in zip(bars, LABELS, shares, strict=True):
+        tokens = np.array([1000, 2000, 3000])  # of each label
+        works = shares * tokens / (shares @ tokens)
+        for bar, label, share, work in zip(bars, LABELS, shares, works, strict=True):
             assert bar.locator("bdi").inner_text() == label
+            said = bar.locator("td").last.inner_text()
+            assert said == percent(work).replace(" ", "\u00a0")
             assert bar.locator(".value").inner_text() == percent(share).replace(" ", "\u00a0")
             track, fill, even = (
                 bar.locator(c).bounding_box() for c in (".track", ".fill", ".even")
             )
-            assert fill["width"] / track["width"] == pytest.approx(share / most, abs=0.01)
+            assert fill["width"] / track["width"] == pytest.approx(share, abs=0.01)
             at = (even["x"] - track["x"]) / track["width"]
-            assert at == pytest.approx(0.25 / most, abs=0.01)
+            assert at == pytest.approx(0.25, abs=0.01)
         tables = page.evaluate(TABLES)
         assert list(tables) == ["pieces", "kinds", "labels", "places", "before", "after",
-                                "partners", "origins", "moves", "gates"]  # fmt: skip
+                                "partners", "origins", "moves", "gates", "sure"]  # fmt: skip
         mine = {name: list(table.where(layer=3, expert=5).rows())
                 for name, table in atlas.tables.items()}  # fmt: skip
-        assert {t[0]: t[1:5] for t in tables["pieces"]} == {
-            ("●" if r["found"] else "") + r["piece"]: [
-                percent(r["share"]), "30 of 60", percent(r["twin"]), "50 %, 25 %",
+        assert {t[0]: t[1:] for t in tables["pieces"]} == {
+            mark(r) + r["piece"]: [
+                percent(r["share"]), "30 of 60", percent(r["twin"]), "50 %, 25 %", q_said(r),
             ]
             for r in mine["pieces"]
         }  # fmt: skip
-        labels = {t[0]: t[1:4] for t in tables["labels"]}
-        assert labels == {
-            ("●" if r["found"] else "") + r["label"]: [
-                percent(r["share"]), percent(r["rest"]), "50 % (25 %)",
+        assert {t[0]: t[1:] for t in tables["labels"]} == {
+            mark(r) + r["label"]: [
+                percent(r["share"]), percent(r["rest"]), f"{percent(r['twin'])} (25 %)", q_said(r),
             ]
             for r in mine["labels"]
         }  # fmt: skip
         above = [r["label"] for r in sorted(mine["labels"], key=lambda r: r["rest"] - r["share"])]
-        assert [t[0].strip("●") for t in tables["labels"]] == above
+        assert [t[0].strip("●○▽") for t in tables["labels"]] == above
         share = percent(mine["kinds"][0]["share"])
-        dot = "●" if mine["kinds"][0]["found"] else ""
-        assert tables["kinds"] == [[f"{dot}digits", share, "20 %", "30 %", "< 0.001"]]
+        kind = mine["kinds"][0]
+        digits = [f"{mark(kind)}digits", share, "20 %", "30 %", q_said(kind)]
+        assert tables["kinds"] == [digits]
         assert tables["before"] == [[mine["neighbours"][0]["piece"], "9", "2.5"]]
         assert tables["after"] == [[mine["neighbours"][1]["piece"], "9", "2.5"]]
         for name, to, other in (("partners", "6 of layer 3", ["10 to 90 %", "20 %"]),
@@ -240,20 +276,26 @@ def test_an_entry_holds_its_rows_of_every_table(browser, tmp_path):
             share = percent(mine[name][0]["share"])
             assert tables[name] == [[f"expert {to}", share, *other]]
         gates = page.locator("details.gates p").text_content()
-        assert (
-            gates == "Chosen 1,234 times. Median gate: 0.61. Median margin of those choices: 0.27."
+        assert gates == (
+            "Chosen 1,234 times. Gate: the weight that this expert’s output has among those chosen "
+            "for the same token. Its median: 0.61. Margin: by how much the router’s number of the "
+            "last expert chosen is above that of the next. The median of those choices: 0.27."
         )
         found = sum(r["found"] for r in mine["pieces"])
         said = page.locator("details.pieces summary").inner_text()
-        assert said == (f"Pieces 5, {found} ●" if found else "Pieces 5")
+        assert said == f"Pieces {found} of 5 found"
+        sure = page.locator("details.sure", has_text="How sure").last.locator("li").first
+        assert sure.text_content().startswith(
+            "The untrained twin, the same network with random weights, on the same texts: made-up"
+        )
 
 
 def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
     atlas = made(2, 4, labels=("",), control="")
     for name in ("labels", "kinds", "pieces", "contexts"):
         atlas.tables[name] = atlas[name].where(expert=0)
-    rows = {"layer": 1, "expert": 1, "label": "", "change": 0.125, "low": 0.1, "high": 0.15,
-            "p": 0.0001}  # fmt: skip
+    rows = {"layer": 1, "expert": 1, "label": "", "loss": 2.5, "change": -0.125, "low": -0.15,
+            "high": -0.1, "p": 0.0001}  # fmt: skip
     atlas.tables["effects"] = Finding(
         "effects", "made-up", "made up", {name: np.array([value]) for name, value in rows.items()}
     )
@@ -277,14 +319,64 @@ def test_empty_tables_say_why_and_no_twin_is_said(browser, tmp_path):
             part = page.locator(f"details.{name}")
             assert part.locator("table").count() == 0
             assert why in part.text_content()
-            assert part.locator("summary").inner_text().endswith("none")
+            ends = {"origins": "it is the first layer", "moves": "it is the last layer"}
+            assert part.locator("summary").inner_text().endswith(ends.get(name, "none"))
         assert "It was never chosen" in page.locator(".top").inner_text()
         page.evaluate("location.hash = '#1/1'")
         page.get_by_role("heading", name="Expert 1 of layer 1").wait_for()
         effects = page.evaluate(TABLES)["effects"]
-        assert effects == [["(no label)", "0.125", "0.100 to 0.150", "< 0.001"]]
+        assert effects == [["●(no label)", "2.500", "−0.125", "−0.150 to −0.100", "< 0.001"]]
+        assert page.locator("details.effects summary").inner_text().endswith("1 of 1 found")
         page.evaluate("location.hash = '#7/1'")
         page.get_by_text("There is no expert 1 of layer 7 in this atlas.").wait_for()
+
+
+def test_marks_in_a_table_tell_more_as_much_and_less_and_why_it_is_not_found(browser, tmp_path):
+    atlas = made(1, 4, labels=("a", "b", "c", "d", "e"))
+    n = 4 * 5
+    columns = {**atlas["labels"].columns, "twin": np.full(n, 0.5), "twin_rest": np.full(n, 0.3),
+               "rest": np.full(n, 0.4), "q": np.full(n, 0.01),
+               "share": np.tile([0.9, 0.55, 0.1, 0.8, 0.7], 4),
+               "found": np.tile([True, True, True, False, False], 4)}  # fmt: skip
+    columns["q"][4::5] = 0.06
+    atlas.tables["labels"] = Finding("labels", "made-up", "made up", columns)
+    with shown(browser, save_atlas(atlas, tmp_path / "page.html"), "#1/1") as page:
+        page.locator("p.said").wait_for()
+        rows = {row[0]: row[-1] for row in page.evaluate(TABLES)["labels"]}
+        assert rows == {"●a": "0.01", "d": "0.01 not in both halves", "e": "0.06", "○b": "0.01",
+                        "▽c": "0.01"}  # fmt: skip
+        assert page.locator("details.labels summary").inner_text() == "Labels 3 of 5 found"
+        page.locator("details.labels").evaluate("d => (d.open = true)")
+        signs = page.locator("details.labels [role=img]")
+        assert [sign.get_attribute("aria-label") for sign in signs.all()] == [
+            "found", "found, but some expert of the untrained twin takes as much",
+            "found to take less",
+        ]  # fmt: skip
+        bars = page.locator("details.labels .share").all()
+        assert [bar.get_attribute("style") for bar in bars] == [
+            f"--share:{share}.00%" for share in (90, 80, 70, 55, 10)
+        ]
+        legend = page.locator(".legend").inner_text()
+        assert all(sign in legend for sign in ("● found", "○ found", "▽ found", "q: "))
+
+
+def test_an_expert_is_found_by_its_numbers(one):
+    _, page = one
+    page.evaluate("location.hash = ''")
+    field = page.get_by_role("combobox", name="Find a piece")
+    field.fill("layer 5")
+    options = page.locator(".combo [role=option]")
+    assert options.first.inner_text() == "expert 0 of layer 5\nexpert"
+    page.keyboard.press("Enter")
+    page.locator(".named a", has_text="expert 3 of layer 5").click()
+    page.get_by_role("heading", name="Expert 3 of layer 5").wait_for()
+    field.fill("(5, 6)")
+    assert options.all_inner_texts() == ["expert 6 of layer 5\nexpert"]
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Expert 6 of layer 5").wait_for()
+    page.evaluate("location.hash = ''")
+    field.fill("")
+    until(lambda: page.locator(".results").is_hidden())
 
 
 def takers_of_piece(atlas: Atlas, piece: str) -> list[list[list]]:
@@ -295,7 +387,8 @@ def takers_of_piece(atlas: Atlas, piece: str) -> list[list[list]]:
     for layer, shares in zip(atlas.layers, atlas.shares, strict=True):
         best = sorted(range(atlas.experts), key=lambda e: (-shares[v, e], e))[:3]
         rows.append([
-            [f"#{layer}/{e}", percent(round(float(shares[v, e]), 3)), (layer, e) in sure]
+            [f"#{layer}/{e}", percent(round(float(shares[v, e]), 3)),
+             "●" if (layer, e) in sure else ""]
             for e in best if shares[v, e] >= 0.0005
         ])  # fmt: skip
     return rows
@@ -303,14 +396,20 @@ def takers_of_piece(atlas: Atlas, piece: str) -> list[list[list]]:
 
 def test_a_search_finds_who_takes_a_piece_and_a_label(one):
     atlas, page = one
-    field = page.get_by_role("combobox", name="Find a piece or a label")
+    field = page.get_by_role("combobox", name="Find a piece, a label or an expert")
     field.fill("the")
+    page.locator(".combo [role=option]").first.wait_for()
+    page.wait_for_timeout(400)
+    assert page.locator(".results").is_hidden()  # the list would cover it
+    page.keyboard.press("Enter")
+    assert page.locator(".combo ul").is_hidden()
     until(lambda: len(page.evaluate(FOUND)) == 2 and len(page.evaluate(FOUND)[1][-1]))
     found = page.evaluate(FOUND)
     assert found == [takers_of_piece(atlas, "␣the"), takers_of_piece(atlas, "the")]
-    assert any(dot for table in found for row in table for _, _, dot in row)
+    assert any(sign for table in found for row in table for _, _, sign in row)
     assert page.evaluate("location.hash") == "#any/the"
     field.fill(" the")
+    page.keyboard.press("Enter")
     until(lambda: page.evaluate(FOUND) == [takers_of_piece(atlas, "␣the")])
     # By the list: "fr" is a label and a piece; the label comes first.
     field.fill("fr")
@@ -320,16 +419,16 @@ def test_a_search_finds_who_takes_a_piece_and_a_label(one):
     assert field.get_attribute("aria-activedescendant") == options.first.get_attribute("id")
     page.keyboard.press("Enter")
     until(lambda: page.evaluate("location.hash") == "#label/fr")
-    share, rest, sure = by_cell(atlas, "fr")
-    expected = []
+    share, rest, _ = by_cell(atlas, "fr")
+    rows, expected = of_label(atlas, "fr"), []
     for row, layer in enumerate(atlas.layers):
         best = sorted(range(atlas.experts), key=lambda e: rest[row, e] - share[row, e])[:3]
         expected.append([
-            [f"#{layer}/{e}", percent(share[row, e]), bool(sure[row, e])]
+            [f"#{layer}/{e}", percent(share[row, e]), mark(rows[row][e])]
             for e in best if share[row, e] > rest[row, e]
         ])  # fmt: skip
     assert page.evaluate(FOUND) == [expected]
-    assert any(dot for row in expected for _, _, dot in row)
+    assert {"●", "○"} & {sign for row in expected for _, _, sign in row}
     link = page.locator(".taker").first
     link.click()
     page.get_by_role("heading", name=re.compile("^Expert")).wait_for()
@@ -367,7 +466,7 @@ def test_hostile_names_are_text_wherever_they_stand(browser, tmp_path):
             page.locator("p.said").wait_for()
             page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
             assert page.locator(".words").first.text_content() == (
-                f"before{said} token{said}⏎after{said}"
+                f"…before{said} token{said}⏎after{said}{'…' if said[-1:].isalnum() else ''}"
             )
             assert page.locator(".document").first.text_content() == f"document{said}"
             assert page.locator(".chip").first.text_content() == said

@@ -33,6 +33,13 @@ NAME = "an atlas #1, 50%"
 UNFOLD = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 
 
+#: Numbers of what a search found that are cut off, or stand below their expert's.
+CUT = """() => [...document.querySelectorAll('.found .taker > *')].filter((e) => {
+  const box = e.getBoundingClientRect(), room = e.closest('.wide').getBoundingClientRect();
+  return box.right > room.right + 0.5;
+}).map((e) => e.textContent)"""
+
+
 def violations(page) -> list:
     found = Axe().run(page).response["violations"]
     return [(v["id"], [n["html"][:90] for n in v["nodes"]]) for v in found]
@@ -81,6 +88,37 @@ def test_on_paper_all_is_unfolded_and_no_control_is_there(browser, tmp_path):
         until(lambda: all(t.is_visible() for t in page.locator(".folds table").all()))
         assert page.locator("nav").is_hidden()
         assert page.locator(".finder").is_hidden()
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1000, 390])
+def test_no_number_of_a_result_is_cut_off(browser, tmp_path, width):
+    path = save_atlas(made(4, 256, 8), tmp_path / "page.html")
+    with shown(browser, path, "#any/fr", viewport={"width": width, "height": 800}) as page:
+        page.locator(".found section").nth(1).locator(".taker").first.wait_for()
+        assert page.evaluate(CUT) == []
+
+
+def test_on_a_phone_a_row_keeps_its_name_while_it_is_scrolled(browser, tmp_path):
+    path = save_atlas(made(3, 8), tmp_path / "page.html")
+    with shown(browser, path, "#3/1", viewport={"width": 390, "height": 844}) as page:
+        page.locator("details.pieces").evaluate("d => (d.open = true)")
+        wide = page.locator("details.pieces .wide")
+        assert wide.evaluate("e => e.scrollWidth <= e.clientWidth")
+        wide.evaluate("e => { e.style.width = '240px'; e.scrollLeft = 9999; }")
+        drawn(page)
+        assert wide.evaluate("e => e.scrollLeft") > 0
+        name, room = wide.locator("tbody th").first.bounding_box(), wide.bounding_box()
+        assert name["x"] == pytest.approx(room["x"], abs=1)
+
+
+def test_the_frame_of_a_cell_at_the_edge_is_whole(browser, tmp_path):
+    path = save_atlas(made(6, 8), tmp_path / "page.html")
+    with shown(browser, path) as page:
+        page.locator("canvas").focus()
+        page.keyboard.press("Control+End")
+        ring, panel = page.locator(".ring").bounding_box(), page.locator(".panel").bounding_box()
+        for start, size in (("x", "width"), ("y", "height")):
+            assert ring[start] + ring[size] + 2 <= panel[start] + panel[size]
 
 
 def test_a_finger_meets_small_cells_before_it_opens_them(browser, tmp_path):

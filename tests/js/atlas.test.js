@@ -3,10 +3,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findAddress, readAddress } from "../../moe_viz/view/atlas/js/address.js";
+import { findAddress, offerAddress, readAddress } from "../../moe_viz/view/atlas/js/address.js";
 import { exactly, offers, takers } from "../../moe_viz/view/atlas/js/match.js";
 import { cellSize, paintedBy, stepped, stride } from "../../moe_viz/view/atlas/js/scale.js";
-import { percent, rate, several } from "../../moe_viz/view/atlas/js/words.js";
+import {
+  cutAfter,
+  cutBefore,
+  decimal,
+  percent,
+  rate,
+  several,
+} from "../../moe_viz/view/atlas/js/words.js";
 
 const HEAD = {
   layers: [3, 5],
@@ -34,7 +41,15 @@ const HEAD = {
       [0, 0, 0, 0],
     ],
   ],
-  surely: [[0, 6], [], []],
+  surely: [
+    [
+      [0, 1],
+      [5, 2],
+      [6, 1],
+    ],
+    [],
+    [],
+  ],
   found: [
     [0, 1, 2, 4],
     [0, 0, 0, 0],
@@ -110,17 +125,61 @@ test("offers are what is spelled so, what begins so, then what has it within", (
   assert.equal(offers(many, "a").length, 12);
 });
 
+test("experts are found by their numbers, however these are written", () => {
+  const named = (typed) => offers(HEAD, typed).flatMap((o) => (o.what === "expert" ? o.text : []));
+  for (const typed of [
+    "5 3",
+    "(5, 3)",
+    "5/3",
+    " 5,3 ",
+    "layer 5 expert 3",
+    "Expert 3 of layer 5",
+  ]) {
+    assert.deepEqual(named(typed), ["expert 3 of layer 5"], typed);
+    assert.equal(offerAddress(HEAD, offers(HEAD, typed)[0]), "#5/3");
+    assert.equal(exactly(HEAD, typed)[0].text, "expert 3 of layer 5");
+  }
+  assert.deepEqual(named("expert 3"), ["expert 3 of layer 3", "expert 3 of layer 5"]);
+  assert.deepEqual(
+    named("layer 5"),
+    [0, 1, 2, 3].map((e) => `expert ${e} of layer 5`),
+  );
+  for (const none of [
+    "5",
+    "4/0",
+    "5 4",
+    "layer 4",
+    "expert 4",
+    "layer",
+    "expert 1 expert 2",
+    "53",
+  ]) {
+    assert.deepEqual(named(none), [], none);
+  }
+  assert.deepEqual(exactly(HEAD, "5 3", "piece"), []);
+});
+
+test("a change has the minus sign of print, and words that are cut have an ellipsis", () => {
+  assert.deepEqual(
+    [-0.0193, 0.5, -0.0001, null].map((x) => decimal(x, 3)),
+    ["−0.019", "0.500", "0.000", "–"],
+  );
+  const cut = [" les mots", "ment dit", "The dog", "(x", "", "7 a"].map(cutBefore);
+  assert.deepEqual(cut, ["les mots", "…ment dit", "The dog", "(x", "", "…7 a"]);
+  assert.deepEqual(["le mie", "fin.", "", "\n"].map(cutAfter), ["le mie…", "fin.", "", "\n"]);
+});
+
 test("who takes most of a label above the rest, weighted by tokens", () => {
   const found = takers(HEAD, 0, 0);
   assert.deepEqual(
-    found.map((t) => [t.expert, t.share, t.sure]),
-    [[0, 0.8, true]],
+    found.map((t) => [t.expert, t.share, t.mark]),
+    [[0, 0.8, 1]],
     "only those that take more of it than of the rest",
   );
   assert.ok(Math.abs(found[0].rest - 0.2) < 1e-12);
   assert.deepEqual(
-    takers(HEAD, 0, 1).map((t) => [t.expert, t.sure]),
-    [[2, true]],
+    takers(HEAD, 0, 1).map((t) => [t.expert, t.mark]),
+    [[2, 1]],
   );
   const three = { ...HEAD, tokens_of: [100, 100, 200] };
   assert.equal(takers(three, 0, 0)[0].rest, (0.2 * 100) / 300);
@@ -147,6 +206,7 @@ test("on the scale of loads twice is as far from even as half, and nothing is it
     label.dots.flatMap((d, n) => (d ? [n] : [])),
     [0, 6],
   );
+  assert.deepEqual([label.sign, paintedBy(HEAD, "load").sign], ["●", "◆"]);
   assert.equal(paintedBy(HEAD, "found").at(1), 0.25);
   const nothing = { ...HEAD, found: [[0, 0, 0, 0]] };
   assert.equal(paintedBy(nothing, "found").at(0), 0);

@@ -11,7 +11,9 @@ import numpy as np
 
 from ...analysis import Finding
 from ...analysis.atlas import Atlas
-from .words import sentences, strong
+from ...analysis.atlas.tables import MANY, SOME
+from .marks import ALIKE, MORE, marks, strong
+from .words import sentences, work_of
 
 #: Experts of a layer that a piece is listed with.
 BEST = 3
@@ -36,6 +38,8 @@ def head_of(atlas: Atlas) -> dict[str, Any]:
         "labels": labels,
         "control": atlas.control,
         "minimum": atlas.minimum,
+        "many": MANY,
+        "some": SOME,
         "notes": list(atlas.notes),
         "left_out": atlas.left_out,
         "load": _rounded(whole),
@@ -57,7 +61,8 @@ def layer_of(atlas: Atlas, row: int) -> dict[str, Any]:
     )
     best = np.argsort(-shares, axis=1, kind="stable")[:, :BEST]
     permille = np.rint(1000 * np.take_along_axis(shares, best, 1)).astype(int)
-    of = {name: (table, _by_expert(table)) for name, table in atlas.tables.items()}
+    tables = {name: _more(name, table) for name, table in atlas.tables.items()}
+    of = {name: (table, _by_expert(table)) for name, table in tables.items()}
     number = {piece: n for n, piece in enumerate(atlas.spelled)}
     sure = atlas["pieces"].where(found=True)
     return {
@@ -83,20 +88,29 @@ def layer_of(atlas: Atlas, row: int) -> dict[str, Any]:
 
 #: The columns of each table that a page has, in this order.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "load": ("label", "share", "low", "high", "assignments"),
+    "load": ("label", "share", "low", "high", "assignments", "work"),
     "contexts": ("before", "token", "after", "label", "document", "gate"),
     "pieces": ("piece", "share", "count", "occurrences", "twin", "first_half", "second_half", "q",
-               "found"),
-    "kinds": ("kind", "share", "random", "twin", "q", "found"),
-    "labels": ("label", "share", "rest", "twin", "twin_rest", "q", "found"),
-    "places": ("place", "share", "rest", "twin", "twin_rest", "q", "found"),
+               "mark"),
+    "kinds": ("kind", "share", "random", "twin", "q", "mark"),
+    "labels": ("label", "share", "rest", "twin", "twin_rest", "q", "mark"),
+    "places": ("place", "share", "rest", "twin", "twin_rest", "q", "mark"),
     "neighbours": ("where", "piece", "count", "times"),
     "partners": ("other", "share", "low", "high", "matched"),
     "moves": ("next", "share", "low", "high", "matched"),
     "origins": ("before", "share", "matched"),
     "gates": ("gate", "margin", "uses"),
-    "effects": ("label", "change", "low", "high", "p"),
+    "effects": ("label", "loss", "change", "low", "high", "p"),
 }  # fmt: skip
+
+
+def _more(name: str, table: Finding) -> Finding:
+    """A table with what its page tells too: marks, or shares of an expert's own work."""
+    if name in ("pieces", "kinds", "labels", "places"):
+        own = {"mark": marks(table)}
+    else:
+        own = {"work": work_of(table)} if name == "load" else {}
+    return replace(table, columns={**table.columns, **own})
 
 
 def _by_expert(table: Finding) -> dict[int, list[int]]:
@@ -123,18 +137,22 @@ def _rounded(shares: np.ndarray) -> list[Any]:
     return np.round(shares, 4).tolist()
 
 
-def _surely(atlas: Atlas, labels: list[str]) -> list[list[int]]:
-    """Of each label the experts found to take more of it than of the rest: row · E + expert."""
-    rows: dict[str, list[int]] = {label: [] for label in labels}
-    for row in atlas["labels"].where(found=True).rows():
-        if row["share"] > row["rest"]:
+def _surely(atlas: Atlas, labels: list[str]) -> list[list[list[int]]]:
+    """Of each label the experts found to take more of it: row · E + expert, and their mark.
+
+    What is found to be less is in the experts' own tables.
+    """
+    rows: dict[str, list[list[int]]] = {label: [] for label in labels}
+    table = atlas["labels"]
+    for row, mark in zip(table.rows(), marks(table).tolist(), strict=True):
+        if mark in (MORE, ALIKE):
             cell = atlas.layers.index(row["layer"]) * atlas.experts + row["expert"]
-            rows[row["label"]].append(int(cell))
+            rows[row["label"]].append([int(cell), mark])
     return list(rows.values())
 
 
 def _found(atlas: Atlas) -> list[list[int]]:
-    """How much was found of each expert that is worth a sentence: (L, E)."""
+    """How much was found of each expert that is strong: (L, E)."""
     number = {layer: n for n, layer in enumerate(atlas.layers)}
     counts = np.zeros((len(atlas.layers), atlas.experts), int)
     for name in ("kinds", "labels", "pieces", "places"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an expert's page opens with: a sentence or two, of what was found and how sure it is.
+"""What an expert's page opens with: a few sentences, of what was found and how sure it is.
 
-Only what is found is claimed; what an untrained router does as well is called that.
+Only what is found is claimed; what the untrained twin does as well is called that.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ...analysis import Finding
 from ...analysis.atlas import Atlas
+from .marks import ALIKE, LESS, MUCH, marks
 
 Row = dict[str, Any]
-#: How many times as much as what it is compared with is worth a sentence, and how many sentences.
-MUCH, MOST = 1.5, 3
+#: How many findings are worth a sentence.
+MOST = 3
+#: The level of a p-value that is already corrected for all that was switched off.
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,50 +29,53 @@ class Claim:
     """Something that was found of an expert."""
 
     said: str
+    what: str  # the same without its figures
     times: float  # as much as what it is compared with
     beyond: bool  # more than any expert of the untrained twin, or there is none
+    label: str | None = None  # of texts
 
 
 def sentences(atlas: Atlas, layer: int, expert: int) -> str:
     """What can be said of an expert, as one paragraph: the strongest findings first."""
-    who = f"Expert {expert} of layer {layer}"
+    who = f"expert {expert} of layer {layer}"
     claims = [
-        *_shares(_of(atlas, "labels", layer, expert), "label", "the tokens of texts labelled {}"),
+        *_labels(_of(atlas, "labels", layer, expert)),
         *_kinds(_of(atlas, "kinds", layer, expert)),
         *_pieces(_of(atlas, "pieces", layer, expert)),
-        *_shares(_of(atlas, "places", layer, expert), "place", "the {} of a document"),
+        *_places(_of(atlas, "places", layer, expert)),
     ]
     strong = sorted((c for c in claims if c.times >= MUCH), key=lambda claim: -claim.times)
-    beyond = [claim.said for claim in strong if claim.beyond][:MOST]
-    alike = [claim.said for claim in strong if not claim.beyond][:1]
-    load = _percent(load_of(atlas, layer, expert))
-    even = _percent(atlas.choices / atlas.experts)
-    text = f"It is chosen at {load} of all tokens; even would be {even}."
+    beyond = [claim for claim in strong if claim.beyond][:MOST]
+    alike = [claim.what for claim in strong if not claim.beyond]
     if beyond:
-        text = f"{who} takes {_listed(beyond)}. {text}"
+        said = [f"{who.capitalize()} takes {_listed([claim.said for claim in beyond])}."]
     elif claims:
-        text = f"{who} has small or ordinary preferences only. {text}"
+        said = [f"Nothing strong was found of {who}."]
     else:
-        text = f"Nothing sure was found of {who[0].lower()}{who[1:]}. {text}"
+        said = [f"Nothing was found that {who} takes more of."]
+    load, even = load_of(atlas, layer, expert), atlas.choices / atlas.experts
+    said.append(f"It is chosen at {_percent(load)} of all tokens; even would be {_percent(even)}.")
+    said += _own_work(atlas, layer, expert, [c.label for c in beyond if c.label is not None])
     if alike:
-        text += f" It also takes {alike[0]}, but so does some expert of an untrained router."
+        also = "also takes" if beyond else "takes"
+        said.append(f"It {also} {_few(alike)}, but so does some expert of the untrained twin.")
     if not atlas.control and beyond:
-        text += " There is no untrained twin beside it: this may not come from training."
-    return text
+        said.append("There is no untrained twin beside it: this may not come from training.")
+    said += _harm(atlas, layer, expert)
+    return " ".join(said)
 
 
-def strong(atlas: Atlas, name: str) -> np.ndarray:
-    """Which rows of a table are found, much, and more than any of the twin's experts: (rows,)."""
-    table = atlas[name]
-    found = table["found"].astype(bool)
-    if name == "pieces" or not len(found):
-        return found
-    columns = ("share", "random" if name == "kinds" else "rest", "twin")
-    share, other, twin = (np.asarray(table[column], float) for column in columns)
-    ahead = share
-    if name != "kinds":
-        ahead, twin = share - other, twin - np.asarray(table["twin_rest"], float)
-    return found & (share >= MUCH * other) & ~(twin >= ahead)
+def work_of(load: Finding) -> np.ndarray:
+    """How much of its expert's own work each row of the table of loads is: (rows,).
+
+    `assignments` counts a label's choices of any expert of the layer; what an expert has of them
+    goes with its share of the label's tokens.
+    """
+    taken = np.nan_to_num(load["share"].astype(float)) * load["assignments"].astype(float)
+    pairs = np.stack([load["layer"].astype(int), load["expert"].astype(int)], axis=1)
+    _, which = np.unique(pairs, axis=0, return_inverse=True)
+    total = np.bincount(which.ravel(), taken)[which.ravel()]
+    return np.divide(taken, total, out=np.full(len(taken), np.nan), where=total > 0)
 
 
 def load_of(atlas: Atlas, layer: int, expert: int) -> float:
@@ -78,33 +85,90 @@ def load_of(atlas: Atlas, layer: int, expert: int) -> float:
     return float((np.nan_to_num(table["share"]) * weight).sum() / max(weight.sum(), 1))
 
 
+def _own_work(atlas: Atlas, layer: int, expert: int, labels: list[str]) -> Iterator[str]:
+    """Of the leading label: that an expert takes most of it does not make it most of its work."""
+    table = atlas["load"].where(layer=layer, expert=expert)
+    for label, work in zip(table["label"], work_of(table), strict=True):
+        if labels and label == labels[0] and len(table) > 1:
+            yield f"T{_texts(label)[1:]} are {_percent(work)} of its work."
+
+
+def _harm(atlas: Atlas, layer: int, expert: int) -> Iterator[str]:
+    """The largest rise of the loss that is significant, where effects were given."""
+    table = atlas.tables.get("effects")
+    if table is None:
+        return
+    of = table.where(layer=layer, expert=expert).rows()
+    rows = [row for row in of if row["change"] > 0 and row["p"] <= LEVEL]
+    if rows:
+        most = max(rows, key=lambda row: row["change"])
+        rise, low, high = (_signed(most[name]) for name in ("change", "low", "high"))
+        yield (
+            f"Switched off, the loss on {_texts(most['label'])} rises by {rise} nats a token "
+            f"({low} to {high})."
+        )
+
+
 def _of(atlas: Atlas, name: str, layer: int, expert: int) -> list[Row]:
-    return list(atlas[name].where(layer=layer, expert=expert, found=True).rows())
+    """What was found that an expert takes more of, with its mark."""
+    table = atlas[name].where(layer=layer, expert=expert, found=True)
+    rows = zip(table.rows(), marks(table).tolist(), strict=True)
+    return [row | {"mark": mark} for row, mark in rows if mark != LESS]
 
 
 def _kinds(rows: list[Row]) -> Iterator[Claim]:
     for row in rows:
         said = f"{_percent(row['share'])} of {row['kind']} "
         said += f"({_percent(row['random'])} of other pieces as frequent)"
-        yield Claim(said, row["share"] / row["random"], not row["twin"] >= row["share"])
+        times = row["share"] / max(row["random"], 1e-9)
+        yield Claim(said, row["kind"], times, row["mark"] != ALIKE)
 
 
-def _shares(rows: list[Row], what: str, said_of: str) -> Iterator[Claim]:
-    for row in (row for row in rows if row["share"] > row["rest"]):
-        said = f"{_percent(row['share'])} of {said_of.format(row[what] or 'nothing')} "
-        said += f"({_percent(row['rest'])} of the rest)"
-        beyond = not row["twin"] - row["twin_rest"] >= row["share"] - row["rest"]
-        yield Claim(said, row["share"] / max(row["rest"], 1e-9), beyond)
+def _labels(rows: list[Row]) -> Iterator[Claim]:
+    for row in rows:
+        what = _texts(row["label"])
+        yield _beside_rest(row, f"the tokens of {what}", what, row["label"])
+
+
+def _places(rows: list[Row]) -> Iterator[Claim]:
+    for row in rows:
+        what = f"the {row['place']} of a document"
+        yield _beside_rest(row, what, what)
+
+
+def _beside_rest(row: Row, of: str, what: str, label: str | None = None) -> Claim:
+    said = f"{_percent(row['share'])} of {of} ({_percent(row['rest'])} of the rest)"
+    return Claim(said, what, row["share"] / max(row["rest"], 1e-9), row["mark"] != ALIKE, label)
 
 
 def _pieces(rows: list[Row]) -> Iterator[Claim]:
     if rows:
         named = ", ".join(f"“{row['piece'].strip('␣▁ ') or row['piece']}”" for row in rows[:6])
-        yield Claim(f"most of {named}", float("inf"), True)
+        yield Claim(f"most of {named}", named, float("inf"), True)
+
+
+def _texts(label: str) -> str:
+    return f"texts labelled {label}" if label else "texts without a label"
+
+
+def _few(parts: list[str]) -> str:
+    """Up to three by name, of more the number."""
+    rest = len(parts) - MOST
+    return _listed(parts if rest <= 0 else [*parts[:MOST], f"{rest} more"])
 
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _signed(value: float) -> str:
+    """A change of loss, with the minus sign that print has.
+
+    >>> _signed(0.594), _signed(-0.25), _signed(-0.001)
+    ('0.59', '−0.25', '0.00')
+    """
+    said = f"{value:.2f}"
+    return said.replace("-", "−" if float(said) else "")
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,7 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // The address of the page says what it shows: #5/6 is expert 6 of layer 5, #piece/… a search.
-/** @import { Head, Route } from "./types.js" */
+/** @import { Head, Offer, Route } from "./types.js" */
 
 /**
  * @param {number} layer
@@ -16,6 +16,17 @@ export const entryAddress = (layer, expert) => `#${layer}/${expert}`;
 export function findAddress(what, text) {
   // Half a character, which a text may hold, has no address.
   return text ? `#${what}/${encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd"))}` : "#";
+}
+
+/**
+ * Where what a search offers leads.
+ * @param {Head} head
+ * @param {Offer} offer
+ */
+export function offerAddress(head, { what, text, number }) {
+  if (what !== "expert") return findAddress(what, text);
+  const row = Math.floor(number / head.experts);
+  return entryAddress(head.layers[row], number % head.experts);
 }
 
 /**

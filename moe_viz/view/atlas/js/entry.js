@@ -7,9 +7,13 @@
 
 import { h, write } from "../../js/dom.js";
 import { entryAddress } from "./address.js";
-import { gatesOf, sectionsOf } from "./sections.js";
+import { marksMean, Q_MEANS } from "./marks.js";
+import { GATE } from "./routes.js";
+import { sectionsOf } from "./sections.js";
+import { SURE, sureness } from "./sure.js";
 import { tableOf } from "./table.js";
-import { called, decimal, labelName, percent, signs, several } from "./words.js";
+import { called, cutAfter, cutBefore, decimal, labelName } from "./words.js";
+import { percent, several, signs } from "./words.js";
 
 export class EntryView {
   /**
@@ -102,30 +106,34 @@ export class EntryView {
    * @param {number} row
    */
   fill(entry, row) {
+    const { head } = this;
     const top = h(
       "div",
       { class: "top" },
       h("div", {}, h("h3", {}, "Its largest gates, each in another document"), contexts(entry)),
-      h("div", {}, h("h3", {}, "Share of each label’s tokens"), loads(this.head, entry)),
+      h("div", {}, h("h3", {}, "Share of each label’s tokens"), loads(head, entry)),
     );
-    const parts = sectionsOf(this.head, entry, row).map((section) => this.folded(section));
-    const gates = h("p", {}, gatesOf(entry));
-    const sure = this.fold("gates", "How sure the router is", "", gates);
-    parts.splice(9, 0, sure);
+    const parts = sectionsOf(head, entry, row).map((section) => this.folded(section));
+    parts.push(this.fold("sure", SURE, "", sureness(head)));
     this.body.replaceChildren(
-      h("p", { class: "said" }, entry.said),
+      h("p", { class: "said" }, entry.said.replaceAll(" %", "\u00a0%")),
       top,
+      h("p", { class: "muted small legend" }, `${marksMean(head)} ${Q_MEANS}`),
       h("div", { class: "folds" }, ...parts),
     );
   }
 
   /** @param {Section} section */
-  folded({ name, title, note, heads, rows, found, empty }) {
-    const much =
-      rows.length === 0 ? "none" : found ? `${rows.length}, ${found} ●` : `${rows.length}`;
+  folded({ name, title, much, note, heads, rows, empty }) {
     return rows.length
-      ? this.fold(name, title, much, h("p", { class: "muted" }, note), tableOf(title, heads, rows))
-      : this.fold(name, title, much, h("p", { class: "muted" }, empty));
+      ? this.fold(
+          name,
+          title,
+          much ?? `${rows.length}`,
+          h("p", { class: "muted" }, note),
+          tableOf(title, heads, rows),
+        )
+      : this.fold(name, title, much ?? "none", h("p", { class: "muted" }, empty));
   }
 
   /**
@@ -154,57 +162,68 @@ function contexts(entry) {
   if (!entry.contexts.length) {
     return h("p", { class: "muted" }, "It was never chosen in the texts that examples are from.");
   }
-  return h(
-    "ol",
-    { class: "contexts" },
-    ...entry.contexts.map(([before, token, after, label, document, gate]) =>
+  const items = entry.contexts.map(([before, token, after, label, document, gate]) =>
+    h(
+      "li",
+      {},
       h(
-        "li",
-        {},
-        h(
-          "bdi",
-          { class: "words" },
-          h("span", { class: "muted" }, signs(before)),
-          h("mark", {}, signs(token)),
-          signs(after),
-        ),
-        h(
-          "span",
-          { class: "from" },
-          h("span", { class: "chip" }, h("bdi", {}, labelName(label))),
-          h("span", {}, `gate ${decimal(gate)}`),
-          h("bdi", { class: "document" }, document),
-        ),
+        "bdi",
+        { class: "words" },
+        h("span", { class: "muted" }, signs(cutBefore(before))),
+        // Without words before it, the token begins the line.
+        h("mark", {}, signs(before ? token : token.replace(/^ +(?=.)/, ""))),
+        signs(cutAfter(after)),
+      ),
+      h(
+        "span",
+        { class: "from" },
+        h("span", { class: "chip" }, h("bdi", {}, labelName(label))),
+        h("span", {}, `gate ${decimal(gate)}`),
+        h("bdi", { class: "document" }, document),
       ),
     ),
+  );
+  return h(
+    "div",
+    {},
+    h("ol", { class: "contexts" }, ...items),
+    h("p", { class: "muted small" }, GATE),
   );
 }
 
 /**
- * Bars by label, all of one scale, with a tick where even would be.
+ * Bars by label that end at 100 %, with a tick where even would be; and how much of the expert's
+ * own work each label is.
  * @param {Head} head
  * @param {Entry} entry
  */
 function loads(head, entry) {
   const even = head.choices / head.experts;
-  const most = entry.load.reduce((a, [, share]) => Math.max(a, share ?? 0), 2 * even);
-  const tick = `left:${((100 * even) / most).toFixed(2)}%`;
-  const bars = entry.load.map(([label, share, low, high, assignments]) => {
+  const tick = `left:${(100 * even).toFixed(2)}%`;
+  const rows = entry.load.map(([label, share, low, high, assignments, work]) => {
     const between = low === null ? "" : `, 95 % interval ${percent(low)} to ${percent(high)}`;
     const counted = several(Math.round(assignments / head.choices), "token");
-    return h(
-      "li",
-      { title: `${labelName(label)}: ${percent(share)} of ${counted}${between}` },
-      h("bdi", {}, labelName(label)),
-      h(
-        "span",
-        { class: "track", "aria-hidden": "true" },
-        h("span", { class: "fill", style: `width:${((100 * (share ?? 0)) / most).toFixed(2)}%` }),
-        h("span", { class: "even", style: tick }),
-      ),
-      h("span", { class: "value" }, percent(share)),
+    const title = `${labelName(label)}: ${percent(share)} of ${counted}${between}`;
+    const track = h(
+      "span",
+      { class: "track", "aria-hidden": "true" },
+      h("span", { class: "fill", style: `width:${(100 * (share ?? 0)).toFixed(2)}%` }),
+      h("span", { class: "even", style: tick }),
     );
+    const value = h("span", { class: "value" }, percent(share));
+    return [
+      h("bdi", {}, labelName(label)),
+      h("span", { class: "level", title }, track, value),
+      percent(work),
+    ];
   });
-  const said = `The tick is what even would be: ${percent(even)}.`;
-  return h("div", {}, h("ul", { class: "loads" }, ...bars), h("p", { class: "muted small" }, said));
+  const said =
+    `Bars end at 100 %; the tick is what even would be: ${percent(even)}. ` +
+    "Of its work: how much of all that the expert takes is of this label.";
+  return h(
+    "div",
+    { class: "loads" },
+    tableOf("Share of each label’s tokens", ["Label", "Share of its tokens", "Of its work"], rows),
+    h("p", { class: "muted small" }, said),
+  );
 }

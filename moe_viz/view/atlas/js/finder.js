@@ -4,8 +4,9 @@
 /** @import { Head, Offer } from "./types.js" */
 
 import { h } from "../../js/dom.js";
-import { findAddress } from "./address.js";
+import { findAddress, offerAddress } from "./address.js";
 import { offers } from "./match.js";
+import { expertsNamed } from "./named.js";
 import { several, signs } from "./words.js";
 
 /** How many milliseconds after the last key what is typed is looked for. */
@@ -25,7 +26,7 @@ export class Finder {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.later = undefined;
     this.list = h("ul", { role: "listbox", id: "moe-viz-atlas-offers", hidden: true });
-    this.list.ariaLabel = "Pieces and labels";
+    this.list.ariaLabel = "Pieces, labels and experts";
     this.input = h("input", {
       type: "search",
       id: "moe-viz-atlas-search",
@@ -41,9 +42,13 @@ export class Finder {
     this.element = h(
       "search",
       { class: "finder" },
-      h("label", { for: this.input.id }, "Find a piece or a label"),
+      h("label", { for: this.input.id }, "Find a piece, a label or an expert"),
       h("div", { class: "combo" }, this.input, this.list),
-      h("span", { class: "muted small" }, "␣ is a blank; without one, both spellings are found."),
+      h(
+        "span",
+        { class: "muted small" },
+        "␣ is a blank; without one, both spellings are found. 5/6 is expert 6 of layer 5.",
+      ),
     );
     this.listen();
   }
@@ -53,6 +58,8 @@ export class Finder {
     input.addEventListener("input", () => {
       this.offer();
       clearTimeout(this.later);
+      // The list would cover what is found: with one, that waits for Enter or a choice.
+      if (!this.list.hidden) return;
       this.later = setTimeout(() => this.go(findAddress("any", input.value), true), BREATH);
     });
     input.addEventListener("blur", () => this.fold());
@@ -63,11 +70,13 @@ export class Finder {
         else this.mark((this.at + (event.key === "ArrowDown" ? 1 : n)) % Math.max(n, 1));
         event.preventDefault();
       } else if (event.key === "Enter") {
+        const [expert, ...others] = expertsNamed(this.head, input.value);
         if (this.at >= 0) this.take(this.offers[this.at]);
+        else if (expert && !others.length) this.take(expert);
         else {
           clearTimeout(this.later);
-          this.go(findAddress("any", input.value), false);
           this.fold();
+          this.go(findAddress("any", input.value), false);
         }
       } else if (event.key === "Escape" && !this.list.hidden) {
         this.fold();
@@ -81,7 +90,7 @@ export class Finder {
     this.offers = offers(this.head, this.input.value);
     const items = this.offers.map((offer, n) => {
       const { what, text, number } = offer;
-      const much = what === "label" ? "label" : several(this.head.counts[number], "time");
+      const much = what === "piece" ? several(this.head.counts[number], "time") : what;
       return h(
         "li",
         {
@@ -114,11 +123,11 @@ export class Finder {
   }
 
   /** @param {Offer} offer */
-  take({ what, text }) {
+  take(offer) {
     clearTimeout(this.later);
-    this.input.value = text;
+    this.input.value = offer.text;
     this.fold();
-    this.go(findAddress(what, text), false);
+    this.go(offerAddress(this.head, offer), false);
   }
 
   fold() {

@@ -7,11 +7,13 @@
 import { css, scaleOf } from "../../explorer/js/colours.js";
 import { h, select, write } from "../../js/dom.js";
 import { entryAddress } from "./address.js";
+import { dotOn, drawSign } from "./cells.js";
 import { gotoForm } from "./goto.js";
+import { strongMeans } from "./marks.js";
 import { cellSize, paintedBy, stepped, stride } from "./scale.js";
 import { labelName, percent, several } from "./words.js";
 
-const HINT = "Point at a cell, or use the arrow keys; Enter opens an expert.";
+const HINT = "Click or tap a cell, or use the arrow keys and Enter, to open an expert.";
 /** Width of a sheet of paper between its margins, in CSS pixels. */
 const PAPER = 680;
 /** Cells smaller than this are not opened by a finger: it says which one it meets. */
@@ -40,14 +42,21 @@ export class Grid {
       "aria-describedby": "moe-viz-atlas-cell",
     });
     this.ring = h("div", { class: "ring", hidden: true });
-    this.columns = h("div", { class: "numbers columns", "aria-hidden": "true" });
+    this.columns = h("div", { class: "columns" });
+    this.above = h(
+      "div",
+      { class: "numbers above", "aria-hidden": "true" },
+      h("span", { class: "axis" }, "expert"),
+      this.columns,
+    );
     this.rows = h("div", { class: "numbers rows", "aria-hidden": "true" });
     this.stack = h("div", { class: "stack" }, this.canvas, this.ring);
     const corner = h("div", { class: "corner", "aria-hidden": "true" }, "layer");
-    this.panel = h("div", { class: "sheet" }, corner, this.columns, this.rows, this.stack);
+    this.panel = h("div", { class: "sheet" }, corner, this.above, this.rows, this.stack);
     this.said = h("span", { id: "moe-viz-atlas-cell", "aria-live": "polite" }, HINT);
     this.link = h("a", { class: "button idle" }, "Open");
     this.scale = h("div", { class: "scale" });
+    this.sign = h("span", { "aria-hidden": "true" });
     this.dot = h("span");
     this.element = this.build();
     this.listen();
@@ -67,12 +76,13 @@ export class Grid {
       this.painted = paintedBy(head, choice);
       this.paint();
     });
-    const dot = h("span", { class: "key" }, h("span", { "aria-hidden": "true" }, "●"), this.dot);
+    const dot = h("span", { class: "key" }, this.sign, this.dot);
     return h(
       "section",
       { class: "grid", "aria-labelledby": "moe-viz-atlas-grid" },
       h("h2", { id: "moe-viz-atlas-grid" }, "Experts"),
       h("div", { class: "row" }, h("label", {}, "Colour: ", chosen), this.scale, dot),
+      h("p", { class: "muted small" }, strongMeans(head)),
       h("p", { class: "row cell" }, this.said, this.link),
       h("div", { class: "panel" }, this.panel),
       gotoForm(head, this.go),
@@ -167,7 +177,7 @@ export class Grid {
     const of = Number.isNaN(label)
       ? ""
       : `, ${percent(head.by_label[label][row][expert])} of ${labelName(head.labels[label])}`;
-    const found = several(head.found[row][expert], "finding");
+    const found = several(head.found[row][expert], "strong finding");
     return (
       `Layer ${head.layers[row]}, expert ${expert}: ${load} of all tokens (even: ${even})` +
       `${of}; ${found}.`
@@ -179,7 +189,7 @@ export class Grid {
     const panel = /** @type {HTMLElement} */ (this.panel.parentElement);
     const { w, t } = this.size;
     const left = this.rows.offsetWidth;
-    const top = this.columns.offsetHeight;
+    const top = this.above.offsetHeight;
     const x = this.cursor.expert * w;
     const y = this.cursor.row * t;
     const right = panel.clientWidth - left - w;
@@ -190,7 +200,7 @@ export class Grid {
 
   paint() {
     const { head, painted, canvas } = this;
-    const room = this.element.clientWidth - this.rows.offsetWidth - 2;
+    const room = this.element.clientWidth - this.rows.offsetWidth - 4; // and the frame of a cell
     if (this.element.clientWidth < 1) return; // not shown now
     const L = head.layers.length;
     const E = head.experts;
@@ -223,10 +233,7 @@ export class Grid {
       if (!painted.dots[n]) return;
       const size = Math.min(w, t) >= 16 ? 6 : Math.min(w, t) >= 8 ? 4 : 2;
       g.fillStyle = dotOn(colour);
-      g.beginPath();
-      if (size > 2) g.arc(x + (worded ? 12 : w / 2), y + t / 2, size / 2, 0, 7);
-      else g.rect(x + Math.floor(w / 2) - 1, y + Math.floor(t / 2) - 1, 2, 2);
-      g.fill();
+      drawSign(g, painted.sign, x + (worded ? 12 : w / 2), y + t / 2, size);
     });
     this.legend(colours);
     this.number();
@@ -234,7 +241,7 @@ export class Grid {
 
   /** @param {number[][]} colours */
   legend(colours) {
-    const { ends, dot } = this.painted;
+    const { ends, sign, dot } = this.painted;
     const steps = colours.filter((_, n) => n % 6 === 0 || n === 254).map((c) => css(c));
     const ramp = h("span", { class: "ramp" });
     ramp.style.background = `linear-gradient(to right, ${steps.join()})`;
@@ -243,6 +250,7 @@ export class Grid {
       return h("span", { class: place }, text);
     });
     this.scale.replaceChildren(ramp, h("span", { class: "ends" }, ...words));
+    write(this.sign, sign);
     write(this.dot, ` ${dot}`);
   }
 
@@ -264,13 +272,4 @@ export class Grid {
       this.rows.append(put(String(layers[row]), `top:${(row + 0.5) * t}px`));
     }
   }
-}
-
-/**
- * Black or white, whichever stands out more.
- * @param {number[]} colour
- */
-function dotOn(colour) {
-  const [r, g, b] = colour.map((v) => ((v / 255 + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }

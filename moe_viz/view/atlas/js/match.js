@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which pieces and labels are meant by what is typed. A blank is spelled ␣; without one, a piece is
 // found with it and without.
-/** @import { Head, Offer } from "./types.js" */
+/** @import { Head, Mark, Offer } from "./types.js" */
+
+import { expertsNamed } from "./named.js";
 
 /** How many are offered. */
 const OFFERED = 12;
@@ -17,7 +19,8 @@ export const spelt = (text) => text.replace(/[ ▁Ġ]/g, "␣");
 const bare = (piece) => spelt(piece).replace(/^␣+(?=[^␣])/, "");
 
 /**
- * What is spelled exactly so: labels, then pieces; without a blank, pieces with one too.
+ * What is spelled exactly so: experts by number, labels, then pieces; without a blank, pieces with
+ * one too.
  * @param {Head} head
  * @param {string} typed
  * @param {"any" | "piece" | "label"} what
@@ -27,6 +30,7 @@ export function exactly(head, typed, what = "any") {
   /** @type {Offer[]} */
   const found = [];
   if (!typed) return found;
+  if (what === "any") found.push(...expertsNamed(head, typed));
   const text = spelt(typed);
   const trimmed = typed.trim();
   if (what !== "piece") {
@@ -47,8 +51,8 @@ export function exactly(head, typed, what = "any") {
 }
 
 /**
- * What may be meant: what is spelled so, then what begins so, then what has it within; labels
- * first, and pieces by how often they occur.
+ * What may be meant: experts by number, what is spelled so, then what begins so, then what has it
+ * within; labels first, and pieces by how often they occur.
  * @param {Head} head
  * @param {string} typed
  * @returns {Offer[]}
@@ -74,7 +78,8 @@ export function offers(head, typed) {
     rank(own, { what: "piece", text: piece, number });
   });
   found.sort((a, b) => a[0] - b[0]);
-  return found.slice(0, OFFERED).map(([, offer]) => offer);
+  const spelled = found.map(([, offer]) => offer);
+  return [...expertsNamed(head, typed), ...spelled].slice(0, OFFERED);
 }
 
 /**
@@ -82,12 +87,12 @@ export function offers(head, typed) {
  * @param {Head} head
  * @param {number} label
  * @param {number} row
- * @returns {{ expert: number, share: number, rest: number | null, sure: boolean }[]}
+ * @returns {{ expert: number, share: number, rest: number | null, mark: Mark }[]}
  */
 export function takers(head, label, row, most = 3) {
   const { by_label, tokens_of } = head;
   const others = tokens_of.reduce((sum, n, g) => (g === label ? sum : sum + n), 0);
-  const sure = new Set(head.surely[label]);
+  const marks = new Map(head.surely[label]);
   const all = Array.from({ length: head.experts }, (_, expert) => {
     let taken = 0;
     by_label.forEach((shares, g) => {
@@ -95,7 +100,7 @@ export function takers(head, label, row, most = 3) {
     });
     const share = by_label[label][row][expert];
     const rest = others ? taken / others : null;
-    return { expert, share, rest, sure: sure.has(row * head.experts + expert) };
+    return { expert, share, rest, mark: marks.get(row * head.experts + expert) ?? 0 };
   });
   all.sort((a, b) => b.share - (b.rest ?? 0) - (a.share - (a.rest ?? 0)));
   return all.filter((one) => one.share > (one.rest ?? 0)).slice(0, most);

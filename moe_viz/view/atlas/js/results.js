@@ -1,23 +1,24 @@
 // @ts-check
 // SPDX-License-Identifier: Apache-2.0
 // What a search finds: for each piece or label, the experts of each layer that take most of it.
-/** @import { Head, Offer } from "./types.js" */
+/** @import { Head, Mark, Offer } from "./types.js" */
 /** @import { Layers } from "./parts.js" */
 
 import { h, write } from "../../js/dom.js";
-import { entryAddress } from "./address.js";
+import { entryAddress, offerAddress } from "./address.js";
+import { marksMean, markSaid, sign } from "./marks.js";
 import { takers } from "./match.js";
-import { dot, rowOf, tableOf } from "./table.js";
+import { rowOf, tableOf } from "./table.js";
 import { percent, several, signs } from "./words.js";
 
 /** Pieces spelled alike that are shown. */
 const SHOWN = 4;
 const BESIDE_TWIN =
-  "● stands where a piece’s share is a finding beside the untrained twin, " +
-  "which sends most single pieces to one expert too.";
+  "Of a piece, share of its occurrences. The untrained twin sends most single pieces to one " +
+  "expert too, so few shares of single pieces are found.";
 const NO_TWIN =
-  "An untrained router sends most single pieces to one expert too: " +
-  "without a twin beside it, none of this is a finding.";
+  "Of a piece, share of its occurrences. An untrained twin would send most single pieces to one " +
+  "expert too: without a twin, no share of a single piece is found.";
 
 export class Results {
   /**
@@ -30,7 +31,7 @@ export class Results {
     this.turn = 0;
     this.status = h("p", { role: "status", class: "muted" });
     this.found = h("div", { class: "found" });
-    this.note = h("p", { class: "muted" }, head.control ? BESIDE_TWIN : NO_TWIN);
+    this.note = h("p", { class: "muted small" });
     this.element = h(
       "section",
       { class: "results", "aria-label": "What was found", hidden: true },
@@ -47,7 +48,8 @@ export class Results {
   show(typed, offers) {
     const turn = ++this.turn;
     this.element.hidden = !typed;
-    const some = offers.slice(0, SHOWN);
+    const experts = offers.filter((offer) => offer.what === "expert");
+    const some = offers.filter((offer) => offer.what !== "expert").slice(0, SHOWN);
     /** @type {[Offer, HTMLTableSectionElement][]} */
     const waiting = [];
     const blocks = some.map((offer) => {
@@ -58,21 +60,40 @@ export class Results {
       }
       return block;
     });
+    if (experts.length) blocks.unshift(this.experts(experts));
     this.found.replaceChildren(...blocks);
-    this.note.hidden = !waiting.length;
+    this.note.hidden = !some.length;
+    const pieces = this.head.control ? BESIDE_TWIN : NO_TWIN;
+    write(this.note, `${marksMean(this.head)} ${waiting.length ? pieces : ""}`);
     const least = `Pieces that occur fewer than ${this.head.minimum} times are left out.`;
-    write(this.status, typed && !some.length ? `Nothing is spelled “${typed}” here. ${least}` : "");
+    write(
+      this.status,
+      typed && !blocks.length ? `Nothing is spelled “${typed}” here. ${least}` : "",
+    );
     if (waiting.length) void this.fill(turn, waiting);
+  }
+
+  /** @param {Offer[]} offers */
+  experts(offers) {
+    const links = offers.map((offer) =>
+      h("li", {}, h("a", { class: "button", href: offerAddress(this.head, offer) }, offer.text)),
+    );
+    return h(
+      "section",
+      { class: "named" },
+      h("h2", {}, "Experts by number"),
+      h("ul", {}, ...links),
+    );
   }
 
   /** @param {Offer} offer */
   label({ text, number }) {
     const { head } = this;
     const rows = head.layers.map((layer, row) => [
-      `layer ${layer}`,
+      String(layer),
       ...three(
-        takers(head, number, row).map(({ expert, share, rest, sure }) =>
-          taker(layer, expert, share, sure, rest),
+        takers(head, number, row).map(({ expert, share, rest, mark }) =>
+          taker(layer, expert, share, mark, rest),
         ),
       ),
     ]);
@@ -92,7 +113,7 @@ export class Results {
   /** @param {Offer} offer */
   piece({ text, number }) {
     const { head } = this;
-    const rows = head.layers.map((layer) => [`layer ${layer}`, "…", "", ""]);
+    const rows = head.layers.map((layer) => [String(layer), "…", "", ""]);
     return h(
       "section",
       {},
@@ -122,16 +143,17 @@ export class Results {
           const cells = [];
           for (let n = number * width; n < (number + 1) * width; n += 2) {
             const e = best[n];
-            const isSure = sure.has(number * head.experts + e);
-            if (best[n + 1]) cells.push(taker(layer, e, best[n + 1] / 1000, isSure));
+            // A piece is found only where its share is above the twin's.
+            const mark = sure.has(number * head.experts + e) ? 1 : 0;
+            if (best[n + 1]) cells.push(taker(layer, e, best[n + 1] / 1000, mark));
           }
-          body.rows[row].replaceWith(rowOf([`layer ${layer}`, ...three(cells)]));
+          body.rows[row].replaceWith(rowOf([String(layer), ...three(cells)]));
         }
       } catch (error) {
         if (turn !== this.turn) return;
         said ||= /** @type {Error} */ (error).message;
         for (const [, body] of waiting) {
-          body.rows[row].replaceWith(rowOf([`layer ${layer}`, "not here", "", ""]));
+          body.rows[row].replaceWith(rowOf([String(layer), "not here", "", ""]));
         }
       }
     }
@@ -151,21 +173,21 @@ const three = (cells) => [0, 1, 2].map((n) => cells[n] ?? "");
  * @param {number} layer
  * @param {number} expert
  * @param {number} share
- * @param {boolean} sure
+ * @param {Mark} mark
  * @param {number | null} [rest]
  */
-function taker(layer, expert, share, sure, rest = null) {
+function taker(layer, expert, share, mark, rest = null) {
   const name = `expert ${expert} of layer ${layer}, ${percent(share)}`;
   return h(
     "a",
     {
       class: "taker",
       href: entryAddress(layer, expert),
-      "aria-label": sure ? `${name}, finding` : name,
+      "aria-label": mark ? `${name}, ${markSaid(mark)}` : name,
     },
+    sign(mark),
     h("b", {}, String(expert)),
     h("span", { class: "share", style: `--share:${(100 * share).toFixed(1)}%` }, percent(share)),
     ...(rest === null ? [] : [h("span", { class: "muted" }, `(${percent(rest)})`)]),
-    sure ? dot() : h("span", { class: "dot" }),
   );
 }

@@ -3,6 +3,7 @@
 // What the grid's cells show, and where a number stands on the scale of colours.
 /** @import { Head, Painted } from "./types.js" */
 
+import { STRONG } from "./marks.js";
 import { labelName, percent } from "./words.js";
 
 /** How many times as much or as little as even the ends of the scale may be. */
@@ -44,7 +45,8 @@ function byLoad(head) {
     ],
     said: percent,
     dots: head.found.flat().map((n) => n > 0),
-    dot: "something strong was found of it",
+    sign: STRONG,
+    dot: "at least one strong finding",
   };
 }
 
@@ -57,7 +59,7 @@ function byLabel(head, label) {
   const values = head.by_label[label].flat();
   const most = greatest(values) || 1;
   const dots = values.map(() => false);
-  for (const cell of head.surely[label]) dots[cell] = true;
+  for (const [cell, mark] of head.surely[label]) dots[cell] = mark === 1;
   return {
     values,
     at: (x) => within(x / most),
@@ -68,7 +70,10 @@ function byLabel(head, label) {
     ],
     said: percent,
     dots,
-    dot: `found to take more of ${labelName(head.labels[label])} than of the rest`,
+    sign: "●",
+    dot:
+      `found to take more of ${labelName(head.labels[label])} than of the rest` +
+      (head.control ? ", and more than any expert of the untrained twin" : ""),
   };
 }
 
@@ -89,7 +94,8 @@ function byFindings(head) {
     ],
     said: String,
     dots: values.map((n) => n > 0),
-    dot: "something strong was found of it",
+    sign: STRONG,
+    dot: "at least one strong finding",
   };
 }
 

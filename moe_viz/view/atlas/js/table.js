@@ -44,23 +44,11 @@ export function rowOf([name, ...numbers]) {
 }
 
 /**
- * A name, with a dot where it is a finding.
- * @param {boolean} found
- * @param {Cell[]} name
- */
-export function marked(found, ...name) {
-  return h("span", { class: "marked" }, found ? dot() : h("span", { class: "dot" }), ...name);
-}
-
-export const dot = () => h("span", { class: "dot", role: "img", "aria-label": "finding" }, "●");
-
-/**
- * A share with a bar behind it.
+ * A share with a bar behind it, that ends at 100 %.
  * @param {number | null} share
- * @param {number} most that fills the cell
  */
-export function bar(share, most = 1) {
-  const width = Math.min(100, (100 * (share ?? 0)) / (most || 1));
+export function bar(share) {
+  const width = Math.min(100, 100 * (share ?? 0));
   return h("span", { class: "share", style: `--share:${width.toFixed(2)}%` }, percent(share));
 }
 

@@ -3,6 +3,8 @@
 // in the order of its COLUMNS; null is a number that there is none of.
 
 type Share = number | null;
+/** By marks.py: not found; found; found, but the twin has the like; found to be less. */
+export type Mark = 0 | 1 | 2 | 3;
 
 export interface Head {
   title: string;
@@ -17,6 +19,9 @@ export interface Head {
   control: string;
   /** How often a piece occurs at least. */
   minimum: number;
+  /** Pieces of an expert that are listed at most, and neighbours, partners, moves, contexts. */
+  many: number;
+  some: number;
   notes: string[];
   /** Why a table is empty, by its name. */
   left_out: Record<string, string>;
@@ -26,9 +31,9 @@ export interface Head {
   by_label: number[][][];
   /** Tokens of each label. */
   tokens_of: number[];
-  /** Experts found to take more of a label than of the rest: row · experts + expert. */
-  surely: number[][];
-  /** Findings, by row and expert. */
+  /** Experts found to take more of a label than of the rest: row · experts + expert, and mark. */
+  surely: [cell: number, mark: Mark][][];
+  /** Strong findings, by row and expert. */
   found: number[][];
   pieces: string[];
   counts: number[];
@@ -59,14 +64,14 @@ type Tested = [
   twin: Share,
   twinRest: Share,
   q: Share,
-  found: boolean,
+  mark: Mark,
 ];
 
 type Beside = [expert: number, share: Share, low: Share, high: Share, matched: Share];
 
 export interface Entry {
   said: string;
-  load: [label: string, share: Share, low: Share, high: Share, assignments: number][];
+  load: [label: string, share: Share, low: Share, high: Share, assignments: number, work: Share][];
   contexts: [
     before: string,
     token: string,
@@ -84,9 +89,9 @@ export interface Entry {
     firstHalf: Share,
     secondHalf: Share,
     q: Share,
-    found: boolean,
+    mark: Mark,
   ][];
-  kinds: [kind: string, share: Share, random: Share, twin: Share, q: Share, found: boolean][];
+  kinds: [kind: string, share: Share, random: Share, twin: Share, q: Share, mark: Mark][];
   labels: Tested[];
   places: Tested[];
   neighbours: [where: string, piece: string, count: number, times: Share][];
@@ -94,7 +99,7 @@ export interface Entry {
   moves?: Beside[];
   origins?: [expert: number, share: Share, matched: Share][];
   gates: [gate: Share, margin: Share, uses: number][];
-  effects?: [label: string, change: Share, low: Share, high: Share, p: Share][];
+  effects?: [label: string, loss: Share, change: Share, low: Share, high: Share, p: Share][];
 }
 
 /** What the page's address asks for. */
@@ -106,9 +111,9 @@ export type Route =
 
 /** Something that a search offers. */
 export interface Offer {
-  what: "piece" | "label";
+  what: "piece" | "label" | "expert";
   text: string;
-  /** Its number among pieces or labels. */
+  /** Its number among pieces or labels; of an expert, row · experts + expert. */
   number: number;
 }
 
@@ -123,7 +128,8 @@ export interface Painted {
   said(value: number): string;
   /** What stands below the scale: position 0 … 1, and words. */
   ends: [at: number, words: string][];
-  /** Which cells have a dot, and what that means. */
+  /** Which cells have a sign, which one, and what that means. */
   dots: boolean[];
+  sign: "●" | "◆";
   dot: string;
 }

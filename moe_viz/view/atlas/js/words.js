@@ -31,7 +31,11 @@ export const whole = (n) => n.toLocaleString("en");
  * @param {number | null} x
  * @param {number} digits
  */
-export const decimal = (x, digits = 2) => (x === null ? NONE : x.toFixed(digits));
+export function decimal(x, digits = 2) {
+  if (x === null) return NONE;
+  const said = x.toFixed(digits);
+  return said.replace("-", Number(said) ? "−" : "");
+}
 
 /**
  * @param {number} n
@@ -48,6 +52,20 @@ export const labelName = (label) => label || "(no label)";
  * @param {string} text
  */
 export const signs = (text) => text.replace(/\r\n|\r|\n/g, "⏎").replaceAll("\t", "⇥");
+
+/**
+ * The words before a token: without the blank that begins them, and with an ellipsis where a word
+ * may have been cut. A capital begins a word.
+ * @param {string} text
+ */
+export const cutBefore = (text) =>
+  /^[\p{Ll}\p{Lo}\p{N}]/u.test(text) ? `…${text}` : text.replace(/^ +/, "");
+
+/**
+ * The words after it: they go on where they end within a word, or at its end.
+ * @param {string} text
+ */
+export const cutAfter = (text) => (/[\p{L}\p{N}]$/u.test(text) ? `${text}…` : text);
 
 /**
  * What an expert is called.
