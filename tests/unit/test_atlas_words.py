@@ -123,7 +123,7 @@ def test_the_largest_significant_harm_is_said():
         {"label": "es", "change": -2.0, "low": -3.0, "high": -1.0, "p": 0.001},
     ]
     atlas.tables["effects"] = table("effects", rows)
-    harm = "Switched off, the loss on texts labelled fr rises by 0.59 nats a token (−0.03 to 0.65)."
+    harm = "Without it, the loss on texts labelled fr rises by 0.59 nats a token (−0.03 to 0.65)."
     assert sentences(atlas, 1, 1).endswith(harm)
     atlas.tables["effects"] = table("effects", rows[2:])
     assert "Switched off" not in sentences(atlas, 1, 1)

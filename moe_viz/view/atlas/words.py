@@ -104,7 +104,7 @@ def _harm(atlas: Atlas, layer: int, expert: int) -> Iterator[str]:
         most = max(rows, key=lambda row: row["change"])
         rise, low, high = (_signed(most[name]) for name in ("change", "low", "high"))
         yield (
-            f"Switched off, the loss on {_texts(most['label'])} rises by {rise} nats a token "
+            f"Without it, the loss on {_texts(most['label'])} rises by {rise} nats a token "
             f"({low} to {high})."
         )
 
