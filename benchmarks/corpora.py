@@ -181,16 +181,16 @@ SHAPES = (
 )
 
 
-def formula(D: int, F: int, L: int, E: int, k: int = 2, most: float = 1.5) -> float:
-    """Bytes that a worker takes beyond its model: a batch of tokens, and a shard's decisions.
+def formula(D: int, L: int, E: int, k: int = 2, a_token: float = 4.0) -> float:
+    """Bytes that a worker takes beyond its model, on a processor.
 
-    A layer holds a batch's hidden states some ten times over (as they are, normed, for attention,
-    sorted by expert), and an expert's part of it three times in the expert's width. A shard has up
-    to one and a half times its tokens, whose decisions are there twice while they are joined.
+    Where a layer looks back, it holds a batch's hidden states some seven times (as they are,
+    normed, as queries, keys and values, and what comes of them); a batch is 65,536 bytes of text,
+    at `a_token` bytes a token. Experts run one by one, and need less. Then the decisions of a shard
+    of the usual size, and what Python and torch hold of texts and buffers.
     """
-    batch = 4 * 16_384 * (10 * D + 3 * F * k / E)
-    decisions = most * 65_536 * (L * (4 * E + 6 * k) + 32)
-    return batch + 2 * decisions
+    batch = 65_536 / a_token
+    return 130e6 + 7 * 4 * batch * D + 65_536 * (L * (4 * E + 6 * k) + 32)
 
 
 def _shape(asked: str) -> dict[str, float]:
@@ -217,10 +217,10 @@ def shapes() -> None:
     """The formula for other shapes, beside what is measured."""
     for shape in SHAPES:
         found = in_process(["--part", "shape", json.dumps(shape)])["above"]
+        said = formula(shape[0], *shape[2:], a_token=2.6)  # of 8x7m's tokenizer
         print(f"D {shape[0]}, F {shape[1]}, L {shape[2]}, E {shape[3]}: {found / 1e6:.0f} MB; "
-              f"formula {formula(*shape) / 1e6:.0f} MB: × {formula(*shape) / found:.2f}",
-              flush=True)  # fmt: skip
-    print(f"Mixtral 8x7B: {formula(4096, 14336, 32, 8) / 2**30:.1f} GiB by the formula")
+              f"formula {said / 1e6:.0f} MB: × {said / found:.2f}", flush=True)  # fmt: skip
+    print(f"Mixtral 8x7B: {formula(4096, 32, 8) / 2**30:.1f} GiB by the formula")
 
 
 def growth() -> None:
