@@ -172,3 +172,17 @@ def test_the_glossary_is_in_order_and_has_the_words_of_the_field():
         "shared expert", "finegrained", "expert parallelism", "expert choice", "upcycling",
     )  # fmt: skip
     assert set(wanted) <= set(plain)
+
+
+def test_the_sections_that_answer_questions_are_there():
+    text = (FOLDER / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| .+\? \| (\[.+?) \| ([\d ,;to]+) \|$", text, re.M)
+    assert len(rows) >= 20
+    prose = {path.name: text for path, text in texts()}
+    for links, sections in rows:
+        names = re.findall(r"\]\(([^)]+)\)", links)
+        asked = sections.split(";")
+        assert len(names) == len(asked), links
+        for name, each in zip(names, asked, strict=True):
+            for number in re.findall(r"\d+", each):
+                assert re.search(rf"^## {number} · ", prose[name], re.M), f"{name}: {number}"
