@@ -166,7 +166,7 @@ def of_ours(noise, url: str) -> list[str]:
 @pytest.mark.parametrize(("name", "theme"), [("Light", LIGHT), ("Dark", DARK)])
 def test_the_explorer_in_jupyterlab(browser, lab, name, theme):
     with lab.open(browser, "trusted.ipynb", name) as (page, noise):
-        sentence = page.locator(".sentence")
+        sentence = page.locator(".moe-viz .sentence")
         sentence.wait_for()
         frame = page.locator(".moe-viz .mv")
         page.locator(f'body[data-jp-theme-light="{str(theme is LIGHT).lower()}"]').wait_for(
@@ -287,7 +287,7 @@ def test_the_live_prompt_box_and_what_remains_of_it_without_a_kernel(browser, la
     context.set_default_timeout(WAIT)
     page = context.new_page()
     page.goto((lab.home / "nb" / "live.html").as_uri(), wait_until="domcontentloaded")
-    sentence = page.locator(".sentence")
+    sentence = page.locator(".moe-viz .sentence")
     sentence.wait_for()
     assert sentence.inner_text().startswith("In layer 0,")
     context.close()
@@ -299,7 +299,7 @@ def test_the_notebook_as_html_draws_offline(browser, home):
     noise = listen(context)
     page = context.new_page()
     page.goto((home / "nb" / "trusted.html").as_uri(), wait_until="domcontentloaded")
-    page.locator(".sentence").wait_for()
+    page.locator(".moe-viz .sentence").wait_for()
     # nbconvert's own template asks for MathJax and require; nothing else is asked for.
     assert noise.outside("file:", "https://cdnjs.cloudflare.com/ajax/libs/") == []
     assert [text for text, where in noise.errors if not where.startswith("https:")] == []

@@ -61,8 +61,8 @@ export const marksMean = (head) =>
       "rest; no mark: not found.";
 
 export const Q_MEANS =
-  "q: the share of all findings at least as clear that would be false. Found is what has a q of at " +
-  "most 5\u00a0% and is shown by each half of the documents by itself.";
+  "q: the share of all findings at least as clear that would be false. Found is what has a q of " +
+  "at most 5\u00a0% and is shown by each half of the documents by itself.";
 
 /** @param {Head} head */
 export const strongMeans = (head) =>
