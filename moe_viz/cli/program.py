@@ -34,8 +34,10 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     sys.stdout = sys.stdout or _Closed()
     try:
-        app()
-        sys.stdout.flush()  # now, while it can be said that it does not work
+        try:
+            app()  # which ends by SystemExit, also where all went well
+        finally:
+            sys.stdout.flush()  # now, while it can be said that it does not work
     except MoeVizError as error:
         _refuse(error)
     except MemoryError:

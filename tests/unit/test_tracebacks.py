@@ -248,7 +248,9 @@ def test_a_table_s_cells_are_no_formulas_and_its_notes_no_rows():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", [["ledger"], ["inspect", "8x7m", "--json"]])
-def test_standard_output_that_is_full_or_closed_is_one_message(command):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full_or_closed_is_one_message(command, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)  # with it, a shell hides what happens
     with open("/dev/full", "w") as full:
         ended = subprocess.run([*PROGRAM, *command], stdout=full, stderr=subprocess.PIPE, text=True)
     closed = subprocess.run(
