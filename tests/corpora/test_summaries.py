@@ -118,6 +118,22 @@ def test_many_experts_are_counted_from_the_sums_that_were_kept(analysis_of, tmp_
     assert found.notes[0].startswith("Intervals come from sums of squares")
 
 
+def test_sums_that_were_kept_of_documents_are_not_taken_for_sums_of_parallel_passages(tmp_path):
+    """Of these a unit has several documents, which was not known when the shard was counted."""
+    trace = varied(["a", "b", "c"] * 12, L=2, E=20)
+    passages = [f"passage {n}" for n in range(36)]
+    trace = trace.with_prompts(
+        tuple(replace(p, text=t) for p, t in zip(trace.prompts, passages, strict=True))
+    )
+    data = summarised(trace, tmp_path, [36])
+    docs = documents_of(data)
+    docs.units, docs.strata = np.arange(36) // 3, np.zeros(36, int)
+    assert docs.paired
+    for analyse in (analysis.coactivation, analysis.transitions):
+        with pytest.raises(InputError, match="keep='choices'"):
+            analyse(docs)
+
+
 def test_pairs_of_very_many_experts_are_declined(tmp_path):
     found = survey(summarised(varied(LABELS, L=2, E=70), tmp_path, [20, 25]))
     assert found.left_out.keys() >= {"coactivation", "transitions"}
@@ -281,6 +297,17 @@ def test_a_damaged_file_is_refused(share, whole, tmp_path):
     part.path.write_bytes(data)
     with pytest.raises(TraceError, match=str(part.path)):
         analysis.load(TraceDataset([part]))
+
+
+def test_counts_that_are_whole_and_others_are_refused(tmp_path):
+    write_summary(tmp_path / "one", {}, {"a": np.arange(5)})
+    write_summary(tmp_path / "other", {}, {"a": np.arange(5) + 1})
+    with safetensors.safe_open(tmp_path / "one", "np") as one:
+        said = one.metadata()
+    arrays = safetensors.numpy.load_file(tmp_path / "other")
+    (tmp_path / "one").write_bytes(safetensors.numpy.save(arrays, said))
+    with pytest.raises(TraceError, match="not what was written"):
+        read_summary(tmp_path / "one")
 
 
 def test_a_file_cut_short_and_a_later_format_are_refused(whole, tmp_path):

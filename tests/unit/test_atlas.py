@@ -14,10 +14,12 @@ from scipy import stats
 
 from moe_viz.analysis import Documents
 from moe_viz.analysis.atlas import Atlas, atlas_of
-from moe_viz.analysis.atlas.kinds import KINDS, plain
+from moe_viz.analysis.atlas.contexts import strongest
+from moe_viz.analysis.atlas.kinds import KINDS, kind_shares, plain
 from moe_viz.analysis.atlas.labels import label_tests, place_tests
 from moe_viz.analysis.atlas.pieces import filtered
 from moe_viz.analysis.atlas.sureness import false_discovery, halves, holding
+from moe_viz.analysis.examples import example
 from moe_viz.errors import InputError
 from moe_viz.trace import Trace
 from tests.unit.planted import DIGITS, EXPERTS, PIECES, owned, routed, texts
@@ -279,3 +281,24 @@ def test_the_filter_finds_nothing_in_nothing():
     rng = np.random.default_rng(2)
     any_found = [(filtered(rng.normal(size=500)) <= 0.05).any() for _ in range(400)]
     assert np.mean(any_found) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_a_kind_is_compared_with_pieces_that_are_as_frequent():
+    """Frequent pieces go to expert 0, whatever their kind: a kind of frequent ones is nothing."""
+    alike = np.repeat([0, 1], 100)
+    shares = np.where(alike == 0, 0.9, 0.1)[:, None]
+    own, random, p = kind_shares(np.arange(10), shares, alike)
+    assert own == pytest.approx(0.9)
+    assert random == pytest.approx(0.9)
+    assert p > 0.5
+
+
+def test_one_document_with_large_gates_gives_one_context():
+    """Its ten decisions are the strongest of all; the other nine give way to other documents."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1, 100, 4)).astype(np.float32)
+    logits[0, :10, 0] += 20
+    chosen = np.argsort(-logits, axis=2)[:, :, :1]
+    trace = example(chosen, [10] * 10, experts=4, logits=logits, texts=[f"t{n}" for n in range(10)])
+    found = strongest(Documents(trace), 0, 5)
+    assert len(set(found.number[found.expert == 0].tolist())) == (found.expert == 0).sum() > 1
