@@ -298,7 +298,7 @@ def test_one_document_with_large_gates_gives_one_context():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(1, 100, 4)).astype(np.float32)
     logits[0, :10, 0] += 20
-    chosen = np.argsort(-logits, axis=2)[:, :, :1]
+    chosen = np.argsort(-logits, axis=2)[:, :, :2]
     trace = example(chosen, [10] * 10, experts=4, logits=logits, texts=[f"t{n}" for n in range(10)])
     found = strongest(Documents(trace), 0, 5)
     assert len(set(found.number[found.expert == 0].tolist())) == (found.expert == 0).sum() > 1
