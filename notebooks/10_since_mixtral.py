@@ -182,7 +182,7 @@ assert kept < 0.8
 #
 # Where experts lie on different machines, each has room for so many tokens at a time: the
 # *capacity*. GShard and Switch Transformer set it to an even share, times a factor of 1 to 2 (arXiv
-# 2101.03961). Who comes too late is *dropped*: no expert works on that token in this layer, and its
+# 2006.16668, 2101.03961). Who comes too late is *dropped*: no expert works on that token in this layer, and its
 # hidden state passes on as it was.
 #
 # **Write down:** 64 English tokens, two experts each, a factor of 1.25: each expert has room for
@@ -215,7 +215,7 @@ for panel, layer in enumerate((0, 5)):
         look["line"] = {"color": expert_colour(e), "width": 2}
         x = np.full(here.sum(), e + 10 * panel)
         figure.add_scatter(x=x, y=places[here], mode="markers", marker=look, showlegend=False)
-    lid = {"color": "#1b1f24", "width": 3}
+    lid = {"color": "#7f8a96", "width": 3}
     figure.add_shape(
         type="line", x0=10 * panel - 0.6, x1=10 * panel + 7.6, y0=19.5, y1=19.5, line=lid
     )
@@ -294,7 +294,8 @@ assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
 # ## What helps
 #
 # Balance over everything is not balance at each moment (notebook 08, section 7). Servers mix many
-# people's texts into a step, which helps; and they put copies of busy experts on several devices.
+# people's texts into a step, which helps; and DeepSeek-V3 is served with copies of busy experts on
+# several devices (arXiv 2412.19437).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Other rules for gates and choice
