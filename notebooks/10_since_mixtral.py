@@ -182,8 +182,8 @@ assert kept < 0.8
 #
 # Where experts lie on different machines, each has room for so many tokens at a time: the
 # *capacity*. GShard and Switch Transformer set it to an even share, times a factor of 1 to 2 (arXiv
-# 2006.16668, 2101.03961). Who comes too late is *dropped*: no expert works on that token in this layer, and its
-# hidden state passes on as it was.
+# 2006.16668, 2101.03961). Who comes too late is *dropped*: no expert works on that token in this
+# layer, and its hidden state passes on as it was.
 #
 # **Write down:** 64 English tokens, two experts each, a factor of 1.25: each expert has room for
 # 20. How many of the 128 assignments are dropped in 8x7m's layer 0? In its last?
