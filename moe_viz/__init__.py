@@ -36,6 +36,7 @@ _WHERE = {
     "report": "reporting",
     "save_live": "living",
     "save_page": "view.explorer.page",
+    "table": "view.charts.table",
     "untrained_twin": "intervention.twin",
 }
 _MODULES = ("analysis", "errors", "prompts")
@@ -68,6 +69,7 @@ __all__ = [
     "report",
     "save_live",
     "save_page",
+    "table",
     "untrained_twin",
 ]
 
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from .trace import Trace as Trace
     from .trace import TraceDataset as TraceDataset
     from .view.charts.figures import chart as chart
+    from .view.charts.table import table as table
     from .view.explorer.page import save_page as save_page
 
 

@@ -14,6 +14,12 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # Do experts specialise?
+#
+# How to ask so that the answer can be no. All measurements are of 8x7m, a model of Mixtral's shape
+# with 24 million parameters.
+# -->
 # # Do experts specialise?
 #
 # A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
@@ -24,7 +30,7 @@
 # - ask the question so that the answer can be no: with a baseline, an interval, and a control;
 # - repeat Figures 7 and 9 of the Mixtral paper, and read them;
 # - tell a difference in tokens from a difference in routing;
-# - say what follows about Mixtral from a small model: nothing;
+# - say what is known of languages in the real Mixtral, and what a small model says of it: nothing;
 # - further: ask by topic and by syntax, and read Table 5 and Figure 10.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -42,6 +48,15 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In Mixtral, its authors saw syntax and hardly any topic. They measured no languages.
+#
+# - Eight kinds of text, layers 0, 15 and 31: no obvious experts for mathematics, medicine or code.
+# - "Syntax rather than domain, especially at the initial and final layers": indentation goes to the
+#   same experts.
+#
+# <small>arXiv 2401.04088, section 5</small>
+# -->
 # ## 1 · What was found in Mixtral
 #
 # The authors of Mixtral asked whether experts specialise by *domain*: mathematics, medical
@@ -55,20 +70,24 @@ if importlib.util.find_spec("moe_viz") is None:
 # notebook is about whether to believe it.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Record it twice: trained, and never trained
+# -->
 # ## 2 · Record it twice
 #
 # 32 passages, each in five languages, and 24 programs and pages in four programming languages, all
 # under one label, `code`. Once with 8x7m, and once with its *untrained twin*: the same
 # architecture, random weights. What the twin does as well did not come from training.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 from dataclasses import replace
 
 import numpy as np
 
 import moe_viz as mv
-from moe_viz.analysis import published
+from moe_viz.analysis import published, published_routing
 
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:2-3|4|5"]
 model, analysis = mv.load("8x7m"), mv.analysis
 code = mv.prompts.Prompts(replace(p, label="code") for p in mv.prompts.code())
 texts = mv.prompts.passages() + code
@@ -85,7 +104,15 @@ trace, control
 #
 # </details>
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## In which layers will English, German and code differ most in whom they keep busy?
+#
+# - the first
+# - the middle
+# - the last
+# - none of them
+# -->
 # ## 3 · Load: Figures 7 and 9 of the paper
 #
 # The *load* of an expert is its share of a layer's assignments, two for each token. Even routing
@@ -98,6 +125,9 @@ trace, control
 # Then move the slider from layer 0 to layer 5.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In which layer do the three look least alike? Move the slider.
+# -->
 # ## Load of 8x7m
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -105,6 +135,9 @@ mv.chart(analysis.load(trace.select(label=["en", "de", "code"])))
 
 
 # %% slideshow={"slide_type": "skip"}
+layers = [f"layer {n}" for n in trace.layers]
+
+
 def moved(recorded, a, b):
     """How much of the load would have to move to make two labels equal, layer by layer."""
     loads = [analysis.load_shares(recorded.select(label=label))[0] for label in (a, b)]
@@ -112,35 +145,52 @@ def moved(recorded, a, b):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The last layers, and by far: this much load would have to move to make two alike
+# -->
 # ## Counted
 #
 # How much of the load would have to move to make two labels equal? (With 60 and 40 % for one, 50
 # and 50 % for the other: 10 %.)
 
 # %% slideshow={"slide_type": "-"}
-print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
-for name, recorded in (("8x7m", trace), ("untrained", control)):
-    for other in ("de", "code"):
-        values = moved(recorded, "en", other)
-        print(f"{name:12}en and {other:5}" + "".join(f"{x:6.0%}   " for x in values))
+rows = {
+    (name, f"en and {other}"): moved(recorded, "en", other)
+    for name, recorded in (("8x7m", trace), ("untrained twin", control))
+    for other in ("de", "code")
+}
+mv.table(rows, layers, "Load that would have to move", form=".0%", shade="all")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert moved(trace, "en", "de").argmax() == 5
 assert moved(trace, "en", "de")[5] > 0.6
 assert max(moved(control, "en", other).max() for other in ("de", "code")) < 0.15
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # The last layers, and by far. The paper's Figure 9 splits the load into first and second choices.
 # For English in the last layer, the busiest expert by each:
 
-# %% slideshow={"slide_type": "-"}
-busiest = {}
+# %% slideshow={"slide_type": "skip"}
+english, rows = trace.select(label="en", layers=5), {}
 for choice in ("first choice", "second choice", "either choice"):
-    part = analysis.load(trace.select(label="en", layers=5), choice)
-    busiest[choice] = row = max(part.rows(), key=lambda row: row["share"])
-    print(f"{choice:14} expert {row['expert']}: {row['share']:.1%}, 95 % interval over documents "
-          f"{row['low']:.1%} … {row['high']:.1%}")  # fmt: skip
-assert busiest["first choice"]["low"] > 0.7
+    busiest = max(analysis.load(english, choice).rows(), key=lambda row: row["share"])
+    rows[choice] = [busiest[name] for name in ("expert", "share", "low", "high")]
+columns = ["busiest", "share", "95 % interval, from", "to"]
+mv.table(rows, columns, "English, layer 5 of 8x7m", form=["d", ".1%", ".1%", ".1%"])
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert rows["first choice"][2] > 0.7
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Will random weights separate five languages by more than chance, with a p below 0.05?
+#
+# Chance: the labels permuted among the texts, 999 times.
+#
+# - yes, in every layer
+# - in some layers
+# - no
+# -->
 # ## 4 · How far apart, and by chance?
 #
 # How far apart are the five languages? The *Jensen-Shannon divergence* of two loads (of first
@@ -164,6 +214,9 @@ found = analysis.label_divergence(spoken)
 beside = analysis.label_divergence(untrained)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Random weights separate languages too: a small p says nothing about training
+# -->
 # ## Divergence of five languages
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -171,24 +224,35 @@ picture = mv.chart(found, control=beside)
 picture.figure.update_yaxes(type="log", range=[-3.2, 0], title="bits, logarithmic")
 picture
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Yes, in every layer: a small p is not enough
 
-# %% slideshow={"slide_type": "-"}
-print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
-for name, each in (("8x7m", found), ("untrained", beside)):
-    for column in ("divergence", "null", "p"):
-        print(f"{name:12}{column:12}" + "".join(f"{x:7.3f}  " for x in each[column]))
+# %% slideshow={"slide_type": "skip"}
+rows = {
+    (name, column): each[column]
+    for name, each in (("8x7m", found), ("untrained twin", beside))
+    for column in ("divergence", "null", "p")
+}
+mv.table(rows, layers, "Divergence of five languages, in bits", form=".3f")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert max(found["p"].max(), beside["p"].max()) < 0.05
 assert (found["divergence"][:2] < 3 * beside["divergence"][:2]).all()
 assert found["divergence"][5] > 20 * beside["divergence"][5]
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Random weights separate the languages too, beyond chance: different languages use different
 # tokens, and different tokens score differently under any weights. So the null alone proves nothing
 # about training. The control does: in layers 0 and 1 training adds little, in the last layer much.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## A comma is a comma in five languages. On commas alone, where will the languages be apart?
+#
+# - in every layer
+# - in the last layers
+# - nowhere
+# -->
 # ## 5 · The same tokens
 #
 # Much, but of what? Perhaps an expert is not for German but for `␣der` and `␣und`. Then the tokens
@@ -218,37 +282,45 @@ chosen = {
 
 # %% slideshow={"slide_type": "skip"}
 def divergences(recorded):
-    """Divergence of the labels on each choice of tokens, and the number of tokens."""
+    """Divergence of the labels on each choice of tokens: a row for each choice and layer."""
     parts = {name: only(recorded, wanted) for name, wanted in chosen.items()}
-    return {
-        f"{name} ({(~part.special).sum():,})": analysis.label_divergence(part)
-        for name, part in parts.items()
-    }
+    each = {name: analysis.label_divergence(part) for name, part in parts.items()}
+    counts = [f"{name} ({(~part.special).sum():,})" for name, part in parts.items()]
+    columns = {"label": np.repeat(counts, len(recorded.layers))}
+    columns |= {c: np.concatenate([found[c] for found in each.values()]) for c in found.columns}
+    return replace(found, title=recorded.provenance.title, columns=columns)
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In the last layer the languages part on commas as on everything else
+# -->
 # ## Divergence of five languages on the tokens they share
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 shared, shared_control = divergences(spoken), divergences(untrained)
-for title, each in (("8x7m", shared), ("untrained twin", shared_control)):
-    print(f"{title:26}" + "".join(f"layer {n}  " for n in trace.layers))
-    for name, part in each.items():
-        stars = np.where(part["p"] < 0.05, "*", " ")
-        values = zip(part["divergence"], stars, strict=True)
-        print(f"  {name:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
-print("* p < 0.05, corrected for looking at six layers")
+picture = mv.chart(shared, control=shared_control)
+picture.figure.update_yaxes(type="log", range=[-3.5, 0], title="bits, logarithmic")
+picture
 
-# %% jupyter={"source_hidden": true} slideshow={"slide_type": "-"} tags=["hide_code"]
-print("share of the commonest first choice, all languages together")
-for title, recorded in (("8x7m", spoken), ("twin", untrained)):
-    for name in ("commas", "full stops"):
-        part = only(recorded, chosen[name])
+# %% slideshow={"slide_type": "skip"}
+rows = {}
+for name, recorded in (("8x7m", spoken), ("untrained twin", untrained)):
+    for what in ("commas", "full stops"):
+        part = only(recorded, chosen[what])
         firsts = part.experts[:, ~part.special, 0]
-        row = [np.bincount(first, minlength=8).max() / len(first) for first in firsts]
-        print(f"  {title + ', ' + name:24}" + "".join(f"{x:7.0%}  " for x in row))
+        rows[name, what] = [np.bincount(first).max() / len(first) for first in firsts]
+mv.table(rows, layers, "Share of the commonest first choice, all languages together",
+         form=".0%", shade="all")  # fmt: skip
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## So 8x7m's last layer looks at what came before. The token alone does not decide.
+#
+# - In most layers nearly all commas go one way, in any language.
+# - The untrained twin hardly tells languages apart on the symbols that all of them use.
+# - The language as such, or the words just before? This does not show which.
+# -->
 # ## In the last layer, yes
 #
 # In most layers nearly all commas have the same first choice, in any language: the token decides.
@@ -264,10 +336,11 @@ for title, recorded in (("8x7m", spoken), ("twin", untrained)):
 # does not show. It is the strongest finding about 8x7m in this notebook.
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
-commas, stops = [next(v for k, v in shared.items() if k.startswith(n)) for n in ("comma", "full")]
-symbols, twin_symbols = [
-    next(v for k, v in x.items() if "symbols" in k) for x in (shared, shared_control)
-]
+names = dict(zip(chosen, dict.fromkeys(shared["label"].tolist()), strict=True))
+commas, stops, symbols = (
+    shared.where(label=names[n]) for n in ("commas", "full stops", "symbols, digits")
+)
+twin_symbols = shared_control.where(label=names["symbols, digits"])
 assert commas["p"][5] < 0.05
 assert commas["divergence"][5] > found["divergence"][5]
 assert (stops["p"] < 0.05).tolist() == [False] * 3 + [True] * 3
@@ -276,6 +349,15 @@ assert symbols["divergence"][5] > 30 * twin_symbols["divergence"][5]
 assert (symbols["divergence"][:4] < 3 * twin_symbols["divergence"][:4]).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## What does a token's first choice tell: its kind, the topic of its text, or the language?
+#
+# - *kind*: symbol, digit, beginning of a word, rest of one. At most 2 bits.
+# - *topic*: one of 32 passages. At most 3 bits.
+# - *language*: one of five. At most 2.3 bits.
+#
+# The same 32 passages in each of five languages.
+# -->
 # ## 6 · Syntax, topic or language? · further
 #
 # The paper's question was not about languages: its eight domains are kinds of text. Our passages
@@ -337,21 +419,29 @@ by_chance, at_most = by_permuting(spoken, topic, within=language)  # within each
 language_chance, _ = by_permuting(spoken, language)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Topic tells next to nothing; language tells most, and only after training
+# -->
 # ## Bits about the first choice
 
 # %% slideshow={"slide_type": "-"}
 told = {name: information(spoken, what) for name, what in questions.items()}
-twin = {f"{name}, twin": information(untrained, what) for name, what in questions.items()}
-print(" " * 20 + "".join(f"layer {n}  " for n in trace.layers))
-chance = {"topics permuted": by_chance, "languages permuted": language_chance}
-for name, bits in {**told, **chance, **twin}.items():
-    print(f"{name:20}" + "".join(f"{x:7.3f}  " for x in bits))
+twin = {name: information(untrained, what) for name, what in questions.items()}
+rows = {("8x7m", name): bits for name, bits in told.items()}
+rows |= {("untrained twin", name): bits for name, bits in twin.items()}
+mv.table(rows, layers, "Bits about the first choice", form=".3f", shade="all")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (told["topic"] < 0.06).all()
 assert (told["kind"][:4] > told["language"][:4]).all()
 assert told["language"][5] > 10 * told["kind"][5]
 assert max(bits.max() for bits in twin.values()) < 0.15
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
+rows = {("8x7m, permuted", "topic"): by_chance, ("8x7m, permuted", "language"): language_chance}
+mv.table(rows, layers, "Bits by chance, the mean of 99 permutations", form=".3f")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # - **Topic**: next to nothing, at most 0.05 of 3 bits. It is more than any of 99 permutations
 #   gives, but in the first four layers random weights tell as much: different topics use different
 #   words.
@@ -365,15 +455,18 @@ assert max(bits.max() for bits in twin.values()) < 0.15
 # it alone, "syntax or domain?" cannot be answered.
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
-assert (told["kind"][:2] < 1.5 * twin["kind, twin"][:2]).all()
+assert (told["kind"][:2] < 1.5 * twin["kind"][:2]).all()
 assert (by_chance > 0.25 * told["topic"]).all()
-assert (twin["kind, twin"] > twin["language, twin"]).all()
+assert (twin["kind"] > twin["language"]).all()
 assert (told["language"][4:] > told["kind"][4:]).all()
 assert (told["topic"] - by_chance < 0.03).all()
 assert (told["topic"] > at_most).all()
-assert abs(told["topic"] - twin["topic, twin"])[:4].max() < 0.01
+assert abs(told["topic"] - twin["topic"])[:4].max() < 0.01
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## How often does the next token have the same first choice? Published for Mixtral, per cent
+# -->
 # ## 7 · Repetition: Table 5 and Figure 10 · further
 #
 # How often does the next token go to the same first choice? With even, independent routing: 12.5 %.
@@ -381,13 +474,10 @@ assert abs(told["topic"] - twin["topic, twin"])[:4].max() < 0.01
 
 # %% slideshow={"slide_type": "-"}
 rows = {name: published.REPETITION[name][0] for name in ("Github", "Wikipedia (en)")}
-columns = {f"layer {n}": [row[i] for row in rows.values()]
-           for i, n in enumerate(published.REPETITION_LAYERS)}  # fmt: skip
-columns = {"text": np.array(list(rows))} | {n: np.array(c) for n, c in columns.items()}
-analysis.Finding("repetition of the first choice", f"PUBLISHED for Mixtral 8x7B, {published.PAPER}",
-                 "consecutive tokens, per cent", columns)  # fmt: skip
+heads = [f"layer {n}" for n in published.REPETITION_LAYERS]
+mv.table(rows, heads, f"PUBLISHED for Mixtral 8x7B, {published.PAPER}: per cent", form=".1f")
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # **Write down** the number for English in the last layer of 8x7m, where one expert is the first
 # choice of most tokens. You will also see what the shares alone give (*same load, no order*), and
 # the same tokens of each text in random order (*tokens shuffled*).
@@ -397,20 +487,23 @@ repeated = analysis.repetition(trace.select(label=["en", "code"]))
 untrained_repeated = analysis.repetition(control.select(label=["en", "code"]))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In 8x7m's last layer one busy expert explains most of it; in code the order adds more
+# -->
 # ## Measured, of 8x7m: next token, same first choice
 
 # %% slideshow={"slide_type": "-"}
-print(" " * 26 + "".join(f"layer {n}  " for n in trace.layers))
+rows = {}
 for label in ("en", "code"):
     part = repeated.where(label=label, what="first choice")
-    beside = untrained_repeated.where(label=label, what="first choice")
-    lines = {"repeats": part["share"], "  95 % interval, from": part["low"],
-             "  to": part["high"], "  same load, no order": part["matched"],
-             "  tokens shuffled": part["shuffled"], "  twin repeats": beside["share"]}  # fmt: skip
-    for name, values in lines.items():
-        print(f"{label + ' ' + name:26}" + "".join(f"{x:7.1%}  " for x in values))
+    rows |= {
+        (label, "repeats"): part["share"],
+        (label, "same load, no order"): part["matched"],
+        (label, "tokens shuffled"): part["shuffled"],
+    }
+mv.table(rows, layers, "Next token, same first choice", form=".0%", shade="all")
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # In the last layer English repeats its first choice more than six times as often as even routing
 # would. But one expert takes most tokens anyway: the same load in random order explains most of it.
 # In code the order itself adds more. Compared with 12.5 % alone, the two would look like one
@@ -424,14 +517,55 @@ assert last["en"]["share"] - last["en"]["matched"] < 0.1
 assert last["code"]["share"] - last["code"]["shuffled"] > 0.08
 assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## *and, und, et, y, och* in layer 15 of the real Mixtral: an expert for each language?
+#
+# - one for each language
+# - one for all of them
+# - spread over all eight
+# -->
+# ## 8 · And the real Mixtral?
+#
+# The paper measured no languages, but counts of real Mixtral's routing are public (made by the
+# authors of OLMoE, arXiv 2409.02060): how often each piece went to each expert in layers 0, 7 and
+# 15, in texts that include many languages. Counts of pieces, without documents: so no intervals.
+#
+# **Write down:** *and*, *und*, *et*, *y*, *och*: an expert for each language, or one for all?
+
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 8 · What may be said
+# <!-- slide
+# ## "And" has an expert, in every language. French has none.
+# -->
+# ## *And* has an expert; French has none
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(published_routing.word_meanings())
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# In layers 7 and 15 words of one *meaning* go together, whatever their language. Only three layers
+# were counted, and the list of words was made after a first look. Words one by one, code, and
+# OLMoE: [09](09_the_real_mixtral.ipynb), section 8.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## What may be said
+#
+# | | 8x7m, measured | Mixtral, published |
+# | :-- | :-- | :-- |
+# | by topic | next to nothing | nothing obvious |
+# | by syntax | yes, in part before training | yes |
+# | by language | strongly, in the last layers | by meaning, across languages (layers 7, 15) |
+#
+# Nothing in one column is evidence for the other.
+# -->
+# ## 9 · What may be said
 #
 # | | 8x7m (measured here) | Mixtral (published) |
 # | :-- | :-- | :-- |
 # | by topic (section 6) | next to nothing | nothing obvious (mathematics a little) |
 # | by syntax (section 6) | yes, part of it under random weights too | yes |
-# | by language | in the last two layers, strongly | not measured |
+# | by language | in the last two layers, strongly | layers 7, 15: by meaning, across languages |
 # | repeated (section 7) | beyond load: little; in code more | layers 15, 31: beyond even |
 #
 # *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
@@ -440,6 +574,13 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 # size, and proves nothing about Mixtral.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Why does the small model look so specialised? Nobody measured the cause.
+#
+# - Its texts differ in their very tokens, and come from few sources.
+# - It is small: six layers, few training tokens.
+# - And one expert is so busy that most tokens repeat it.
+# -->
 # ## Why does the small model look so specialised?
 #
 # In Mixtral's last layer, the next token has the same first choice 20 to 26 times in 100
@@ -451,7 +592,7 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 #
 # The first guess can be checked, in part.
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 vocabularies = [set(spoken.select(label=label).token_ids.tolist()) for label in languages]
 everywhere, anywhere = set.intersection(*vocabularies), set.union(*vocabularies)
 share = np.isin(spoken.token_ids[~spoken.special], list(everywhere)).mean()
@@ -459,18 +600,27 @@ print(f"pieces that all five languages use: {len(everywhere)} of {len(anywhere):
 print(f"tokens that are such pieces: {share:.0%}")
 assert 0.3 < share < 0.6
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Few pieces, but many tokens. And on commas the languages still part in the last layer (section 5):
 # different tokens cannot be the whole reason.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## "Experts specialise" needs three numbers beside it
+#
+# - **A baseline**: what would chance give?
+# - **An interval**: how much hangs on these texts?
+# - **A control**: what do random weights do?
+#
+# Then ask again on the tokens that all languages share. What is left is about context.
+# -->
 # ## What to take home
 #
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all languages share. What is left is about context.
-# - 8x7m routes by language in its last layers (and hardly by topic: section 6). Whether Mixtral
-#   does, these recordings cannot say. Notebook 09 shows how to record the real one.
+# - 8x7m routes by language in its last layers (and hardly by topic: section 6). Mixtral, in the
+#   layers published, routes by meaning across languages. Neither says anything about the other.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises
@@ -545,11 +695,10 @@ technical = [
 everyday = ["poem", "fairy_tale", "letter", "dialogue", "recipe", "restaurant_review"]
 english = mv.prompts.passages().select("en", technical + everyday)
 labels = ["technical" if p.topic in technical else "everyday" for p in english]
-print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
 for name, network in (("8x7m", model), ("untrained", mv.untrained_twin(model))):
     part = analysis.label_divergence(mv.record(network, english, labels=labels))
-    for column in ("divergence", "null", "p"):
-        print(f"{name:12}{column:12}" + "".join(f"{x:7.3f}  " for x in part[column]))
+    rows = {column: part[column] for column in ("divergence", "null", "p")}
+    print(mv.table(rows, layers, name, form=".3f"))
     assert part["p"].min() > 0.05
 print("No p below 0.05, trained or not. With six texts against six that shows little: a difference")
 print("would have to be large to be found.")
@@ -571,10 +720,12 @@ print("is the token, not training.")
 # ### Solution 3
 
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
-for name, part in divergences(trace.select(label=["en", "code"])).items():
+two = divergences(trace.select(label=["en", "code"]))
+for what in dict.fromkeys(two["label"].tolist()):
+    part = two.where(label=what)
     stars = np.where(part["p"] < 0.05, "*", " ")
     values = zip(part["divergence"], stars, strict=True)
-    print(f"{name:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
+    print(f"{what:24}" + "".join(f"{x:7.3f}{star} " for x, star in values))
 print("Commas and full stops alone: there it is the same single symbol in both. (In code a full")
 print("stop mostly does something other than end a sentence.)")
 

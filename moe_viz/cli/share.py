@@ -130,6 +130,7 @@ def slides(
         Path | None, typer.Option(help="Also print it here, with Chromium or Chrome.")
     ] = None,
     address: AddressOption = "",
+    theme: Annotated[str, typer.Option(help="light, or dark for a dark room.")] = "light",
 ) -> None:
     """Make slides of notebooks: one file that needs no network, with interactive pictures.
 
@@ -147,7 +148,7 @@ def slides(
     if pdf is not None:
         check_writable(pdf)
     with written(out) as path:
-        save_slides(notebooks, path, execute, tell, partial(held, address=address))
+        save_slides(notebooks, path, execute, tell, partial(held, address=address), theme)
     if out != STANDARD:
         say(f"written to {out}; arrow keys change slides, S opens the notes")
     if pdf is not None:

@@ -17,7 +17,7 @@ from moe_viz.view.explorer.explorer import SCRIPT as EXPLORER
 from moe_viz.view.live.carried import WORKER
 from moe_viz.view.live.page import SCRIPT as LAB
 from moe_viz.view.pages.outputs import SCRIPT as FIGURE
-from moe_viz.view.pages.slides import SPEAKER
+from moe_viz.view.pages.slides import DECK, SPEAKER
 from moe_viz.view.script import ordered, script
 
 VIEW = Path(joining.__file__).parent
@@ -163,7 +163,7 @@ def test_the_pictures_scripts_are_whole_and_small(what, tmp_path):
 def test_every_module_is_checked_and_used():
     used = {
         m.path
-        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, SPEAKER, WORKER, LAB, ATLAS)
+        for s in (EXPLORER, CHART, FIGURE, DIAGRAM, DECK, SPEAKER, WORKER, LAB, ATLAS)
         for m in ordered(s[0], joining.package_text)
     }
     there = {f"view/{p.relative_to(VIEW).as_posix()}" for p in VIEW.rglob("*.js")}

@@ -51,7 +51,7 @@ def write(path, *cells):
 def slides_of(deck) -> list[str]:
     """The slides of a deck without what lies below each other, as HTML."""
     body = deck.read_text(encoding="utf-8").partition('<div class="slides">')[2]
-    return re.findall(r"<section>(?!<section>)(.*?)</section>", body, re.S)
+    return re.findall(r'<section class="[^>]*><div class="slide">(.*?)</div><p', body, re.S)
 
 
 # ---- Markdown ----------------------------------------------------------------------------------
@@ -122,9 +122,11 @@ def test_code_is_coloured_and_escaped():
     assert '<span class="k">if</span>' in html
     assert "&lt;/pre&gt;" in html
     assert html.count("</pre>") == 1
-    # A deck is light: what is coloured for a dark ground would vanish on it.
-    assert "@media (prefers-color-scheme: dark) {\n\n}" in code_style(dark=False)
-    assert code_style(dark=False) != code_style()
+    # What is coloured for a dark ground would vanish on a light deck, and the other way round.
+    light, dark, both = code_style(dark=False), code_style(light=False), code_style()
+    assert "@media" not in light + dark
+    assert len({light, dark, both}) == 3
+    assert both == f"{light}@media (prefers-color-scheme: dark) {{{dark}\n}}"
     fenced = read(cell("markdown", "```python\nfor x in y: pass\n```"))
     assert '<span class="k">for</span>' in fenced
     julia = read(cell("code", "function f end"), language_info={"name": "julia"})
@@ -225,10 +227,12 @@ def test_a_notebook_that_is_run_names_a_failing_cell(tmp_path):
 
 def stacks(*typed: tuple[str, str]) -> list[list[list[str]]]:
     """The texts of a deck: its stacks of slides, as the elements of the HTML say."""
-    from moe_viz.view.pages.slides import _deck
+    from moe_viz.view.pages.deck import arranged, deck
 
     notebook = v4.new_notebook(cells=[cell("markdown", text, slide) for slide, text in typed])
-    soup = BeautifulSoup(exported(notebook, Path(), _deck).html, "html.parser")
+    soup = BeautifulSoup(
+        exported(notebook, Path(), lambda cells: arranged(deck(cells))).html, "html.parser"
+    )
     return [
         [list(slide.stripped_strings) for slide in stack.find_all("section") or [stack]]
         for stack in soup.find_all("section", recursive=False)

@@ -189,12 +189,14 @@ def title_of(notebook: Any, path: Path) -> str:
 
 
 @cache
-def code_style(dark: bool = True) -> str:
-    """The style sheet of coloured code, for light and (where the page can be) dark."""
+def code_style(light: bool = True, dark: bool = True) -> str:
+    """The style sheet of coloured code: of a page that is light, dark, or as the system is."""
     formatter = _needed("pygments.formatters").HtmlFormatter
-    light = formatter(style="default").get_style_defs(".highlight")
+    day = formatter(style="default").get_style_defs(".highlight") if light else ""
     night = formatter(style="github-dark").get_style_defs(".highlight") if dark else ""
-    both = f"{light}\n@media (prefers-color-scheme: dark) {{\n{night}\n}}"
+    if light and dark:
+        night = f"@media (prefers-color-scheme: dark) {{\n{night}\n}}"
+    both = f"{day}\n{night}"
     return re.sub(r"^.*\bbackground: ?#[0-9a-f]+ ?;?.*$", "", both, flags=re.M | re.I)
 
 
