@@ -65,7 +65,8 @@ class Table:
         head = f'<td colspan="{self._names}"></td>' + "".join(
             f'<th scope="col">{escape(str(name))}</th>' for name in self.columns
         )
-        body, before = [], ("",)
+        body: list[str] = []
+        before: tuple[Any, ...] = ("",)
         grounds = self._grounds()
         for n, (name, said) in enumerate(zip(self.rows, self._said(), strict=True)):
             parts = _parts(name)
