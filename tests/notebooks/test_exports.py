@@ -70,7 +70,7 @@ def drawn(figure) -> bool:
     """Whether a picture has been drawn: the explorer's shadow, or plotly's first frame."""
     return figure.evaluate(
         "e => e.shadowRoot ? !!e.shadowRoot.querySelector('canvas')"
-        " : !!e.querySelector('.main-svg .plotly, .main-svg .iciclelayer')"
+        " : !!e.querySelector('.main-svg .plotly')"
     )
 
 

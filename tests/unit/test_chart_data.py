@@ -292,11 +292,13 @@ def test_parts_of_a_ledger():
     stored = {"experts": 45_097_156_608, "attention": 1_342_177_280, "embedding": 131_072_000,
               "output head": 131_072_000, "routers": 1_048_576, "norms": 266_240}  # fmt: skip
     used = {**stored, "experts": 45_097_156_608 // 4}  # two of eight
-    for tree, parts in zip(chart.figure.to_dict()["data"], (stored, used), strict=True):
-        assert dict(zip(tree["labels"][1:], tree["values"][1:], strict=True)) == parts
-        assert tree["values"][0] == sum(parts.values())
-    assert [tree["labels"][0] for tree in chart.figure.to_dict()["data"]] == [
-        "stored", "used by a token"]  # fmt: skip
+    drawn = {bar["name"]: bar for bar in chart.figure.to_dict()["data"]}
+    assert {tuple(bar["y"]) for bar in drawn.values()} == {("stored", "used by a token")}
+    for n, parts in enumerate((stored, used)):
+        assert {name: 1e9 * bar["x"][n] for name, bar in drawn.items()} == pytest.approx(parts)
+        assert {name: bar["customdata"][n][0] for name, bar in drawn.items()} == parts
+    shares = drawn["experts"]["customdata"]
+    assert [round(share, 4) for _, share in shares] == [0.9656, 0.8754]
     for row in rows(chart.data):
         if row["part"] != "total":
             pair = (row["stored"], row["used by a token"])

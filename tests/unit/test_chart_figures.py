@@ -208,15 +208,14 @@ def test_cells_of_effects_and_of_the_control_on_one_scale(found, controls):
 def test_parts_of_a_ledger_to_one_scale(source):
     books = mv.ledger(source)
     chart = chart_of(books)
-    stored, used = chart.figure.data
-    for tree, total, count in ((stored, books.total, "total"), (used, books.active, "active")):
-        parts = {part.name: getattr(part, count) for part in books.parts}
-        assert dict(zip(tree.labels[1:], tree.values[1:], strict=True)) == parts
-        assert tree.values[0] == sum(tree.values[1:]) == total
-        assert set(tree.parents[1:]) == {tree.labels[0]}
-        assert len(set(tree.marker.colors)) == 1 + len(parts)  # each part a colour of its own
-    wide = [tree.domain.x[1] - tree.domain.x[0] for tree in (stored, used)]
-    assert wide[1] / wide[0] == pytest.approx(books.active / books.total)
+    unit, bars = 1e9 if books.total >= 1e9 else 1e6, chart.figure.data
+    assert len({bar.marker.color for bar in bars}) == len(books.parts)  # each a colour of its own
+    for n, (total, count) in enumerate(((books.total, "total"), (books.active, "active"))):
+        parts = {part.name: getattr(part, count) / unit for part in books.parts}
+        assert {bar.name: bar.x[n] for bar in bars} == pytest.approx(parts)
+        assert sum(bar.x[n] for bar in bars) == pytest.approx(total / unit)
+        note = chart.figure.layout.annotations[n]  # at the bar's end, what it comes to
+        assert (note.x, note.text) == (total / unit, f" <b>{total / unit:.1f}</b>")
     assert chart.data["stored"].tolist()[-1] == books.total
     assert chart.data["used by a token"].tolist()[-1] == books.active
 

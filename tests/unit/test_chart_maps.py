@@ -94,20 +94,12 @@ def test_axes_of_lines_reach_to_the_higher_of_a_finding_and_its_control(kind, ta
             assert figure.layout[f"yaxis{panel + 1}"].range[1] >= most
 
 
-def test_narrow_parts_of_a_ledger_are_named_below_with_a_line_to_their_middle():
-    """Parts of Mixtral 8x7B: experts 45,097,156,608 of 46,702,792,704, of which a token uses
-    11,274,289,152 of 12,879,925,248; attention 1,342,177,280; and four below a fiftieth."""
+def test_parts_of_a_ledger_have_their_name_inside_where_it_has_room():
+    """Experts, 45.1 and 11.3 billion of the 46.7 that the longer bar stands for; nothing else."""
     figure: Any = mv.chart(mv.ledger("mixtral-8x7b")).figure  # type: ignore[attr-defined]
-    few = "embedding, output head, routers, norms: 263,458,816"
-    attention = "attention: 1,342,177,280"
-    notes = [note.text for note in figure.layout.annotations]
-    assert notes == [attention, few, attention, few]
-    total, half = 46_702_792_704, 1_342_177_280 // 2
-    # A few's line goes to the last of them: 266,240 norms at the right end.
-    expected = [
-        0.47 * (45_097_156_608 + half) / total,
-        0.47 * (total - 133_120) / total,
-        0.53 + 0.47 * (11_274_289_152 + half) / total,
-        0.53 + 0.47 * (12_879_925_248 - 133_120) / total,
-    ]
-    assert [note.x for note in figure.layout.annotations] == pytest.approx(expected, abs=1e-9)
+    inside = {bar.name: list(bar.text) for bar in figure.data}
+    assert inside.pop("experts") == ["experts", "experts"]
+    assert set(map(tuple, inside.values())) == {("", "")}
+    assert [bar.name for bar in figure.data] == [
+        "experts", "attention", "embedding", "output head", "routers", "norms",
+    ]  # fmt: skip  # the largest first

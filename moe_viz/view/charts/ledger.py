@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger as two icicles: what a model stores, and what one token uses of it."""
+"""The ledger as two bars to one scale: what a model stores, and what one token uses of it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -12,70 +10,44 @@ from ...costs import GuestLedger, Ledger
 from .. import palette
 from .chart import Chart, graph_objects
 
-#: Shares of a model: parts below the first have no room for their names, and those below the second
-#: share one.
-WIDE, NARROW = 0.12, 0.02
-#: Pixels from one name below to the next, in type as large as on a slide.
-LINE = 24
+#: Parts with less than this share of the longer bar have no room for their name inside.
+WIDE = 0.12
 #: Colours of the parts; experts, which are nearly everything, take the first.
 PARTS = {
     "experts": 6, "attention": 1, "embedding": 2, "output head": 4, "routers": 3, "norms": 7,
     "shared experts": 0, "all else": 1, "towers": 5,
 }  # fmt: skip
-
-
-def _leaders(
-    names: list[str], counts: list[int], left: float, width: float
-) -> list[dict[str, Any]]:
-    """Names of the parts that are too narrow for them, below, each with a line to its part.
-
-    The narrowest share one.
-    """
-    total, at = sum(counts), 0
-    apart, together = list[tuple[list[str], int, float]](), (list[str](), 0, 0.0)
-    for name, count in zip(names, counts, strict=True):
-        middle = left + width * (at + count / 2) / total
-        at += count
-        if NARROW <= count / total < WIDE:
-            apart.append(([name], count, middle))
-        elif count / total < NARROW:
-            together = ([*together[0], name], together[1] + count, middle)
-    groups = [*apart, *([together] if together[0] else [])]
-    return [
-        {"text": f"{', '.join(who)}: {count:,}", "x": x, "y": 0, "xref": "paper", "yref": "paper",
-         "ax": -12, "ay": 16 + LINE * n, "xanchor": "right", "yanchor": "middle", "arrowhead": 0,
-         "arrowwidth": 1, "showarrow": True, "standoff": 0}
-        for n, (who, count, x) in enumerate(groups)
-    ]  # fmt: skip
+BARS = ("stored", "used by a token")
 
 
 def ledger_chart(books: Ledger | GuestLedger) -> Chart:
-    """Parameters part by part: stored on the left, used by one token on the right, to one scale."""
+    """Parameters part by part: stored above, used by one token below."""
     go = graph_objects()
-    name, figure, notes = books.name, go.Figure(), list[dict[str, Any]]()
-    for n, (head, total) in enumerate((("stored", books.total), ("used by a token", books.active))):
-        labels, parents, values, colours = [head], [""], [total], [palette.LIGHT.line]
-        for part in sorted(books.parts, key=lambda p: -p.total):
-            count = (part.total, part.active)[n]
-            labels.append(part.name)
-            parents.append(head)
-            values.append(count)
-            colours.append(palette.expert_colour(PARTS[part.name]))
-        # Both widths have one scale: what is used is that share of what is stored.
-        width = 0.47 if n == 0 else 0.47 * books.active / books.total
-        figure.add_icicle(
-            labels=labels, parents=parents, values=values, branchvalues="total",
-            domain={"x": [0, 0.47] if n == 0 else [0.53, 0.53 + width]},
-            marker={"colors": colours, "line": {"width": 1}}, tiling={"orientation": "v"},
-            textfont={"color": palette.LIGHT.ink},
-            insidetextfont={"color": palette.LIGHT.ink}, leaf={"opacity": 1},
-            texttemplate="%{label}<br>%{value:,}", sort=False,
-            hovertemplate="%{label}: %{value:,} parameters, %{percentRoot:.2%}<extra></extra>",
+    name, figure = books.name, go.Figure()
+    unit, size = ("billion", 1e9) if books.total >= 1e9 else ("million", 1e6)
+    for part in sorted(books.parts, key=lambda p: -p.total):
+        counts = [part.total, part.active]
+        inside = [part.name if n / books.total >= WIDE else "" for n in counts]
+        shares = [n / whole for n, whole in zip(counts, (books.total, books.active), strict=True)]
+        figure.add_bar(
+            y=BARS, x=[n / size for n in counts], name=part.name, orientation="h", text=inside,
+            textposition="inside", insidetextanchor="middle", textangle=0,
+            insidetextfont={"color": palette.LIGHT.ink},
+            marker={"color": palette.expert_colour(PARTS[part.name]), "line": {"width": 0}},
+            customdata=list(zip(counts, shares, strict=True)),
+            hovertemplate=f"{part.name}: %{{customdata[0]:,}} parameters, %{{customdata[1]:.2%}}"
+            "<extra>%{y}</extra>",
         )  # fmt: skip
-        notes += _leaders(labels[1:], values[1:], (0 if n == 0 else 0.53), width)
-    below = 16 + max((note["ay"] for note in notes), default=0)
+    for bar, count in zip(BARS, (books.total, books.active), strict=True):
+        figure.add_annotation(
+            x=count / size, y=bar, text=f" <b>{count / size:.1f}</b>", xanchor="left",
+            showarrow=False,
+        )  # fmt: skip
+    figure.update_xaxes(title=f"{unit} parameters", range=[0, 1.09 * books.total / size])
+    figure.update_yaxes(autorange="reversed", type="category", ticksuffix=" ")
     figure.update_layout(
-        height=312 + below, margin={"t": 8, "r": 8, "b": below, "l": 8}, annotations=notes
+        barmode="stack", bargap=0.3, height=300, margin={"t": 8, "r": 16, "b": 16, "l": 16},
+        legend={"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom"},
     )  # fmt: skip
     columns = {
         "part": np.array([*(p.name for p in books.parts), "total"], dtype=object),
