@@ -14,6 +14,11 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # Start here: see it happen
+#
+# Eight experts in each layer, two of them for each token. Who decides, how often, and about what?
+# -->
 # # Start here: see it happen
 #
 # Ten minutes of reading; under a minute of a laptop's CPU, 2 GB of memory, no network.
@@ -39,9 +44,12 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Load a model: for any one token, less than half of it works
+# -->
 # ## 1 · Load a model
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 from textwrap import fill
 
 import numpy as np
@@ -49,12 +57,23 @@ import numpy as np
 import moe_viz as mv
 from moe_viz.analysis.load import load_shares
 
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
 model = mv.load("8x7m")
 size = mv.ledger(model.config)
 print(f"{model.provenance.title}: {size.total:,} parameters")
 print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one token")
 
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+assert 0.25 < size.active / size.total < 0.5
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In each layer a router picks two of eight experts, for each token
+#
+# - A **token** is a word, a piece of a word, or a punctuation mark.
+# - The **router** scores all eight experts; the best two run.
+# - Two **gates**, which sum to 1, weight what the two put out.
+# -->
 # ## What is in it
 #
 # `8x7m` is a small model that comes with this library: Mixtral's architecture, not Mixtral. It
@@ -70,27 +89,42 @@ print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one
 # because not all of the model is experts; notebook 01 counts.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## What happens to a token in one layer? Click the six steps.
+# -->
 # ## One layer, in six steps
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.diagram(model)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Step through it with the buttons. Its scores are made up; section 4 has real ones.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Four texts, and what every router said about every token
+# -->
 # ## 2 · Record
 #
 # The same short passage in three languages, and a small Python program. `record` runs them through
 # the model once and keeps what every router said about every token.
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:1|2|3"]
 prompts = mv.prompts.passages().parallel("cat").select(["en", "fr", "de"])
 prompts += mv.prompts.code().select("python", "gcd")
 trace = mv.record(model, prompts)
 trace
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Over a whole passage, how many of layer 0's eight experts will run at least once?
+#
+# "Our cat answers to no name, but she knows the sound of the fridge through two closed doors …"
+#
+# - two: those for its subject
+# - about half of them
+# - all, or all but one
+# -->
 # ## 3 · Predict, before you look
 #
 # The first prompt is this English passage. Two of eight experts run for each token.
@@ -98,12 +132,15 @@ trace
 # **Write down a number:** over the whole passage, how many of layer 0's eight experts will have run
 # at least once? Two, because a text goes to the experts for its subject? About half? All?
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 passage = trace.select(prompt=0)
 words = ~passage.special  # all but <s>, which opens every prompt
 print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Click a word, then press ↓ five times: does it keep its colour?
+# -->
 # ## 4 · See
 #
 # `mv.explore(trace)` draws the picture below. Click a token, then walk with the arrow keys: ← → to
@@ -116,7 +153,7 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 #   token's path through the layers, and how the layer's work is shared out. The percentages in the
 #   sentence above are the two gates: shares among the chosen alone.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Find three things
 #
 # A word whose pieces go to different experts; a token whose third expert missed by less than 0.1;
@@ -126,33 +163,55 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 # (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
 # Set the map to *margin*: dark is close.)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Four texts, six layers
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## After how many words have all eight of a layer worked? Press Play.
+# -->
 # ## 5 · The answer
+#
+# Press *Play* and count: which experts have worked so far?
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(passage, token=1, view="touched")
+
+# %% slideshow={"slide_type": "skip"}
 experts = passage.experts[:, words]  # (layers, tokens, 2)
-ran = [len(np.unique(layer)) for layer in experts]
-pairs = len(np.unique(np.sort(experts[0], axis=1), axis=0))
+layers = [f"layer {n}" for n in passage.layers]
+rows = {
+    "experts that ran": [len(np.unique(layer)) for layer in experts],
+    "different pairs, of 28": [len(np.unique(np.sort(layer), axis=0)) for layer in experts],
+}
+mv.table(rows, layers, "Over the whole passage")
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 paths = experts.transpose(1, 0, 2).reshape(words.sum(), -1)  # one row for each token
 alone = int((np.unique(paths, axis=0, return_counts=True)[1] == 1).sum())
-print("experts that ran at least once, layer by layer:", *ran)
-print(f"different pairs in layer 0: {pairs} of 28 possible")
 print(f"tokens with a path through all layers of their own: {alone} of {words.sum()}")
-assert min(ran) >= 7
+assert min(rows["experts that ran"]) >= 7
 assert alone > words.sum() / 2
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## All eight, or all but one. The router decides about tokens, not about texts.
+#
+# - One token at a time, and afresh in each layer.
+# - Most tokens take a path that no other token here takes.
+# - Expert 3 of layer 0 and expert 3 of layer 1 are unrelated.
+# -->
 # All eight, or one fewer, in every layer. The router decides about *tokens*, not texts: one at a
 # time, and afresh in each layer. (What came before a token can matter too: notebook 03.) Most
 # tokens take a path through the layers that no other token of the passage takes.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The ends of lines: one expert in some layers, several in others
+# -->
 # ## What there was to find
 #
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
@@ -161,28 +220,56 @@ assert alone > words.sum() / 2
 # %% slideshow={"slide_type": "-"}
 program = trace.select(label="python")
 line_ends = [t for t, piece in enumerate(program.tokens) if piece == "⏎"]
+firsts = [np.bincount(first, minlength=8) for first in program.experts[:, line_ends, 0]]
+rows = dict(zip(layers, firsts, strict=True))
+mv.table(rows, range(8), "First choices of the program's line ends, by expert", shade="all")
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 close = passage.margins[:, words] < 0.1
 print(f"missed by less than 0.1 logits: {close.sum()} of the passage's {close.size} decisions")
-print("first choices of the program's line ends, layer by layer:")
-for layer, first in zip(program.layers, program.experts[:, line_ends, 0], strict=True):
-    shares = {int(e): int(n) for e, n in zip(*np.unique(first, return_counts=True), strict=True)}
-    print(f"  layer {layer}:", ", ".join(f"expert {e}: {n}" for e, n in shares.items()))
+kinds = [np.count_nonzero(row) for row in firsts]
+assert min(kinds) == 1 and kinds.count(1) > 1 and len(kinds) - kinds.count(1) > 1
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Type a sentence with one word twice: does it take one path, or two?
+# -->
+# ## A sentence of your own
+#
+# A `light` box has a `light` inside: do the two take the same path? In the exported page and deck
+# the model itself runs behind this picture: type there. In JupyterLab: `mv.explore(model)`.
+
+# %% slideshow={"slide_type": "-"} tags=["live", "hide_code"]
+mv.explore(mv.record(model, "This light box has a light inside."), token=2)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In which layer do English and German look least alike? Move the slider.
+# -->
 # ## 6 · Who does how much?
 #
 # The *load* of an expert is its share of a layer's assignments (two for each token, `<s>` left
-# out). With even loads, each would have one eighth. We record more text, and print the layer in
-# which English and German differ most, measured by how much of the load would have to move to make
-# them equal. The columns are experts 0 to 7.
+# out). With even loads, each would have one eighth. We record more text. Move the slider: in which
+# layer do English and German differ most?
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 topics = mv.prompts.passages().topics
-more = mv.record(
-    model,
-    mv.prompts.passages().select(["en", "fr", "de"], topics[:6])
-    + mv.prompts.code().select("python", ["gcd", "stack"]),
-)
+texts = mv.prompts.passages().select(["en", "fr", "de"], topics[:6])
+more = mv.record(model, texts + mv.prompts.code().select("python", ["gcd", "stack"]))
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(mv.analysis.load(more))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In that layer each text keeps other experts busy
+# -->
+# ## Counted
+#
+# How much of the load would have to move to make the two equal? The table shows the layer in which
+# that is most. Its columns are experts 0 to 7.
+
+# %% slideshow={"slide_type": "skip"}
 loads = {label: load_shares(more.select(label=label)) for label in more.labels}
 
 
@@ -193,13 +280,25 @@ def distance(a, b):
 
 apart = distance(loads["en"][0], loads["de"][0])
 layer = int(apart.argmax())
-print(f"layer {layer}: {apart[layer]:.0%} would have to move between English and German\n")
-print("text      tokens" + "".join(f"{e:7}" for e in range(8)))
-for label, (shares, tokens) in loads.items():
-    print(f"{label:8}{tokens:8,}" + "".join(f"{x:7.1%}" for x in shares[layer]))
-print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
+
+# %% slideshow={"slide_type": "-"}
+rows = {(label, f"{n:,} tokens"): shares[layer] for label, (shares, n) in loads.items()}
+rows |= {("even", ""): [1 / 8] * 8}
+said = f"layer {layer}: {apart[layer]:.0%} would have to move between English and German"
+mv.table(rows, range(8), said, form=".1%", shade="all")
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+busiest = [shares[layer].argmax() for shares, _ in (loads[label] for label in ("en", "fr", "de"))]
+assert len(set(busiest)) == 3
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The table does not show that experts are specialists
+#
+# - Other languages use other tokens. An untrained router sends those elsewhere too.
+# - These are a few passages: other texts may behave differently.
+# - This is 8x7m, and not Mixtral.
+# -->
 # ## What the table does not show
 #
 # The loads differ. It does **not** show:
@@ -211,6 +310,13 @@ print("even" + " " * 12 + f"{1 / 8:7.1%}" * 8)
 # - *Anything about Mixtral.* This is 8x7m.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A router decides about each token, afresh in each layer
+#
+# - Two of eight experts run; over a passage, nearly all of them do.
+# - An expert's number means nothing in the next layer.
+# - Loads that differ do not yet make specialists.
+# -->
 # ## What to take home
 #
 # - A router decides about each token, afresh in each layer: two of its eight experts run.

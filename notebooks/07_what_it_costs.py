@@ -14,6 +14,11 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # What it costs
+#
+# Compute like 12.9B, occupy memory like 46.7B: when that pays, and when it does not.
+# -->
 # # What it costs
 #
 # A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
@@ -24,8 +29,8 @@
 # - say why Mixtral computes like a model of 12.9B and occupies memory like one of 46.7B;
 # - say when that makes it faster, and when it hardly does;
 # - say, with honest numbers, what use a mixture is;
-# - further: take the claim "six times faster than Llama 2 70B" apart, and work out what a long
-#   context costs, and what happens with too little memory.
+# - take the claim "six times faster than Llama 2 70B" apart;
+# - further: work out what a long context costs, and what happens with too little memory.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
 # Installs moe_viz where it is missing, from the clone that this notebook lies in.
@@ -42,6 +47,9 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A model is paid for twice: once in memory, and with every token in computing
+# -->
 # ## 1 · Two bills
 #
 # A model costs twice. **Memory**: every parameter must be kept somewhere, used or not.
@@ -49,16 +57,24 @@ if importlib.util.find_spec("moe_viz") is None:
 #
 # In a dense model both are the same parameters. In a mixture they are not.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 import moe_viz as mv
 
 mixtral = mv.ledger("mixtral-8x7b")
-print(f"stored    {mixtral.total:15,} parameters, {mixtral.bytes('bfloat16') / 2**30:.1f} GiB")
-print(f"one token {mixtral.active:15,} parameters, {mixtral.flops_per_token() / 1e9:.1f} GFLOP")
-print(f"share     {mixtral.active / mixtral.total:15.1%}")
+memory, work = mixtral.bytes("bfloat16") / 2**30, mixtral.flops_per_token() / 1e9
+rows = {
+    "stored: the memory": [mixtral.total, f"{memory:.1f} GiB of bfloat16"],
+    "used by a token: the computing": [mixtral.active, f"{work:.1f} GFLOP"],
+}
+mv.table(rows, ["parameters", "is"], "Mixtral 8x7B", form=[",", ""])
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(mixtral)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (mixtral.total, mixtral.active) == (46_702_792_704, 12_879_925_248)
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # **Compute like 12.9B, occupy memory like 46.7B.** (GiB of bfloat16, two bytes a number; a GFLOP is
 # a billion operations.) The memory is paid for once, however many people use the model at a time;
 # the computing is paid for with every token.
@@ -73,6 +89,9 @@ left_out = 2 * (parts["embedding"] + parts["norms"])
 assert 2 * mixtral.active - mixtral.flops_per_token() == left_out
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Three models for this machine: the mixture, and a dense one for each of its two sizes
+# -->
 # ## 2 · Three models for this machine
 #
 # That was arithmetic. Does a machine follow it? `8x7m` has Mixtral's architecture on a small scale;
@@ -98,7 +117,7 @@ from moe_viz.files import embedded_folder
 from moe_viz.model import Mixtral, initialise
 from moe_viz.view.charts import Chart
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 moe = mv.load("8x7m", device="cpu")
 
 
@@ -113,9 +132,11 @@ models = {"8x7m": moe, "dense 10M": one_expert("10M", k * F), "dense 24M": one_e
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 books = {name: mv.ledger(model.config) for name, model in models.items()}
 flops = {name: book.flops_per_token(head=False) for name, book in books.items()}
-print(" " * 12 + "      stored   used by a token   MFLOP a token")
-for name, book in books.items():
-    print(f"{name:12}{book.total:12,}{book.active:18,}{flops[name] / 1e6:16.1f}")
+rows = {n: [b.total / 1e6, b.active / 1e6, flops[n] / 1e6] for n, b in books.items()}
+columns = ["million stored", "million used by a token", "MFLOP a token"]
+mv.table(rows, columns, "Three models", form=".1f", mark="8x7m")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 small, narrow, wide = books.values()
 assert abs(narrow.active / small.active - 1) < 0.002
 assert abs(wide.total / small.total - 1) < 0.002
@@ -125,17 +146,24 @@ assert round(flops["dense 24M"] / flops["8x7m"], 1) == 3.4
 # The last column leaves out the output head, the product with 8,192 vocabulary rows at the very
 # end, which is the same in all three. Without it the layers' own costs are easier to see.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## The dense 24M needs 3.4 times the operations. When is the mixture's advantage smallest?
+#
+# Conversations that go on by one token each, in one step:
+#
+# - one
+# - sixteen
+# - 256
+# - it is always 3.4
+# -->
 # ## 3 · Predict
 #
-# We time three kinds of step:
+# A server's *step* lets several conversations go on by one token each. We time steps of 1, 4, 16,
+# 64 and 256 conversations.
 #
-# - **1 token**: one person's conversation goes on by one token;
-# - **16 tokens**: sixteen conversations go on by one token each, in one step;
-# - **512 tokens**: one text is read, all at once.
-#
-# **Write down three numbers:** in each of them, how many times as long as 8x7m does *dense 24M*
-# take? It needs 3.4 times the operations for each token.
+# **Write down three numbers:** with 1, with 16, with 256 of them, how many times as long as 8x7m
+# does *dense 24M* take? It needs 3.4 times the operations for each token.
 
 # %% slideshow={"slide_type": "skip"}
 torch.set_num_threads(1)  # so that the processor's time is a fair clock on a busy machine
@@ -156,38 +184,57 @@ def milliseconds(model, lengths):
 # down for a while slows all three down.
 
 # %% slideshow={"slide_type": "skip"}
-steps = {1: [1], 16: [1] * 16, 512: [512]}  # lengths of the texts in a step
+steps = [1, 4, 16, 64, 256]
 taken = {(name, n): [] for name in models for n in steps}
 for _ in range(6):
-    for n, lengths in steps.items():
+    for n in steps:
         for name, model in models.items():
-            taken[name, n].append(milliseconds(model, lengths))
+            taken[name, n].append(milliseconds(model, [1] * n))
 ms = {key: median(times[1:]) for key, times in taken.items()}  # the first one warms up
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+gain = [ms["dense 24M", n] / ms["8x7m", n] for n in steps]
+price = [ms["8x7m", n] / ms["dense 10M", n] for n in steps]
+times = {f"ms, {name}": np.array([ms[name, n] for n in steps]) for name in models}
+columns = {"tokens": np.array(steps), "gain": np.array(gain), "price": np.array(price), **times}
+data = Finding("steps", "8x7m and two dense models", "milliseconds of one core", columns)
+assert min(gain) > 1
+assert 0 < np.argmin(gain) < len(steps) - 1
+assert np.argmin(gain) in (1, 2)
+assert np.argmax(price) in (1, 2)
+assert gain[-1] > 1.5 * min(gain)
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In the middle: least faster than the large model, most slower than the small one
+# -->
 # ## 4 · The answer, on this machine
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-gain = {n: ms["dense 24M", n] / ms["8x7m", n] for n in steps}
-price = {n: ms["8x7m", n] / ms["dense 10M", n] for n in steps}
-print(f"{'milliseconds; tokens':21}" + "".join(f"{n:12}" for n in steps))
-for name in models:
-    print(f"{name:21}" + "".join(f"{ms[name, n]:12.1f}" for n in steps))
-print(f"\n{'dense 24M / 8x7m':21}" + "".join(f"{x:12.1f}" for x in gain.values()))
-print(f"{'8x7m / dense 10M':21}" + "".join(f"{x:12.1f}" for x in price.values()))
-assert min(gain[1], gain[512], price[16]) > 1
-assert gain[16] / gain[512] < 1 < price[16] / price[512]
+figure = go.Figure()
+lines = {"dense 24M ÷ 8x7m: how much faster the mixture is": (gain, "solid", "circle"),
+         "8x7m ÷ dense 10M: how much slower": (price, "dash", "square")}  # fmt: skip
+for (name, (y, dash, mark)), colour in zip(lines.items(), ("#8a63d2", "#2a9d5c"), strict=True):
+    look = {"line": {"dash": dash, "color": colour}, "marker": {"symbol": mark, "size": 10}}
+    figure.add_scatter(x=steps, y=y, name=name, mode="lines+markers", **look)
+figure.update_xaxes(title="conversations in a step", type="log", tickvals=steps)
+figure.update_yaxes(title="times as long", rangemode="tozero")
+figure.update_layout(height=380, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+said = f"The mixture is {gain[0]:.1f} times as fast as dense 24M with 1 conversation, "
+said += f"{min(gain):.1f} times at the least, {gain[-1]:.1f} times with {steps[-1]}."
+Chart(figure, "How long a step takes", "8x7m and two dense models, this machine", said, data)
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # - Against *dense 24M*, which needs the same memory, the mixture is faster: it computes less.
 # - Against *dense 10M*, which computes as much, it has no advantage.
-# - In the middle, with 16 tokens, its advantage over the first is smallest and its price against
-#   the second greatest, though each token needs as little computing as ever.
+# - In the middle its advantage over the first is smallest and its price against the second
+#   greatest, though each token needs as little computing as ever. With many it recovers.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# The middle column, 16 tokens, surprises everybody. Let the class find the reason before section 5
+# The dip in the middle surprises everybody. Let the class find the reason before section 5
 # gives it.
 #
 # </details>
@@ -197,7 +244,14 @@ assert gain[16] / gain[512] < 1 < price[16] / price[512]
 # should not: the cell checks that. Time does not follow operations alone: many small products take
 # longer than a few large ones with as many operations.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## One token needs 2 of a layer's 8 experts. How many do 16 unrelated tokens need together?
+#
+# - two
+# - about four
+# - nearly all eight
+# -->
 # ## 5 · One reason why the middle is worst
 #
 # With few tokens, a machine spends its time fetching weights from memory rather than multiplying:
@@ -234,25 +288,50 @@ def unrelated(n):
     return [rng.choice(texts[i]) for i in rng.choice(len(texts), n, replace=False)]
 
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Formula and 8x7m
 #
 # If tokens chose evenly and independently, the chance that $n$ tokens all leave an expert out would
 # be $0.75^n$, and they would touch $8\,(1 - 0.75^n)$ experts of a layer.
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-print(f"{'':44}neighbours in one text")
-print("tokens   formula   each from another text   layer 0   layer 5   untrained")
-for n in (1, 2, 4, 8, 16):
-    formula, apart = 8 * (1 - 0.75**n), touched(trace, unrelated, n)
-    near, control = touched(trace, neighbours, n), touched(twin, neighbours, n).mean()
-    print(f"{n:6}{formula:10.1f}{apart.mean():25.1f}{near[0]:10.1f}{near[-1]:10.1f}{control:12.1f}")
-    assert abs(apart - formula).max() < 0.5  # in every layer
-    assert abs(control - formula) < 0.5
-assert near[0] > 7.3
-assert near[-1] < 6.3
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+sizes = [1, 2, 4, 8, 16]
+formula = [8 * (1 - 0.75**n) for n in sizes]
+apart, near = ([touched(trace, draw, n) for n in sizes] for draw in (unrelated, neighbours))
+control = [touched(twin, neighbours, n).mean() for n in sizes]
+lines = {
+    "formula": formula,
+    "each from another text": [layers.mean() for layers in apart],
+    "neighbours, layer 0": [layers[0] for layers in near],
+    "neighbours, layer 5": [layers[-1] for layers in near],
+    "neighbours, untrained twin": control,
+}
+columns = {"tokens": np.array(sizes)} | {name: np.array(y) for name, y in lines.items()}
+data = Finding("experts touched", trace.provenance.title, "mean over 200 draws", columns)
+assert all(abs(a - f).max() < 0.5 for a, f in zip(apart, formula, strict=True))  # in every layer
+assert max(abs(c - f) for c, f in zip(control, formula, strict=True)) < 0.5
+assert near[-1][0] > 7.3
+assert near[-1][-1] < 6.3
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Nearly all of them: each weight is fetched, and used for few tokens
+# -->
+# ## Nearly all, unless the tokens are of one text
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure, dashes = go.Figure(), ("dash", "solid", "solid", "solid", "dot")
+marks = ("circle", "square", "diamond", "star", "x")
+for (name, y), dash, mark in zip(lines.items(), dashes, marks, strict=True):
+    look = {"line": {"dash": dash}, "marker": {"symbol": mark, "size": 10}}
+    figure.add_scatter(x=sizes, y=y, name=name, mode="lines+markers", **look)
+figure.update_xaxes(title="tokens in a step", type="log", tickvals=sizes)
+figure.update_yaxes(title="experts of a layer that are needed", range=[0, 8.3])
+figure.update_layout(height=380, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+said = f"16 tokens of different texts need {lines['each from another text'][-1]:.1f} of 8 experts."
+Chart(figure, "Experts touched by a step", trace.provenance.title, said, data)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Sixteen tokens from different texts need nearly all of a layer's 8 experts. All must be fetched,
 # and each serves some four tokens, where a dense model's weights serve sixteen. (Many small
 # products instead of a few large ones are another reason; these timings do not tell them apart.)
@@ -270,7 +349,10 @@ assert near[-1] < 6.3
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 6 · The same arithmetic for Mixtral · further
+# <!-- slide
+# ## A step of Mixtral fetches what a dense 12.9B does, then what a 46.7B does
+# -->
+# ## 6 · The same arithmetic for Mixtral
 #
 # The weights that a step of n tokens would have to fetch if routing were even and independent.
 # (Here in GB, a billion bytes, as links are sold: 93 GB are section 1's 87 GiB.)
@@ -306,61 +388,140 @@ said = "Mixtral begins like a dense model of 12.9B and ends like one of 46.7B: "
 said += ", ".join(f"{2 * fetched(n) / 1e9:.0f} GB at {n}" for n in (1, 4, 16, 64)) + "."
 Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", said, data)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## 7 · Six times faster than Llama 2 70B? · further
+# %% [markdown] slideshow={"slide_type": "skip"}
+# And where do large batches stop being bad? Where multiplying takes longer than fetching. An A100
+# with 80 GB multiplies 312 × 10¹² numbers a second in bfloat16 and fetches 2.039 × 10¹² bytes
+# (NVIDIA's data sheet; peaks that no program reaches):
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+multiplied, moved = 312e12, 2.039e12  # operations and bytes a second
+enough = {
+    "Mixtral 8x7B": 2 * mixtral.total / moved / (mixtral.flops_per_token() / multiplied),
+    "a dense 12.9B": 2 * mixtral.active / moved / (mixtral.flops_per_token() / multiplied),
+}
+mv.table({name: [n] for name, n in enough.items()}, ["tokens in a step"],
+         "Enough to keep an A100 multiplying, by arithmetic", form=".0f")  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# A mixture needs steps 3.6 times as large as a dense model that computes as much: 46.7 over 12.9.
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert [round(n, -1) for n in enough.values()] == [560, 150]
+assert round(mixtral.total / mixtral.active, 1) == 3.6
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## "6x faster than Llama 2 70B", said the announcement. How much of it is in the parameters?
+#
+# Llama 2 70B's over Mixtral's:
+#
+# - six times, always
+# - 5.4 at best, 1.5 at worst
+# - hardly anything
+#
+# <small>Mistral AI, 11 December 2023. The paper gives no tokens per second.</small>
+# -->
+# ## 7 · Six times faster than Llama 2 70B?
 #
 # The announcement says so. The paper gives no tokens per second, so nobody can check it from the
-# publications. What can be checked is what the parameters give.
+# publications. What can be checked is what the parameters give, and what a given memory has left.
+#
+# Every token of a conversation leaves *keys and values* behind for those that follow, in every
+# layer: the *cache*. All users share the weights; nobody shares this cache. What is left beside the
+# weights decides how many conversations can go on at once.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Not by parameters alone. But a given memory holds six times as many conversations
+# -->
+# ## Llama 2 70B over Mixtral 8x7B
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-print("Llama 2 70B / Mixtral 8x7B\n")
-print(f"  parameters used by a token        {LLAMA_2_70B / mixtral.active:6.2f}")
-for n in (1, 4, 16, 64):
-    print(f"  weights fetched, {n:2} in a step     {LLAMA_2_70B / fetched(n):6.2f}")
-print(f"  weights stored                    {LLAMA_2_70B / mixtral.total:6.2f}")
+each = 2 * 80 * 8 * 128 * 2  # Llama 2 70B: keys and values, layers, heads, head size, bytes
+room = {}
+for name, unit in (("2 × 80 GiB", 2**30), ("2 × 80 GB", 1e9)):
+    theirs = (160 * unit - 2 * LLAMA_2_70B) / each  # in tokens
+    ours = (160 * unit - mixtral.bytes("bfloat16")) / mixtral.cache_per_token()
+    room[name] = [ours / 1e3, theirs / 1e3, ours / theirs]
+rows = {
+    ("parameters, billion", "used by a token"): [mixtral.active / 1e9, LLAMA_2_70B / 1e9],
+    **{("", f"fetched, {n} in a step"): [fetched(n) / 1e9, LLAMA_2_70B / 1e9] for n in (4, 16)},
+    ("", "stored"): [mixtral.total / 1e9, LLAMA_2_70B / 1e9],
+}
+rows = {name: [ours, theirs, theirs / ours] for name, (ours, theirs) in rows.items()}
+rows |= {("thousand tokens cached", name): values for name, values in room.items()}
+note, worst = "arithmetic in bfloat16, nothing measured", ("", "fetched, 16 in a step")
+heads = ["Mixtral 8x7B", "Llama 2 70B", "times"]
+mv.table(rows, heads, note=note, form=[",.1f", ",.1f", ".2f"], mark=worst)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(LLAMA_2_70B / mixtral.active, 2) == 5.36
 assert LLAMA_2_70B / fetched(16) < 1.5
-each = 2 * 80 * 8 * 128 * 2  # Llama 2 70B: keys and values, layers, heads, head size, bytes
-for name, unit in (("GiB", 2**30), ("GB", 1e9)):
-    llama_room = (160 * unit - 2 * LLAMA_2_70B) / each  # in tokens
-    ours = (160 * unit - mixtral.bytes("bfloat16")) / mixtral.cache_per_token()
-    print(f"  tokens cached in 2 × 80 {name:4}      {llama_room / ours:6.2f}", end="")
-    print(f"  ({llama_room:,.0f} and {ours:,.0f}): {ours / llama_room:.1f} times as many")
+assert [round(times, 1) for *_, times in room.values()] == [5.8, 7.6]
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Parameters alone give **5.36** at best: for one conversation, or where multiplying takes longer
 # than fetching. In between, fetching decides, and the ratio falls to about **1.5**.
 #
 # But size can give six in another way: by what a *given memory* has left. On two GPUs of 80 GiB,
-# beside bfloat16 weights, the keys and values (section 8) of 5.8 times as many tokens fit; with
-# 80 GB (80 × 10⁹ bytes), of 7.6 times. Without memory and batch, six says little.
+# beside bfloat16 weights, the caches of 5.8 times as many tokens fit; with 80 GB (80 × 10⁹ bytes),
+# of 7.6 times. Without memory and batch, six says little.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Mixtral's weights are 87 GiB. How much does the cache of one full context add?
+#
+# 32,768 tokens, each with keys and values in 32 layers:
+#
+# - 4 MiB
+# - 4 GiB
+# - as much as the weights
+# -->
 # ## 8 · A long context · further
 #
-# Every token leaves keys and values behind for those that follow, in every layer. They belong to
-# the attention, which has no experts.
+# The keys and values of section 7 belong to the attention, which has no experts.
 #
 # **Write down a number:** Mixtral's weights are 87 GiB. How much does a full context of 32,768
 # tokens add?
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## 4 GiB each, and every conversation has its own: 22 full ones outweigh the weights
+# -->
+# ## Four gibibytes each
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 context, each = mixtral.config.context, mixtral.cache_per_token()
 scores = mixtral.flops_per_token(attended=context) - mixtral.flops_per_token()
-print(f"one token of context: {each:,} bytes; {context:,} tokens: {context * each / 2**30:.0f} GiB")
-print(f"looking back at all of them: {scores / 1e9:.1f} GFLOP on top of", end=" ")
-print(f"{mixtral.flops_per_token() / 1e9:.1f} for each new token")
+rows = {
+    "a token's keys and values": [f"{each:,} bytes"],
+    f"of {context:,} tokens": [f"{context * each / 2**30:.0f} GiB"],
+    "computing for a new token": [f"{mixtral.flops_per_token() / 1e9:.1f} GFLOP"],
+    "and looking back at a full context": [f"{scores / 1e9:.1f} GFLOP"],
+}
+mv.table(rows, ["Mixtral 8x7B"])
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert context * each == 4 * 2**30
 assert 0.6 < scores / mixtral.flops_per_token() < 0.7
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # 4 GiB: little beside the weights, but *every conversation* needs its own. Twenty-two full ones
 # take more than the weights. All users share the weights; nobody shares this *cache*.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Half of 8x7m's experts fit into fast memory. How often is the right one already there?
+#
+# The one unused for longest makes room. First layer, last layer:
+#
+# - half of the time in both
+# - less than half, and far more
+# - nearly always in both
+# -->
 # ## 9 · Too little memory · further
 #
 # Experts can wait in slow memory, and be fetched when a router names them (*offload*). The last
@@ -373,6 +534,9 @@ assert 21 * 4 * 2**30 < mixtral.bytes("bfloat16") < 22 * 4 * 2**30
 # move the slider, or use the arrow keys, through its layers.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Which layers does a cache serve well? Move the slider.
+# -->
 # ## An expert cache
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -380,6 +544,9 @@ cache = mv.analysis.expert_cache(trace)
 mv.chart(cache)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The last layers: one text uses few of their experts. The rule hardly matters.
+# -->
 # ## What the cache is good for
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -388,14 +555,15 @@ rates = {"LRU": lru["hit"], "LRU, shuffled tokens": lru["shuffled"], "evict any"
 control = mv.analysis.expert_cache(twin).where(policy="LRU", size=4)
 rates["LFU"] = cache.where(policy="LFU", size=4)["hit"]
 rates["untrained twin, LRU"], rates["four fixed, if even"] = control["hit"], lru["uniform"]
-print(f"{'room for 4 of 8':24}" + "".join(f"  layer {layer}" for layer in trace.layers))
-for name, hits in rates.items():
-    print(f"{name:24}" + "".join(f"{hit:9.0%}" for hit in hits))
+heads = [f"layer {layer}" for layer in trace.layers]
+mv.table(rates, heads, "Hit rate with room for 4 of 8", form=".0%", shade="all", mark="LRU")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (rates["LFU"] + 0.002 >= rates["LRU"]).all()
 assert rates["LRU"][0] < 0.5 < 0.52 < 0.75 < rates["LRU"][-1]
 assert control["hit"].max() < 0.55
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # - **First layers:** LRU is a little worse than four fixed experts would be with even routing.
 # - **Last layers:** far better. Little of it comes from the *order* of tokens, since shuffled ones
 #   do nearly as well: one text uses few of these experts.
@@ -430,7 +598,17 @@ assert min(mean[1:]) > 50
 # About as often as even choices would in layer 0, more often in the table's two later layers. So a
 # cache should gain something there too; how much, the table does not say.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## A mixture and a dense model compute as much, and train on the same text. Which predicts better?
+#
+# The mixture needs 2.4 times the memory.
+#
+# - the mixture, by far
+# - the mixture, by a little
+# - they are equal
+# - the dense model
+# -->
 # ## 10 · What use is it?
 #
 # So a mixture needs the memory of a large model and computes as much as a small one. Is it *better*
@@ -453,6 +631,9 @@ data = Finding("two trainings", "8x7m's recipe", "bits per byte, mean over nine 
 assert mixture["active"] / dense["active"] < 1.002
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In our small pair, the mixture: by a little
+# -->
 # ## Two trainings
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -476,6 +657,18 @@ print(f"at the end ahead in {len(ahead)} of {len(kinds)} kinds of text, behind i
 assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Larger mixtures were reported to gain more
+#
+# | reported | gain |
+# | :-- | :-- |
+# | Switch Transformer (2021) | pre-training up to 7 times as fast, at equal computing |
+# | GLaM (2021) | a third of GPT-3's training energy |
+# | OLMoE (2024) | about twice as fast to train as a dense model of equal active size |
+# | our pair (8x7m's recipe) | about 1 %, for 2.4 times the memory |
+#
+# <small>arXiv 2101.03961, 2112.06905, 2409.02060; each by the authors of the model</small>
+# -->
 # ## Honestly
 #
 # - The mixture ends ahead, 1.81 against 1.83: by about 1 %, for 2.4 times the memory. It is ahead
@@ -495,6 +688,13 @@ assert round(seen[-1], 1) == 6.3
 assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## What use is it to *you*?
+#
+# - You serve **many** at once and have the memory: each token costs a small model's computing.
+# - You serve **yourself**, and it fits: you fetch and compute as with 12.9B.
+# - It does **not fit**: a dense model that does may serve you better.
+# -->
 # ## What use is it to *me*?
 #
 # - You serve **so many** that multiplying takes longer than fetching, and have the memory: each
@@ -542,7 +742,7 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 4
 #
-# Measure a step of 4 tokens and one of 64 in the way of section 4. Where is 8x7m's
+# Measure a step of 8 tokens and one of 32 in the way of section 4. Where is 8x7m's
 # advantage over dense 24M smallest?
 
 # %% slideshow={"slide_type": "skip"}
@@ -597,12 +797,12 @@ print("So the waiting alone allows about one and a half tokens a second, and abo
 # ### Solution 4
 
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
-for n in (4, 64):
+for n in (8, 32):
     times = {name: [] for name in models}
     for _ in range(4):
         for name, model in models.items():
             times[name].append(milliseconds(model, [1] * n))
     middle = {name: median(t[1:]) for name, t in times.items()}
     print(f"{n:3} tokens: dense 24M / 8x7m {middle['dense 24M'] / middle['8x7m']:.1f}")
-print("section 4:", ", ".join(f"{x:.1f} with {n}" for n, x in gain.items()))
+print("section 4:", ", ".join(f"{x:.1f} with {n}" for n, x in zip(steps, gain, strict=True)))
 print("Smallest somewhere in the middle: where each expert is needed, and by few tokens.")

@@ -14,6 +14,12 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # Since Mixtral
+#
+# Four ideas in the mixtures that came after it: many small experts, a bias for balance, a lid, and
+# experts on several devices.
+# -->
 # # Since Mixtral
 #
 # A quarter of an hour of reading, and five minutes for the sections marked *further*; about fifteen
@@ -41,7 +47,15 @@ if importlib.util.find_spec("moe_viz") is None:
     source = f"{clone}[model,arrow,analysis]"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Cut each of eight experts into eight. Let 16 of the 64 work on a token. What grows?
+#
+# - what is stored
+# - what a token uses
+# - both
+# - only the number of sets of experts that a token can get
+# -->
 # ## 1 · Many small experts
 #
 # Cut each of Mixtral's eight experts into eight: 64 small ones in each layer, and let 16 of them
@@ -65,26 +79,43 @@ from moe_viz.analysis import published_routing as routing
 from moe_viz.view.charts import Chart
 from moe_viz.view.palette import expert_colour
 
-# %% slideshow={"slide_type": "fragment"} tags=["show_code"]
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## As much is stored, as much is used; a token has far more sets to choose from
+# -->
+# ## Counted
+
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:2|3-6|7"]
 shape = mv.ledger("mixtral-8x7b").config
 fine = replace(shape, experts=64, experts_per_token=16, expert_size=shape.expert_size // 8)
+rows = {}
 for config in (shape, fine):
-    size, sets = mv.ledger(config), math.comb(config.experts, config.experts_per_token)
-    print(f"{config.experts_per_token:2} of {config.experts}: stored {size.total / 1e9:.2f}, "
-          f"used {size.active / 1e9:.2f} billion; {sets:,} sets in a layer")  # fmt: skip
-assert math.comb(64, 16) > 4e14
+    size, k, n = mv.ledger(config), config.experts_per_token, config.experts
+    rows[f"{k} of {n}"] = [size.total / 1e9, size.active / 1e9, math.comb(n, k)]
+mv.table(rows, ["stored, billions", "used, billions", "sets in a layer"], form=[".2f", ".2f", ","])
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert math.comb(8, 2) == 28
+assert math.comb(64, 16) == 488_526_937_079_580
+assert abs(mv.ledger(fine).total / mv.ledger(shape).total - 1) < 0.001
+assert abs(mv.ledger(fine).active / mv.ledger(shape).active - 1) < 0.001
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # As much is stored and used (routers apart, which are tiny). But there are 488,526,937,079,580 sets
 # instead of 28. Such experts are called *fine-grained* (DeepSeekMoE, arXiv 2401.06066).
 
-# %% [markdown] slideshow={"slide_type": "skip"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Mixtral's layer, cut fine: each token meets 16 small experts instead of 2 large ones
+#
+# <small>Fine-grained experts: DeepSeekMoE, arXiv 2401.06066</small>
+# -->
 # ## The same layer, cut fine
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.diagram(fine)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## And one for everybody
 #
 # If every token needs some of the same work (grammar, say), each of the chosen experts must learn
@@ -98,7 +129,57 @@ mv.diagram(fine)
 # | Qwen3-235B-A22B | 128 | 8 | – | 235, 22 | arXiv 2505.09388 |
 # | gpt-oss-120b | 128 | 4 | – | 117, 5.1 | arXiv 2508.10925 |
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+grey = "#7f8a96"
+models = {
+    "Mixtral 8x7B": ("2 of 8", 46.7, 12.9),
+    "OLMoE": ("8 of 64", 6.9, 1.3),
+    "DeepSeek-V3": ("8 of 256, and 1 shared", 671, 37),
+    "Qwen3-235B-A22B": ("8 of 128", 235, 22),
+    "gpt-oss-120b": ("4 of 128", 117, 5.1),
+}
+rules, stored, used = (np.array(c) for c in zip(*models.values(), strict=True))
+figure = go.Figure()
+names = [f"{name}<br>{rule}" for name, rule in zip(models, rules, strict=True)]
+for name, s, u in zip(names, stored, used, strict=True):
+    line = {"color": grey, "width": 6}
+    figure.add_scatter(x=[u, s], y=[name] * 2, mode="lines", line=line, showlegend=False)
+for name, x, fill in (("used by a token", used, grey), ("stored", stored, "rgba(0,0,0,0)")):
+    look = {"size": 20, "color": fill, "line": {"color": grey, "width": 4}}
+    text = [
+        f"{u / s:.0%} of it" if x is used else f"{s:g}" for s, u in zip(stored, used, strict=True)
+    ]
+    place = "middle left" if x is used else "middle right"
+    figure.add_scatter(x=x, y=names, mode="markers+text", marker=look, name=name, text=text,
+                       textposition=place, cliponaxis=False)  # fmt: skip
+figure.update_xaxes(title="billions of parameters, logarithmic", type="log", range=[-0.5, 3.2])
+figure.update_yaxes(autorange="reversed")
+figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 16})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+columns = {"model": np.array([*models]), "chosen": rules, "stored": stored, "used": used}
+data = Finding("models", "PUBLISHED", "billions of parameters", columns)
+said = "Share that a token uses: " + ", ".join(
+    f"{name} {u / s:.0%}" for name, s, u in zip(models, stored, used, strict=True)
+)
+assert (used / stored).argmax() == 0
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Since Mixtral: more experts, and a token uses a smaller share of what is stored
+#
+# <small>arXiv 2401.04088, 2409.02060, 2412.19437, 2505.09388, 2508.10925</small>
+# -->
+# ## More experts, and a smaller share of them
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "What is stored, and what one token uses", "PUBLISHED", f"{said}.", data)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A bias that only the choice sees: busy experts get less of it, idle ones more
+#
+# <small>DeepSeek-V3; arXiv 2408.15664</small>
+# -->
 # ## 2 · A bias instead of a loss
 #
 # Notebook 08 added a loss to keep experts busy. It pulls at every weight of the model, also where
@@ -110,7 +191,7 @@ mv.diagram(fine)
 # more.
 
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:1-2|5-6|9-10"]
 def chosen(scores, bias, k=2):
     return np.argsort(-(scores + bias), axis=1)[:, :k]  # (tokens, k)
 
@@ -123,7 +204,16 @@ def adjusted(bias, experts, step=0.005):
     return bias - step * np.sign(load(experts) - 1 / 8)
 
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## One expert is among the two of most tokens. Can eight biases make the loads even?
+#
+# 8x7m's last layer on English; nothing else is trained.
+#
+# - no: eight numbers are too few
+# - yes, and hardly a decision changes
+# - yes, and about half of the decisions change
+# -->
 # ## On a router that is far from even
 #
 # 8x7m's last layer, on English: its logits, turned into scores between 0 and 1 (a *sigmoid* of
@@ -158,26 +248,66 @@ data = Finding("loads", "8x7m, layer 5, English", "assignments, two for each tok
 said = f"Busiest expert: {every[0].max():.0%} before, {every[-1].max():.1%} after; even is 12.5%."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Eight numbers make it even: the busy experts' biases sink until others are chosen
+# -->
 # ## Eight numbers make it even
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 Chart(figure, "Loads while a bias is adjusted", "8x7m, layer 5, English, no training", said, data)
 
+# %% slideshow={"slide_type": "skip"}
+print(f"of the two experts of a token, as without the bias: {kept:.0%}")
+mv.table({"bias": bias}, [f"expert {e}" for e in range(8)], form="+.2f")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert every[0].max() > 0.4 > 0.16 > every[-1].max()
+assert 0.35 < kept < 0.65
+assert bias[every[0].argmax()] == bias.min()
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+had, has = ((sets[:, :, None] == np.arange(8)).any(1) for sets in (before, after))
+stay = (had & has).sum(0) / before.size
+figure, colours = go.Figure(), [expert_colour(e) for e in range(8)]
+for whole, at in ((had.sum(0) / before.size, -0.42), (has.sum(0) / before.size, 0.02)):
+    for y, base, fill in ((stay, 0, colours), (whole - stay, stay, "rgba(0,0,0,0)")):
+        look = {"color": fill, "line": {"color": colours, "width": 3}}
+        bar = {"offset": at, "width": 0.4, "marker": look, "showlegend": False}
+        figure.add_bar(x=np.arange(8), y=y, base=base, **bar)
+figure.add_hline(y=1 / 8, line={"color": grey, "dash": "dash"})
+figure.update_xaxes(title="expert: left without the bias, right with it", dtick=1)
+figure.update_yaxes(title="load", tickformat=".0%")
+figure.update_layout(height=400, barmode="overlay", margin={"t": 16, "r": 16, "b": 16, "l": 64})
+columns = {"expert": np.arange(8), "stay": stay}
+columns |= {"leave": had.sum(0) / before.size - stay, "come": has.sum(0) / before.size - stay}
+data = Finding("changed", "8x7m, layer 5, English", "assignments, two for each token", columns)
+said = f"Filled: the same tokens with and without the bias, {kept:.0%} of all assignments. Hollow: "
+said += "tokens that leave the expert (left) and that come to it (right)."
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## At a price: filled, the decisions that stay; hollow, those that change
+# -->
 # ## Even, and at a price
 
-# %% slideshow={"slide_type": "-"}
-print(f"of the two experts of a token, as without the bias: {kept:.0%}")
-print("the biases:", *(f"{b:+.2f}" for b in bias))
-assert every[0].max() > 0.4 > 0.16 > every[-1].max()
-assert kept < 0.8
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Whose tokens an expert has", "8x7m, layer 5, English, no training", said, data)
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Many tokens now go elsewhere. Here the experts have not learnt from that; in
 # training they do, and the bias moves slowly, beside the learning. A trace of such a model keeps
 # the bias, since the choice does not follow from the scores alone.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## 64 English tokens, and room for 20 at each expert. In which layer are more dropped?
+#
+# Two experts each: 128 assignments. Who comes too late is dropped.
+#
+# - in the first
+# - in the last
+# - nothing is dropped: there is room for 160
+# -->
 # ## 3 · A lid: capacity
 #
 # Where experts lie on different machines, each has room for so many tokens at a time: the
@@ -219,9 +349,14 @@ for panel, layer in enumerate((0, 5)):
     figure.add_shape(
         type="line", x0=10 * panel - 0.6, x1=10 * panel + 7.6, y0=19.5, y1=19.5, line=lid
     )
+    named = {"x": 10 * panel - 0.4, "xanchor": "left", "showarrow": False}
+    figure.add_annotation(text=f"<b>layer {layer}</b>", y=63, yanchor="top", **named)
+    figure.add_annotation(
+        text="room for 20", y=20, yanchor="bottom", **named | {"x": 10 * panel + 5}
+    )
 names = [f"{e}" for _ in range(2) for e in range(8)]
 ticks = [e + 10 * panel for panel in range(2) for e in range(8)]
-figure.update_xaxes(tickvals=ticks, ticktext=names, title="experts of layer 0, and of layer 5")
+figure.update_xaxes(tickvals=ticks, ticktext=names, title="expert")
 figure.update_yaxes(title="tokens, in their order", rangemode="tozero")
 figure.update_layout(height=430, margin={"t": 16, "r": 16, "b": 16, "l": 64})
 columns = {"layer": np.array([*counts]), "dropped": np.array([*counts.values()])}
@@ -229,6 +364,9 @@ data = Finding("dropped", "8x7m", "of 128 assignments, room for 20 at each exper
 said = f"Hollow: dropped. {counts[0]} of 128 in layer 0, {counts[5]} in layer 5."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Tokens sorted by expert; hollow, who found it full: few in the first layer, many in the last
+# -->
 # ## Tokens sorted by expert, and a lid
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -237,13 +375,78 @@ Chart(figure, "Capacity for 20 tokens at each expert", "8x7m, 64 tokens of Engli
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert counts[0] < 20 < 40 < counts[5]
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Who else is in the batch?
 #
 # What is dropped depends on the others: the same text beside other texts may come
-# out differently. Mixtral, as published, has no lid: every chosen expert runs, however many ask it.
+# out differently. Here 32 tokens of one English text, in layer 5: alone, and as the last of four
+# texts in a batch, whose capacity is four times as large.
+
+# %% slideshow={"slide_type": "skip"}
+mix = mv.record(model, mv.prompts.curated()[::3])
+
+
+def beginning(trace, prompt):
+    """Rows of the first 32 tokens of a text."""
+    first = trace.prompts[prompt].start + 1  # after <s>
+    return np.arange(first, first + 32)
+
+
+tongues = [next(n for n, p in enumerate(mix.prompts) if p.label == x) for x in ("de", "fr", "es")]
+own = beginning(english, 0)
+neighbours = {
+    "alone": [],
+    "after three English texts": [english.experts[5, beginning(english, n)] for n in (1, 2, 3)],
+    "after German, French, Spanish": [mix.experts[5, beginning(mix, n)] for n in tongues],
+}
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+figure, lost = go.Figure(), {}
+for row, (name, others) in enumerate(neighbours.items()):
+    late = dropped(np.concatenate([*others, english.experts[5, own]]).astype(int))[0][-32:]
+    lost[name] = int(late.sum())
+    for k in (0, 1):
+        colours = [expert_colour(e) for e in english.experts[5, own, k].tolist()]
+        ground = ["rgba(0,0,0,0)" if x else c for x, c in zip(late[:, k], colours, strict=True)]
+        look = {"symbol": "square", "size": 18, "color": ground}
+        look["line"] = {"color": colours, "width": 3}
+        y = np.full(32, row + 0.3 * k - 0.15)
+        figure.add_scatter(x=np.arange(32), y=y, mode="markers", marker=look, showlegend=False)
+pieces = [english.tokens[n] for n in own]
+figure.update_xaxes(tickvals=np.arange(32), ticktext=pieces, tickangle=-90, showgrid=False)
+figure.update_yaxes(tickvals=[0, 1, 2], ticktext=[*neighbours], range=[2.5, -0.5], showgrid=False)
+figure.update_xaxes(title="tokens, each with its first and its second choice")
+figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 16, "l": 16})
+columns = {"batch": np.array([*lost]), "dropped": np.array([*lost.values()])}
+data = Finding("neighbours", "8x7m, layer 5", "of 64 assignments", columns)
+said = "Hollow: dropped. Of 64: " + ", ".join(f"{n} {name}" for name, n in lost.items()) + "."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The same text, the same model: what is dropped depends on who else is in the batch
+# -->
+# ## The same text, other neighbours
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "A text in three batches", "8x7m, layer 5, 32 tokens of English", said, data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+few, some_lost, many = sorted(lost.values())
+assert [*lost.values()] == [some_lost, many, few]
+assert few < 16 < some_lost < many
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# The other English texts want the same experts, and came first. Those in other languages want
+# others. Mixtral, as published, has no lid: every chosen expert runs, however many ask it.
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Four devices, two experts each. On which texts do they wait longer for the busiest?
+#
+# - on English alone
+# - on five languages and code
+# - on both alike: the model was trained to be even
+# -->
 # ## 4 · Experts on several devices
 #
 # A model that is too large for one device is divided. *Expert parallelism* puts experts 0 and 1 on
@@ -254,50 +457,115 @@ assert counts[0] < 20 < 40 < counts[5]
 # alone? On a mix of five languages and code?
 
 # %% slideshow={"slide_type": "skip"}
-mix = mv.record(model, mv.prompts.curated()[::4])
 texts = {"English alone": english, "all nine kinds": mix}
 
 
-def waiting(trace, layer):
+def waiting(experts):
     """Load of each of four devices, and the share of their time in which they wait."""
-    device = trace.experts[layer, ~trace.special].ravel() // 2
-    work = np.bincount(device, minlength=4) / device.size
+    work = np.bincount(experts.ravel() // 2, minlength=4) / experts.size
     return work, 1 - work.mean() / work.max()
 
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+looks = dict(zip(texts, ("#0d8fa8", "#c2478e"), strict=True))
 figure, rows, devices = go.Figure(), [], [f"device {n}" for n in range(4)]
-for (name, trace), colour in zip(texts.items(), ("#3b6fd4", "#7f8a96"), strict=True):
-    work, idle = waiting(trace, 5)
+for name, trace in texts.items():
+    work, idle = waiting(trace.experts[5, ~trace.special])
     rows += [(name, device, share, idle) for device, share in enumerate(work)]
     said = f"{name}: {idle:.0%} waiting"
-    figure.add_bar(x=devices, y=work, name=said, marker_color=colour)
-figure.add_hline(y=1 / 4, line={"color": "#7f8a96", "dash": "dash"})
+    figure.add_bar(x=devices, y=work, name=said, marker_color=looks[name])
+figure.add_hline(y=1 / 4, line={"color": grey, "dash": "dash"})
+figure.update_xaxes(title="each with two of the layer's eight experts")
 figure.update_yaxes(title="share of the work", tickformat=".0%")
-figure.update_layout(height=400, barmode="group", margin={"t": 16, "r": 16, "b": 16, "l": 64})
+figure.update_layout(height=400, barmode="group", margin={"t": 40, "r": 16, "b": 16, "l": 64})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
 names = ("text", "device", "share", "waiting")
 columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
 data = Finding("devices", "8x7m, layer 5", "assignments", columns)
-waits = {name: waiting(trace, 5)[1] for name, trace in texts.items()}
+waits = {name: waiting(trace.experts[5, ~trace.special])[1] for name, trace in texts.items()}
 said = "; ".join(f"{name}: the four wait {idle:.0%} of the time" for name, idle in waits.items())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## All wait for the busiest device, and longer on English alone than on all kinds together
+# -->
 # ## All wait for the busiest
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 Chart(figure, "Work of four devices", "8x7m, layer 5, two experts each", said + ".", data)
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+assert set(mix.labels) == {p.label for p in mv.prompts.curated()}
+assert len(set(mix.labels)) == 9
 assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## What helps
 #
 # Balance over everything is not balance at each moment (notebook 08, section 7). Servers mix many
 # people's texts into a step, which helps; and DeepSeek-V3 is served with copies of busy experts on
 # several devices (arXiv 2412.19437).
+#
+# How much does mixing help? A server that writes answers computes one token for each person in a
+# step. So draw that many tokens from anywhere in the texts, 200 times.
+
+# %% slideshow={"slide_type": "skip"}
+people = 2 ** np.arange(11)
+idle = {}
+for name, trace in texts.items():
+    experts = trace.experts[5, ~trace.special]
+    steps = [[experts[rng.choice(len(experts), n)] for _ in range(200)] for n in people]
+    idle[name] = [np.mean([waiting(step)[1] for step in same]) for same in steps]
+
+# %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
+figure = go.Figure()
+for (name, y), symbol in zip(idle.items(), ("circle", "square"), strict=True):
+    style = {"mode": "lines+markers", "marker": {"symbol": symbol, "size": 12}}
+    style["line"] = {"color": looks[name], "width": 4}
+    figure.add_scatter(x=people, y=y, name=name, **style)
+figure.update_xaxes(title="people, one token each in a step", type="log", tickvals=people)
+figure.update_yaxes(title="waiting, on average", tickformat=".0%", range=[0, 0.62])
+figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 64})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+columns = {"text": np.repeat([*idle], len(people)), "people": np.tile(people, 2)}
+columns["waiting"] = np.concatenate([*idle.values()])
+data = Finding("people", "8x7m, layer 5", "mean of 200 steps", columns)
+said = "; ".join(f"{name}: {y[0]:.0%} for one, {y[-1]:.0%} for {people[-1]:,}"
+                 for name, y in idle.items())  # fmt: skip
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Many people in one step shorten the wait, if they do not all write the same kind of text
+# -->
+# ## Many people in one step
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Waiting of four devices", "8x7m, layer 5, two experts each", f"{said}.", data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
+assert idle["all nine kinds"][-1] < 0.6 * idle["all nine kinds"][0]
+assert idle["English alone"][-1] > 0.9 * idle["English alone"][0]
+assert abs(idle["all nine kinds"][-1] - idle["all nine kinds"][7]) < 0.03
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# One token keeps at most two of the four devices busy. With more people of all kinds the wait gets
+# shorter, up to about a hundred; what is left is the unevenness of the mix. On English alone it
+# stays as it is: chance was not the reason.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## Other rules and ideas, in a line of code each
+#
+# | idea | for example | in a line of code |
+# | :-- | :-- | :-- |
+# | softmax over the chosen | Mixtral, gpt-oss | `topk(z).softmax()` |
+# | softmax over all | OLMoE; shared out: Qwen3 | `topk(z.softmax())` |
+# | sigmoid for each expert | DeepSeek-V3 | `topk(z.sigmoid() + b)` |
+# | first groups, then experts in them | DeepSeek-V3 | `topk(group_scores)` |
+# | expert choice | arXiv 2202.09368 | `scores.T.topk(capacity)` |
+# | upcycling | arXiv 2212.05055 | `experts = [copy(ffn)] * E` |
+# | hash layers (arXiv 2106.04426) | DeepSeek-V4's first | `table[token_id]` |
+# -->
 # ## Other rules for gates and choice
 #
 # | idea | for example | in a line of code |
@@ -310,7 +578,7 @@ assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
 #
 # Which rule each of seventy families follows: [families](../docs/families.md).
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## And other ideas
 #
 # | idea | for example | in a line of code |
@@ -319,7 +587,7 @@ assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
 # | upcycling (arXiv 2212.05055) | – | `experts = [copy(ffn)] * E` |
 # | hash layers (arXiv 2106.04426) | DeepSeek-V4's first | `table[token_id]` |
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 5 · The questions of notebook 05, asked of OLMoE · further
 #
 # OLMoE's routing on five kinds of text is published beside Mixtral's (notebook 09, section 8). How
@@ -327,22 +595,28 @@ assert waits["English alone"] > 0.35 > 0.25 > waits["all nine kinds"]
 # no expert in common.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Kinds of text part OLMoE's experts, and hardly Mixtral's
+# -->
 # ## How far apart kinds of text are
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-kinds, rows = ("github", "arxiv", "wikipedia", "book", "c4"), []
-for name in ("mixtral", "olmoe"):
-    found = routing.published_loads(name, "first")
-    for layer in (0, 7, 15):
-        p = [found.where(label=kind, layer=layer)["share"] for kind in kinds]
-        pairs = combinations(p, 2)
-        bits = [jensenshannon(a, b, 2) ** 2 for a, b in pairs]
-        rows.append((routing.MODELS[name], layer, round(float(np.mean(bits)), 4)))
-names = ("model", "layer", "bits")
-columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
-Finding("kinds of text", f"PUBLISHED, {routing.SOURCE}", "first choices", columns, routing.NOTES)
+# %% slideshow={"slide_type": "skip"}
+kinds = ("github", "arxiv", "wikipedia", "book", "c4")
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+
+def apart(name, layer):
+    """Jensen-Shannon divergence of two kinds' first choices in bits, the mean of all pairs."""
+    found = routing.published_loads(name, "first")
+    loads = [found.where(label=kind, layer=layer)["share"] for kind in kinds]
+    return np.mean([jensenshannon(a, b, 2) ** 2 for a, b in combinations(loads, 2)])
+
+
+# %% slideshow={"slide_type": "-"}
+bits = {routing.MODELS[m]: [apart(m, n) for n in (0, 7, 15)] for m in ("mixtral", "olmoe")}
+mv.table(bits, ["layer 0", "layer 7", "layer 15"], f"PUBLISHED, {routing.SOURCE}: bits, at most 1",
+         form=".4f", shade="all", note=" ".join(routing.NOTES))  # fmt: skip
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Two models, two answers
 #
 # OLMoE's experts part by kind of text, and more so in later layers; Mixtral's hardly. 64 experts
@@ -351,9 +625,10 @@ Finding("kinds of text", f"PUBLISHED, {routing.SOURCE}", "first choices", column
 # in how their experts were begun. Counts do not tell which of these it is.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
-assert columns["bits"][:3].max() < 0.016 < 0.3 < columns["bits"][3:].min()
+mixtral, olmoe = bits.values()
+assert max(mixtral) < 0.016 < 0.3 < min(olmoe)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 6 · A guest · further
 #
 # Other families are run by transformers, and recorded through one seam. Here a tiny OLMoE with
@@ -378,10 +653,13 @@ else:
     shown = english.select(prompt=0)
     print("transformers is not installed: pip install 'moe-viz[guests]'. 8x7m is shown instead.")
 
-# %% [markdown] slideshow={"slide_type": "skip"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Another family in the same picture. Press ↓: how many experts do two tokens share?
+# -->
 # ## 64 experts, 8 for each token, random weights
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(shown)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -396,6 +674,13 @@ mv.explore(shown)
 # ```
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## More and smaller experts, and more ways to keep them evenly busy
+#
+# - Many small experts: as much computing, far more combinations.
+# - A bias that only the choice sees can balance instead of a loss.
+# - Balance matters where devices wait for the busiest, or a lid drops tokens.
+# -->
 # ## What to take home
 #
 # - Newer mixtures have many small experts, some a shared one: as much computing, more combinations.

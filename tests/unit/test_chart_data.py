@@ -298,7 +298,7 @@ def test_parts_of_a_ledger():
         assert {name: 1e9 * bar["x"][n] for name, bar in drawn.items()} == pytest.approx(parts)
         assert {name: bar["customdata"][n][0] for name, bar in drawn.items()} == parts
     shares = drawn["experts"]["customdata"]
-    assert [round(share, 4) for _, share in shares] == [0.9656, 0.8754]
+    assert [round(share, 4) for _, share in shares] == [0.9656, 0.8753]
     for row in rows(chart.data):
         if row["part"] != "total":
             pair = (row["stored"], row["used by a token"])
