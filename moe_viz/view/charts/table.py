@@ -22,7 +22,7 @@ STRONGEST = 0.42
 _STYLE = """.moe-viz-table { overflow-x: auto; margin: 8px 0; }
 .moe-viz-table table { border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; }
 .moe-viz-table caption { text-align: left; padding: 4px 0; font-weight: 600; color: inherit; }
-.moe-viz-table :is(th, td) { text-align: right; white-space: nowrap; }
+.moe-viz-table :is(th, td) { text-align: right; white-space: nowrap; padding: 3px 10px; }
 .moe-viz-table :is(th.name, td.text) { text-align: left; }
 .moe-viz-table th.name { font-weight: 400; }
 .moe-viz-table tr.mark > * { font-weight: 700; }

@@ -7,7 +7,7 @@ Out: the picture of that text, and around it what runs any other. Nothing typed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -35,13 +35,19 @@ ROOM = 2048
 _MODEL = "moe-viz-held"
 
 
-def live_page(model: Mapping[str, Any], opened: Trace) -> str:
-    """The whole page: `model` as `held_in_page` has it, and the picture of a trace of one text."""
+def live_page(
+    model: Mapping[str, Any], opened: Trace, carry: Callable[[Mapping[str, Any]], str] | None = None
+) -> str:
+    """The whole page: `model` as `held_in_page` has it, and the picture of a trace of one text.
+
+    `carry` gives the elements that hold the model, where it lies in a file beside the page.
+    """
     name = "moe-viz-lab"
     picture = Explorer(opened).to_html(page=True, name=name)
     style = f"{style_of_page()}\n{package_text('view/live/page.css')}"
-    body = f"<main>\n{picture}</main>{in_page(model)}{begun(name)}"
-    return document(f"{opened.provenance.model}, running in this page", style, body, POLICY)
+    body = f"<main>\n{picture}</main>{(carry or in_page)(model)}{begun(name)}"
+    policy = POLICY | ({"script-src": f"{POLICY['script-src']} 'self' file:"} if carry else {})
+    return document(f"{opened.provenance.model}, running in this page", style, body, policy)
 
 
 def in_page(model: Mapping[str, Any]) -> str:

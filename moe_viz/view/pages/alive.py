@@ -27,11 +27,15 @@ _MODEL = re.compile(r'"model":"([^"\\]*)"')
 
 
 def alive(
-    body: str, held: Held | None, said: Callable[[str], object] | None
+    body: str,
+    held: Held | None,
+    said: Callable[[str], object] | None,
+    carry: Callable[[Mapping[str, Any]], str] = in_page,
 ) -> tuple[str, dict[str, str]]:
     """The body of a page, with a model behind its live cells; as it is where there are none.
 
     And what that page may do besides. `said` is told why a cell's picture stays as it was recorded.
+    `carry` gives the elements that hold the model, in the page itself if nothing else is said.
     """
     known: dict[str, Mapping[str, Any]] = {}
     hosts: list[str] = []
@@ -60,4 +64,4 @@ def alive(
         return body, {}
     [model] = known.values()
     scripts = "".join(map(begun, hosts))
-    return f"<style>{style_of_page()}</style>\n{body}\n{in_page(model)}{scripts}", WORKERS
+    return f"<style>{style_of_page()}</style>\n{body}\n{carry(model)}{scripts}", WORKERS
