@@ -227,7 +227,7 @@ picture
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Yes, in every layer: a small p is not enough
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 rows = {
     (name, column): each[column]
     for name, each in (("8x7m", found), ("untrained twin", beside))
@@ -303,7 +303,7 @@ picture = mv.chart(shared, control=shared_control)
 picture.figure.update_yaxes(type="log", range=[-3.5, 0], title="bits, logarithmic")
 picture
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 rows = {}
 for name, recorded in (("8x7m", spoken), ("untrained twin", untrained)):
     for what in ("commas", "full stops"):

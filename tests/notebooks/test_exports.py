@@ -67,10 +67,10 @@ def is_blank(picture: bytes) -> bool:
 
 
 def drawn(figure) -> bool:
-    """Whether a picture has been drawn: the explorer's shadow, or plotly's first frame."""
+    """Whether a picture has been drawn: the explorer's shadow, or a chart that says it is ready."""
     return figure.evaluate(
         "e => e.shadowRoot ? !!e.shadowRoot.querySelector('canvas')"
-        " : !!e.querySelector('.main-svg .plotly')"
+        " : e.closest('.moe-viz-chart').dataset.ready === 'yes'"
     )
 
 
