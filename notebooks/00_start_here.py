@@ -60,8 +60,8 @@ from moe_viz.analysis.load import load_shares
 # %% slideshow={"slide_type": "-"} tags=["show_code"]
 model = mv.load("8x7m")
 size = mv.ledger(model.config)
-print(f"{model.provenance.title}: {size.total:,} parameters")
-print(f"{size.active:,} of them, {size.active / size.total:.0%}, work on any one token")
+print(f"{size.total:,} parameters, of which a token uses {size.active:,}")
+print(f"that is {size.active / size.total:.0%}")
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 assert 0.25 < size.active / size.total < 0.5
@@ -171,7 +171,7 @@ mv.explore(trace)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## After how many words have all eight of a layer worked? Press Play.
+# ## Press Play: after how many words have all eight worked?
 # -->
 # ## 5 · The answer
 #
@@ -228,11 +228,11 @@ mv.table(rows, range(8), "First choices of the program's line ends, by expert", 
 close = passage.margins[:, words] < 0.1
 print(f"missed by less than 0.1 logits: {close.sum()} of the passage's {close.size} decisions")
 kinds = [np.count_nonzero(row) for row in firsts]
-assert min(kinds) == 1 and kinds.count(1) > 1 and len(kinds) - kinds.count(1) > 1
+assert 1 < kinds.count(1) < len(kinds) - 1  # in some layers one expert, in some several
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Type a sentence with one word twice: does it take one path, or two?
+# ## Type one word twice: does it take the same path twice?
 # -->
 # ## A sentence of your own
 #
@@ -258,11 +258,11 @@ texts = mv.prompts.passages().select(["en", "fr", "de"], topics[:6])
 more = mv.record(model, texts + mv.prompts.code().select("python", ["gcd", "stack"]))
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
-mv.chart(mv.analysis.load(more))
+mv.chart(mv.analysis.load(more.select(label=["en", "fr", "de"])))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## In that layer each text keeps other experts busy
+# ## There, English, French and German keep different experts busy
 # -->
 # ## Counted
 #

@@ -23,7 +23,7 @@ _STYLE = """.moe-viz-table { overflow-x: auto; margin: 8px 0; }
 .moe-viz-table table { border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; }
 .moe-viz-table caption { text-align: left; padding: 4px 0; font-weight: 600; color: inherit; }
 .moe-viz-table :is(th, td) { text-align: right; white-space: nowrap; padding: 3px 10px; }
-.moe-viz-table :is(th.name, td.text) { text-align: left; }
+.moe-viz-table :is(.name, .text) { text-align: left; }
 .moe-viz-table th.name { font-weight: 400; }
 .moe-viz-table tr.mark > * { font-weight: 700; }
 .moe-viz-table tr.mark > :first-child { box-shadow: inset 4px 0 0 currentColor; }
@@ -62,8 +62,13 @@ class Table:
 
     def to_html(self) -> str:
         """The table as an HTML fragment."""
+        kinds = [
+            ' class="text"' if all(isinstance(value, str) for value in column) else ""
+            for column in zip(*self.rows.values(), strict=True)
+        ]
         head = f'<td colspan="{self._names}"></td>' + "".join(
-            f'<th scope="col">{escape(str(name))}</th>' for name in self.columns
+            f'<th scope="col"{kind}>{escape(str(name))}</th>'
+            for name, kind in zip(self.columns, kinds, strict=True)
         )
         body: list[str] = []
         before: tuple[Any, ...] = ("",)
@@ -75,9 +80,8 @@ class Table:
             shared = len(parts) > 1 and n and parts[0] == before[0]
             heads = ["" if shared and not i else str(part) for i, part in enumerate(parts)]
             cells = "".join(f'<th scope="row" class="name">{escape(part)}</th>' for part in heads)
-            for value, text, ground in zip(self.rows[name], said, grounds[n], strict=True):
+            for text, ground, words in zip(said, grounds[n], kinds, strict=True):
                 look = f' style="background:{ground}"' if ground else ""
-                words = ' class="text"' if isinstance(value, str) else ""
                 cells += f"<td{words}{look}>{escape(text)}</td>"
             body.append(f"<tr{kind}>{cells}</tr>")
             before = parts
@@ -172,7 +176,11 @@ def _number(value: Any, form: str) -> str:
 
     >>> _number(0.123, ".0%"), _number(float("nan"), ".2f"), _number("as it is", ".2f")
     ('12%', '–', 'as it is')
+    >>> _number(-0.5, "+.1f")
+    '−0.5'
     """
     if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
         return "–"
-    return str(value) if isinstance(value, str) else format(value, form)
+    if isinstance(value, str):
+        return value
+    return format(value, form).replace("-", "−")
