@@ -149,8 +149,8 @@ assert round(big.active / big.total, 2) == 0.28
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # 46.7 billion stored; 12.9 billion used, 28 % of them. A *ledger* is only arithmetic on the model's
-# published shape: 32 layers, so many rows, so many columns. You could do it by hand. Section 7
-# checks it against a file.
+# published shape (arXiv 2401.04088): 32 layers, so many rows, so many columns. You could do it by
+# hand. Section 7 checks it against a file.
 #
 # Not 56, and not 7. Where does the name come from?
 
@@ -161,11 +161,11 @@ assert round(big.active / big.total, 2) == 0.28
 # ## 2 · Where the name points
 #
 # A layer has two parts: attention, by which a token looks at those before it, and a *feed-forward
-# block*, which works on each token by itself. Mistral 7B is the older model of the same shape with
-# *one* such block in each layer. Mixtral has eight: the experts.
+# block*, which works on each token by itself. Mistral 7B (arXiv 2310.06825) is the older model of
+# the same shape with *one* such block in each layer. Mixtral has eight: the experts.
 #
 # A model in which every token uses everything is called *dense*. A mixture's *dense twin* has the
-# same shape with one expert in each layer and no router; Mixtral's is Mistral 7B.
+# same shape with one expert in each layer and no router; Mixtral's is Mistral 7B (2310.06825).
 
 # %% slideshow={"slide_type": "skip"}
 dense = big.dense_twin  # one expert in each layer, and no router
@@ -181,8 +181,8 @@ bars(rows, "Parameters stored", said)
 assert round((8 * dense - big.total) / 1e9) == 11
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# The 7 is rounded down, so eight times Mistral 7B is 57.9 rather than 56. And Mixtral is 11 billion
-# smaller than that.
+# The 7 is rounded down (Mistral 7B: arXiv 2310.06825), so eight times Mistral 7B is 57.9 rather
+# than 56. And Mixtral is 11 billion smaller than that.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
@@ -620,7 +620,7 @@ assert (c.layers * c.experts, pairs, c.layers) == (256, 28, 32)
 #
 # - 46.7 billion stored, 12.9 billion used by a token. Neither is 8 × 7.
 # - Only the feed-forward blocks exist eight times; the rest is shared.
-# - 57.9 billion is eight times Mistral 7B; it is not Mixtral.
+# - 57.9 billion is eight times Mistral 7B (arXiv 2310.06825); it is not Mixtral.
 # - E sets what is stored, k what is used, layers both.
 # - 256 experts, 8 in each of 32 layers: not eight models.
 

@@ -28,7 +28,7 @@
 # Afterwards you can
 #
 # - ask the question so that the answer can be no: with a baseline, an interval, and a control;
-# - repeat Figures 7 and 9 of the Mixtral paper, and read them;
+# - repeat Figures 7 and 9 of the Mixtral paper (arXiv 2401.04088), and read them;
 # - tell a difference in tokens from a difference in routing;
 # - say what is known of languages in the real Mixtral, and what a small model says of it: nothing;
 # - further: ask by topic and by syntax, and read Table 5 and Figure 10.
@@ -69,7 +69,7 @@ if importlib.util.find_spec("moe_viz") is None:
 # *language*, which the paper did not ask about. What we find will look strong. Most of this
 # notebook is about whether to believe it.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Record it twice: trained, and never trained
 # -->
@@ -83,9 +83,11 @@ if importlib.util.find_spec("moe_viz") is None:
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 
 import moe_viz as mv
 from moe_viz.analysis import published, published_routing
+from moe_viz.view.charts import Chart
 
 # %% slideshow={"slide_type": "-"} tags=["show_code", "lit:2-3|4|5"]
 model, analysis = mv.load("8x7m"), mv.analysis
@@ -153,13 +155,27 @@ def moved(recorded, a, b):
 # How much of the load would have to move to make two labels equal? (With 60 and 40 % for one, 50
 # and 50 % for the other: 10 %.)
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 rows = {
     (name, f"en and {other}"): moved(recorded, "en", other)
     for name, recorded in (("8x7m", trace), ("untrained twin", control))
     for other in ("de", "code")
 }
-mv.table(rows, layers, "Load that would have to move", form=".0%", shade="all")
+columns = {"layer": np.tile(trace.layers, 4), "share": np.concatenate(list(rows.values()))}
+columns |= {"of": np.repeat([", ".join(name) for name in rows], len(layers))}
+data = analysis.Finding("load that would have to move", "8x7m and its twin", "assignments", columns)
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure, looks = go.Figure(), (("#3b6fd4", "solid"), ("#c98a00", "solid"), ("#3b6fd4", "dot"))
+for (name, y), (colour, dash) in zip(rows.items(), [*looks, ("#c98a00", "dot")], strict=True):
+    look = {"color": colour, "dash": dash}
+    figure.add_scatter(x=trace.layers, y=y, name=", ".join(name), mode="lines+markers", line=look)
+figure.update_xaxes(title="layer", dtick=1)
+figure.update_yaxes(title="load that would have to move", tickformat=".0%", rangemode="tozero")
+figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+largest = rows["8x7m", "en and de"]
+said = f"English and German are furthest apart in layer {largest.argmax()}: {largest.max():.0%}."
+Chart(figure, "Load that would have to move", "8x7m, and its untrained twin", said, data)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert moved(trace, "en", "de").argmax() == 5
@@ -167,8 +183,8 @@ assert moved(trace, "en", "de")[5] > 0.6
 assert max(moved(control, "en", other).max() for other in ("de", "code")) < 0.15
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# The last layers, and by far. The paper's Figure 9 splits the load into first and second choices.
-# For English in the last layer, the busiest expert by each:
+# The last layers, and by far. The paper's Figure 9 (2401.04088) splits the load into first and
+# second choices. For English in the last layer, the busiest expert by each:
 
 # %% slideshow={"slide_type": "skip"}
 english, rows = trace.select(label="en", layers=5), {}
@@ -313,7 +329,7 @@ for name, recorded in (("8x7m", spoken), ("untrained twin", untrained)):
 mv.table(rows, layers, "Share of the commonest first choice, all languages together",
          form=".0%", shade="all")  # fmt: skip
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## So 8x7m's last layer looks at what came before. The token alone does not decide.
 #
@@ -450,9 +466,9 @@ mv.table(rows, layers, "Bits by chance, the mean of 99 permutations", form=".3f"
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # So on topic, over all languages at once, 8x7m agrees with what was published about Mixtral: no
-# obvious specialisation. (Topics within English: exercise 1.) The paper did not ask about
-# languages. `code` differs from prose in its tokens and its syntax as well as in its subject: with
-# it alone, "syntax or domain?" cannot be answered.
+# obvious specialisation. (Topics within English: exercise 1.) The paper did not ask about languages
+# (arXiv 2401.04088). `code` differs from prose in its tokens and its syntax as well as in its
+# subject: with it alone, "syntax or domain?" cannot be answered.
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 assert (told["kind"][:2] < 1.5 * twin["kind"][:2]).all()
@@ -470,7 +486,7 @@ assert abs(told["topic"] - twin["topic"])[:4].max() < 0.01
 # ## 7 · Repetition: Table 5 and Figure 10 · further
 #
 # How often does the next token go to the same first choice? With even, independent routing: 12.5 %.
-# Published for Mixtral, in per cent, layers 0, 15 and 31:
+# Published for Mixtral (arXiv 2401.04088, Table 5), in per cent, layers 0, 15 and 31:
 
 # %% slideshow={"slide_type": "-"}
 rows = {name: published.REPETITION[name][0] for name in ("Github", "Wikipedia (en)")}
@@ -545,7 +561,30 @@ mv.chart(published_routing.word_meanings())
 # %% [markdown] slideshow={"slide_type": "skip"}
 # In layers 7 and 15 words of one *meaning* go together, whatever their language. Only three layers
 # were counted, and the list of words was made after a first look. Words one by one, code, and
-# OLMoE: [09](09_the_real_mixtral.ipynb), section 8.
+# OLMoE: [09](09_the_real_mixtral.ipynb), section 8. The same words in 8x7m's last layer, as far as
+# our passages have them twenty times:
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In 8x7m's last layer, does *and* keep to one expert, or does each language?
+# -->
+# ## The same words in 8x7m
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+words, twin_words = (
+    published_routing.function_words(x).where(layer=5) for x in (spoken, untrained)
+)
+mv.chart(words, control=twin_words)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Here German words go one way, whatever they mean, and English ones another. In the untrained twin
+# every word goes its own.
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+apart = published_routing.meaning_and_language(spoken).where(layer=5)
+assert apart["meaning"][0] > 2 * apart["language"][0]
+german = [words.where(piece=piece)["share"] for piece in ("und", "der", "die", "den")]
+assert {share.argmax() for share in german} == {german[0].argmax()}
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -573,7 +612,7 @@ mv.chart(published_routing.word_meanings())
 # 2510.04694, 2604.03592, 2605.29714), while ST-MoE saw none: so 8x7m's need not come from its small
 # size, and proves nothing about Mixtral.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Why does the small model look so specialised? Nobody measured the cause.
 #
@@ -584,11 +623,11 @@ mv.chart(published_routing.word_meanings())
 # ## Why does the small model look so specialised?
 #
 # In Mixtral's last layer, the next token has the same first choice 20 to 26 times in 100
-# (published); English in 8x7m, 83 times, mostly because one expert is so busy there (section 7).
-# The cause was not measured. The model's card guesses: its nine domains differ in language and
-# syntax, and so in their very tokens; its texts come from few sources, each with a style of its
-# own; and with six layers and 21 million training tokens its routers see little beyond a token and
-# its neighbours.
+# (published: arXiv 2401.04088, Table 5); English in 8x7m, 83 times, mostly because one expert is so
+# busy there (section 7). The cause was not measured. The model's card guesses: its nine domains
+# differ in language and syntax, and so in their very tokens; its texts come from few sources, each
+# with a style of its own; and with six layers and 21 million training tokens its routers see little
+# beyond a token and its neighbours.
 #
 # The first guess can be checked, in part.
 
@@ -640,7 +679,7 @@ assert 0.3 < share < 0.6
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ### Exercise 2
 #
-# Figure 8 of the paper shows indentation going to the same experts. Does it in
+# Figure 8 of the paper (arXiv 2401.04088) shows indentation going to the same experts. Does it in
 # 8x7m? For the line ends (`⏎`) of all code, find the share of the commonest first choice in each
 # layer, beside the same of all tokens of code, and of the untrained twin.
 

@@ -29,7 +29,7 @@
 # - say why Mixtral computes like a model of 12.9B and occupies memory like one of 46.7B;
 # - say when that makes it faster, and when it hardly does;
 # - say, with honest numbers, what use a mixture is;
-# - take the claim "six times faster than Llama 2 70B" apart;
+# - take the announcement's "6x faster inference" apart ([reading list](READING.md));
 # - further: work out what a long context costs, and what happens with too little memory.
 
 # %% tags=["install", "hide_code"] jupyter={"source_hidden": true} slideshow={"slide_type": "skip"}
@@ -391,7 +391,7 @@ Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", sai
 # %% [markdown] slideshow={"slide_type": "skip"}
 # And where do large batches stop being bad? Where multiplying takes longer than fetching. An A100
 # with 80 GB multiplies 312 × 10¹² numbers a second in bfloat16 and fetches 2.039 × 10¹² bytes
-# (NVIDIA's data sheet; peaks that no program reaches):
+# (NVIDIA's data sheet, in the [reading list](READING.md); peaks that no program reaches):
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 multiplied, moved = 312e12, 2.039e12  # operations and bytes a second
@@ -419,12 +419,14 @@ assert round(mixtral.total / mixtral.active, 1) == 3.6
 # - 5.4 at best, 1.5 at worst
 # - hardly anything
 #
-# <small>Mistral AI, 11 December 2023. The paper gives no tokens per second.</small>
+# <small>mistral.ai/news/mixtral-of-experts, 11 December 2023. No tokens per second: arXiv
+# 2401.04088</small>
 # -->
 # ## 7 · Six times faster than Llama 2 70B?
 #
-# The announcement says so. The paper gives no tokens per second, so nobody can check it from the
-# publications. What can be checked is what the parameters give, and what a given memory has left.
+# The announcement says so ([reading list](READING.md)). The paper gives no tokens per second, so
+# nobody can check it from the publications. What can be checked is what the parameters give, and
+# what a given memory has left.
 #
 # Every token of a conversation leaves *keys and values* behind for those that follow, in every
 # layer: the *cache*. All users share the weights; nobody shares this cache. What is left beside the
@@ -583,8 +585,8 @@ assert (rates["LRU"] - rates["LRU, shuffled tokens"]).max() < 0.1
 assert (rates["LRU"] - rates["evict any"]).max() < 0.1
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# All of this is 8x7m. For Mixtral, the paper's Table 5 says how often consecutive tokens share an
-# expert:
+# All of this is 8x7m. For Mixtral, the paper's Table 5 (arXiv 2401.04088) says how often
+# consecutive tokens share an expert:
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 mean = [np.mean([either[n] for _, either in REPETITION.values()]) for n in range(3)]

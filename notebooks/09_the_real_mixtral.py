@@ -17,7 +17,7 @@
 # <!-- slide
 # # The real Mixtral
 #
-# What it takes to run it, what fewer bits do to routing, and what is published of how it routes.
+# What it takes to run it, what fewer bits do to routing, and how it routes.
 # Its weights are not here: what is measured here is 8x7m.
 # -->
 # # The real Mixtral
@@ -264,8 +264,9 @@ folder.cleanup()
 # moe-viz report mine.safetensors
 # ```
 #
-# The report goes through the paper's analysis of routing, its section 5: the first thing to do with
-# real weights, since its numbers can then be compared with the published ones.
+# The report goes through the paper's analysis (arXiv 2401.04088) of routing, its section 5: the
+# first thing to do with real weights, since its numbers can then be compared with the published
+# ones.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert 32 * 8 * 4 == 1024
@@ -424,9 +425,9 @@ mv.explore([exact, runs["4 bits"]], prompt=0, layer=1, token=first_changed, mode
 # -->
 # ## 6 · And if I want to *use* it?
 #
-# Then this library is the wrong tool: it is made for looking. The announcement named **vLLM**,
-# which *serves* a model to many people at a time. Many people's tokens go through in one step:
-# notebook 07 shows why that matters for a mixture.
+# Then this library is the wrong tool: it is made for looking. The announcement ([reading
+# list](READING.md)) named **vLLM**, which *serves* a model to many people at a time. Many people's
+# tokens go through in one step: notebook 07 shows why that matters for a mixture.
 #
 # A server hands out text. On request vLLM (`--enable-return-routed-experts`) and SGLang also return
 # each token's expert ids in every layer, but no logits, gates or margins. For those, come back with
@@ -453,8 +454,9 @@ assert np.array_equal(later.experts, written.experts)
 # -->
 # ## 7 · What was claimed
 #
-# The announcement said that Mixtral beats Llama 2 70B on most benchmarks, and matches or beats
-# GPT-3.5 on most. The paper's tables have 12 benchmarks beside Llama 2 70B, and 7 beside GPT-3.5.
+# The announcement ([reading list](READING.md)) said that Mixtral beats Llama 2 70B on most
+# benchmarks, and matches or beats GPT-3.5 on most. The paper's tables have 12 benchmarks beside
+# Llama 2 70B, and 7 beside GPT-3.5.
 #
 # **Write down two numbers:** on how many of the 12 is Mixtral ahead? And of the 7?
 
@@ -516,7 +518,7 @@ columns = ["Mixtral 8x7B", "GPT-3.5"]
 mv.table(rows, columns, said, form=".1f", note=note, mark="WinoGrande")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# And Mixtral beside Llama 2 70B in four languages:
+# And Mixtral beside Llama 2 70B in four languages (arXiv 2401.04088, Table 4):
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 tongues = {"fr": "French", "de": "German", "es": "Spanish", "it": "Italian"}
@@ -530,10 +532,12 @@ said = f"PUBLISHED, {published.PAPER}, Table 4: per cent"
 mv.table(rows, ["Arc-c", "HellaSwag", "MMLU"], said, form=".1f")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# - **Beats Llama 2 70B on most**: holds, on 9 of 12; not on HellaSwag, WinoGrande and TriviaQA.
-# - **Matches or beats GPT-3.5 on most**: ahead on 5 of 7, behind on WinoGrande (81.2 to 81.6) and
-#   on MT-Bench (8.30 to 8.32), both narrowly.
-# - **French, German, Spanish, Italian**: ahead of Llama 2 70B on all three benchmarks in all four.
+# - **Beats Llama 2 70B on most**: holds (2401.04088, Table 2), on 9 of 12; not on HellaSwag,
+#   WinoGrande and TriviaQA.
+# - **Matches or beats GPT-3.5 on most**: ahead (2401.04088, Table 3) on 5 of 7, behind on
+#   WinoGrande (81.2 to 81.6) and on MT-Bench (8.30 to 8.32), both narrowly.
+# - **French, German, Spanish, Italian**: ahead of Llama 2 70B (2401.04088, Table 4) on all three
+#   benchmarks in all four.
 #
 # These tables have no intervals: a difference of one point may be nothing.
 
@@ -704,9 +708,9 @@ mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
 # -->
 # ## What is known
 #
-# In Mixtral no expert does twice as much on code as on books, or half. OLMoE has 64 experts in each
-# layer, and some do 80 times as much. (Put together at random into eight groups, they still part
-# more than ten times as far as Mixtral's.)
+# In Mixtral no expert does twice as much on code as on books, or half (counts: arXiv 2409.02060).
+# OLMoE has 64 experts in each layer, and some do 80 times as much. (Put together at random into
+# eight groups, they still part more than ten times as far as Mixtral's.)
 #
 # *In the layers published*: Mixtral's experts part by grammar, across languages, and hardly by kind
 # of text; OLMoE's part strongly by kind of text; 8x7m's last layer parts by language (notebook 05).
@@ -792,7 +796,8 @@ mv.table(rows, columns, said, note=note, form=".3f", mark=narrower)
 # - **BBQ** asks questions that a prejudice would answer wrongly. **BOLD** lets the model continue
 #   openings about groups of people, and measures how much the tone of what it writes varies. The
 #   figure's caption says "lower std" (less deviation): that holds for two of five groups.
-# - **TruthfulQA**, Mixtral 73.9, Llama 2 70B 50.2: reported, not confirmed. The numbers were
+# - **TruthfulQA**, Mixtral 73.9, Llama 2 70B 50.2: reported, not confirmed ([reading
+#   list](READING.md)). The numbers were
 #   reported at the time; the copies of the announcement that could be read for this course do not
 #   have them.
 
@@ -844,7 +849,7 @@ assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) 
 # ### Exercise 3
 #
 # In `published.WITH_GPT`, how often is Mixtral ahead of *Llama 2 70B*, and is that
-# the same answer as Table 2 gives for the benchmarks that both tables have?
+# the same answer as Table 2 gives for the benchmarks that both tables (2401.04088) have?
 
 # %% slideshow={"slide_type": "skip"}
 # Your answer.

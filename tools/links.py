@@ -34,14 +34,15 @@ NAMED = re.compile(
 #: What makes a sentence a claim that one would want to look up. Numbers in names do not.
 CLAIM = re.compile(
     r"\d|\b(?:first|only|more|less|fewer|better|worse|best|worst|faster|slower|larger|smaller|twice"
-    r"|half|third|most|least|than|never|always|ahead|behind|one|two|three|four|several|many)\b"
+    r"|half|third|most|least|than|never|always|ahead|behind|two|three|four)\b"
 )
 _NUMBERED = re.compile(
     r"8x\d+[Bm]|(?:Llama|Mistral) ?\d?(?: \d+B)?|GPT-[\d.]+|\[\d\d\]|\(\d\d_\w+\.ipynb\)|V\d|Qwen\d"
     r"|notebooks? \d\d|sections? \d+(?: and \d+)?|[ATH]\d00?|\*\*.*?\*\*:"
 )
-#: A source: an address, a paper's number on arXiv, an entry of the reading list.
-SOURCE = re.compile(r"\b\d{4}\.\d{5}\b|https?://|READING\.md|pull request \d+|data sheet")
+_CODE = re.compile(r"`[^`]*`|\bon paper\b")
+#: A source: an address, a paper's number on arXiv, the reading list, a notebook that has it.
+SOURCE = re.compile(r"\b\d{4}\.\d{5}\b|https?://|(?:READING|families)\.md|\]\(\d\d_\w+\.ipynb\)")
 PAPER = re.compile(r"\b\d{4}\.\d{5}\b")
 ADDRESS = re.compile(r"https?://[^\s)>\"`]+[^\s)>\"`.,;:]")
 
@@ -58,11 +59,11 @@ def texts() -> dict[str, str]:
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Paragraphs, entries of lists, rows of tables and short forms of slides, each on one line."""
+    """Paragraphs and entries of lists, of text and of slides' short forms, each on one line."""
     text = re.sub(r"```.*?```", "", text, flags=re.S)
-    for block in re.split(r"\n\s*\n|\n(?=[-*] |\|)", text):
-        line = " ".join(block.split())
-        if line and not line.startswith(("#", "<!-- slide #", "|")):
+    text = re.sub(r"^(?:<!-- slide|-->|#.*|\|.*)$", "\n", text, flags=re.M)
+    for block in re.split(r"\n\s*\n|\n(?=[-*] )", text):
+        if line := " ".join(block.split()):
             yield line
 
 
@@ -78,7 +79,7 @@ def unsourced(text: str) -> list[str]:
     for paragraph in paragraphs(text):
         if SOURCE.search(paragraph):
             continue
-        for sentence in re.split(r"(?<=[.!?:])\s+(?=[A-Z*`\[(])", paragraph):
+        for sentence in re.split(r"(?<=[.!?:])\s+(?=[A-Z*`\[(])", _CODE.sub("", paragraph)):
             if NAMED.search(sentence) and CLAIM.search(_NUMBERED.sub("", sentence)):
                 found.append(sentence)
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import package_text
+from ..trace import Trace
 from .finding import Finding
 
 SOURCE = "arXiv 2409.02060"
@@ -29,6 +31,8 @@ NOTES = (
     "Counts published with arXiv 2409.02060, no recordings of ours: no documents, so no intervals.",
     "Only the first, eighth and sixteenth layer were counted.",
 )
+#: Words that a recording has less often are not counted in it.
+LEAST = 20
 #: And beside words.
 WORDS_NOTE = "The list of words was made after a first look; a piece carries no language tag."
 
@@ -142,27 +146,28 @@ def leading_pieces(layer: int = 7, expert: int = 6) -> Finding:
     return _found("leading pieces", MODELS["mixtral"], what, names, rows)
 
 
-def function_words() -> Finding:
-    """Which experts of Mixtral take "and", "of", "is" … in many languages: three layers.
+def function_words(trace: Trace | None = None) -> Finding:
+    """Which experts take "and", "of", "is" … in many languages: of Mixtral, three layers.
 
     Columns: layer, meaning, language, piece, occurrences, expert, share of its occurrences that
-    chose the expert at any rank, uniform (k/E). Every listed word with 20 occurrences or more.
+    chose the expert at any rank, uniform (k/E). Every listed word with 20 occurrences or more. Of a
+    `trace` of ours: the same words, in prompts whose label is one of their languages.
 
     >>> found = function_words().where(layer=15, meaning="and", expert=6)
     >>> bool(found["share"].min() > 0.8), "и" in found["piece"].tolist()
     (True, True)
     """
-    said, rows = _of("mixtral"), []
-    for meaning, language, piece, counted in _words():
-        for layer, shares in zip(said["layers"], counted["shares"], strict=True):
-            rows += [(layer, meaning, language, piece, counted["n"], e, share, 0.25)
-                     for e, share in enumerate(shares)]  # fmt: skip
+    rows = [
+        (layer, word.meaning, word.languages, word.piece, word.times, e, share, uniform)
+        for word, uniform in _words(trace)
+        for layer, shares in word.shares.items()
+        for e, share in enumerate(shares)
+    ]
     names = ("layer", "meaning", "language", "piece", "occurrences", "expert", "share", "uniform")
-    found = _found("function words", MODELS["mixtral"], "occurrences of a piece", names, rows)
-    return Finding(found.name, found.title, found.counted, found.columns, (*NOTES, WORDS_NOTE))
+    return _of_words("function words", "occurrences of a piece", trace, names, rows)
 
 
-def word_meanings() -> Finding:
+def word_meanings(trace: Trace | None = None) -> Finding:
     """The same by meaning: the mean over its words, in all languages, none left out.
 
     Columns: layer, meaning, piece (how many words), expert, share, uniform (k/E).
@@ -171,39 +176,43 @@ def word_meanings() -> Finding:
     >>> int(found["expert"][found["share"].argmax()]), str(found["piece"][0])
     (6, '10 words')
     """
-    words, rows = function_words(), []
-    for layer in _of("mixtral")["layers"]:
-        for meaning, group in MEANINGS.items():
-            part = words.where(layer=layer, meaning=meaning)["share"].reshape(len(group), -1)
+    words = list(_words(trace))
+    rows = []
+    for layer in words[0][0].shares:
+        for meaning in dict.fromkeys(word.meaning for word, _ in words):
+            group = [word.shares[layer] for word, _ in words if word.meaning == meaning]
             said = f"{len(group)} word{'s' * (len(group) > 1)}"
-            rows += [(layer, meaning, said, e, share, 0.25)
-                     for e, share in enumerate(part.mean(axis=0))]  # fmt: skip
+            rows += [(layer, meaning, said, e, share, words[0][1])
+                     for e, share in enumerate(np.mean(group, axis=0))]  # fmt: skip
     names = ("layer", "meaning", "piece", "expert", "share", "uniform")
-    found = _found("word meanings", MODELS["mixtral"], "mean over words", names, rows)
-    return Finding(found.name, found.title, found.counted, found.columns, words.notes)
+    return _of_words("word meanings", "mean over words", trace, names, rows)
 
 
-def meaning_and_language(permutations: int = 1999, seed: int = 0) -> Finding:
-    """How much of the load would have to move between two words of Mixtral's texts.
+def meaning_and_language(
+    trace: Trace | None = None, permutations: int = 1999, seed: int = 0
+) -> Finding:
+    """How much of the load would have to move between two words: of Mixtral's texts, or a trace's.
 
     `meaning`: between two words of one meaning in two languages; `language`: between two words of
     one language with two meanings; `p`: how often meanings permuted within each language bring
     words of one meaning as near. Words that one language alone has, of meanings that several have.
     Columns: layer, meaning, language, p, words.
 
-    >>> found = meaning_and_language(99)
+    >>> found = meaning_and_language(permutations=99)
     >>> bool((found["meaning"] < found["language"]).all()), float(found["p"].max())
     (True, 0.01)
     """
-    words = [w for w in _words() if w[1] and " " not in w[1] and w[0] != "several"]
-    meanings = [w[0] for w in words]
-    words = [w for w in words if meanings.count(w[0]) > 1]
-    meaning = np.unique([w[0] for w in words], return_inverse=True)[1]
-    language = np.unique([w[1] for w in words], return_inverse=True)[1]
+    counted = list(_words(trace))
+    words = [w for w, _ in counted if len(w.languages.split()) == 1 and w.meaning != "several"]
+    meanings = [w.meaning for w in words]
+    words = [w for w in words if meanings.count(w.meaning) > 1]
+    meaning = np.unique([w.meaning for w in words], return_inverse=True)[1]
+    language = np.unique([w.languages for w in words], return_inverse=True)[1]
     rng, rows = np.random.default_rng(seed), []
     two_languages = language[:, None] != language
-    for row, layer in enumerate(_of("mixtral")["layers"]):
-        shares = np.array([w[3]["shares"][row] for w in words]) / 2
+    for layer in words[0].shares:
+        shares = np.array([w.shares[layer] for w in words])
+        shares = shares / shares.sum(axis=1, keepdims=True)
         apart = np.abs(shares[:, None] - shares).sum(axis=2) / 2
 
         def near(of: np.ndarray, apart: np.ndarray = apart) -> float:
@@ -219,15 +228,57 @@ def meaning_and_language(permutations: int = 1999, seed: int = 0) -> Finding:
             reached += near(mixed) <= observed
         rows.append((layer, observed, other, reached / (permutations + 1), len(words)))
     names = ("layer", "meaning", "language", "p", "words")
-    return _found("meaning and language", MODELS["mixtral"], "load between two words", names, rows)
+    return _of_words("meaning and language", "load between two words", trace, names, rows)
 
 
-def _words() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Meaning, languages, piece and counts of every listed word, in the order of `MEANINGS`."""
-    counted = _figures()["words"]
+@dataclass(frozen=True)
+class _Word:
+    """A word that was counted, and who took it."""
+
+    meaning: str
+    languages: str
+    piece: str
+    times: int
+    shares: dict[int, list[float]]  # by layer: of its occurrences, that chose each expert
+
+
+def _words(trace: Trace | None) -> Iterator[tuple[_Word, float]]:
+    """Every listed word that was counted, in the order of `MEANINGS`, and k/E."""
     for meaning, words in MEANINGS.items():
-        for word, languages in words.items():
-            yield meaning, languages, word, counted[f"▁{word}"]
+        for piece, languages in words.items():
+            found = _published(piece) if trace is None else _recorded(trace, piece, languages)
+            if found:
+                times, shares = found
+                uniform = 0.25 if trace is None else trace.experts.shape[2] / trace.expert_count
+                yield _Word(meaning, languages, piece, times, shares), uniform
+
+
+def _published(piece: str) -> tuple[int, dict[int, list[float]]]:
+    counted = _figures()["words"][f"▁{piece}"]
+    return counted["n"], dict(zip(_of("mixtral")["layers"], counted["shares"], strict=True))
+
+
+def _recorded(
+    trace: Trace, piece: str, languages: str
+) -> tuple[int, dict[int, list[float]]] | None:
+    """How often a recording has a word in texts of its languages, and who took it; None: rarely."""
+    spoken = [p for p in trace.prompts if p.label in languages.split()]
+    at = [t for p in spoken for t in range(p.start, p.stop) if trace.tokens[t] == f"␣{piece}"]
+    if len(at) < LEAST:
+        return None
+    return len(at), {
+        layer: [float((row[at] == e).sum()) / len(at) for e in range(trace.expert_count)]
+        for layer, row in zip(trace.layers, trace.experts, strict=True)
+    }
+
+
+def _of_words(
+    name: str, counted: str, trace: Trace | None, names: tuple[str, ...], rows: list[Any]
+) -> Finding:
+    found = _found(name, MODELS["mixtral"], counted, names, rows)
+    title = found.title if trace is None else trace.provenance.title
+    notes = (*NOTES, WORDS_NOTE) if trace is None else (WORDS_NOTE,)
+    return Finding(name, title, counted, found.columns, notes)
 
 
 def _found(

@@ -118,9 +118,9 @@ def test_a_talk_takes_slides_by_their_headings_and_its_minutes_run_on(tmp_path):
     soup = parsed(save_slides(talk, tmp_path / "talk.html", title="A talk"))
     assert soup.title.text == "A talk"
     heads = [s.find(["h1", "h2"]).text for s in soup.select(".slides > section")]
-    assert heads == ["A comma?", "1 · x · further", "Two", "One"]
+    assert heads == ["A talk", "A comma?", "1 · x · further", "Two", "One"]
     minutes = [re.findall(r"Minute (\d+)", str(s)) for s in soup.select(".slides > section")]
-    assert minutes == [["0"], ["5"], ["8"], ["11"]]
+    assert minutes == [[], ["0"], ["5"], ["8"], ["11"]]
     with pytest.raises(InputError, match=r"01_a\.ipynb has no slide .*'Missing'; it has: One; A"):
         save_slides([Part(one, ("Missing",), 1)], tmp_path / "talk.html")
     slides = deck([cell("markdown", "## 1 · a", "slide"), cell("markdown", "## b", "subslide")])

@@ -11,7 +11,9 @@ from scipy.spatial.distance import jensenshannon
 
 import moe_viz as mv
 from moe_viz.analysis.published_routing import (
+    LEAST,
     MEANINGS,
+    _Word,
     function_words,
     leading_pieces,
     meaning_and_language,
@@ -88,7 +90,7 @@ def test_a_meaning_is_the_mean_of_all_its_words():
 
 
 def test_words_go_together_by_meaning_and_not_by_language():
-    found = meaning_and_language(999)
+    found = meaning_and_language(permutations=999)
     assert (found["meaning"] < found["language"]).all()
     assert (found["meaning"][1:] < 0.6 * found["language"][1:]).all()
     assert (found["p"] == 0.001).all()
@@ -98,10 +100,54 @@ def test_meanings_permuted_within_languages_would_not(monkeypatch):
     """The same statistic, of shares that know nothing of meanings, gives no small p."""
     module = "moe_viz.analysis.published_routing"
     rng = np.random.default_rng(0)
-    made = [(m, lang, w, {"n": 20, "shares": rng.dirichlet(np.ones(8), 3) * 2})
+    shares = lambda: dict(zip((0, 7, 15), rng.dirichlet(np.ones(8), 3) * 2, strict=True))  # noqa: E731
+    made = [(_Word(m, lang, w, 20, shares()), 0.25)
             for m, group in MEANINGS.items() for w, lang in group.items()]  # fmt: skip
-    monkeypatch.setattr(f"{module}._words", lambda: iter(made))
-    assert meaning_and_language(199)["p"].min() > 0.02
+    monkeypatch.setattr(f"{module}._words", lambda trace: iter(made))
+    assert meaning_and_language(permutations=199)["p"].min() > 0.02
+
+
+def test_the_same_words_are_counted_in_a_recording_of_ours():
+    """By hand: how many occurrences of a word, in texts of its languages, chose each expert."""
+    trace = mv.record(mv.load("8x7m"), mv.prompts.passages())
+    found, seen = function_words(trace), 0
+    for meaning, words in MEANINGS.items():
+        for word, languages in words.items():
+            chose, times = np.zeros((6, 8)), 0
+            for prompt in trace.prompts:
+                if prompt.label in languages.split():
+                    for t in range(prompt.start, prompt.stop):
+                        if trace.tokens[t] == "␣" + word:
+                            times += 1
+                            for layer in range(6):
+                                for e in trace.experts[layer, t]:
+                                    chose[layer, e] += 1
+            part = found.where(meaning=meaning, piece=word)
+            assert len(part) == (48 if times >= LEAST else 0), word
+            if len(part):
+                seen += 1
+                assert set(part["occurrences"]) == {times}
+                assert part["share"] == pytest.approx(chose.ravel() / times)
+    assert seen > 15
+    meanings = word_meanings(trace).where(layer=5, meaning="and")
+    group = found.where(layer=5, meaning="and")["share"].reshape(-1, 8)
+    assert meanings["share"] == pytest.approx(group.mean(axis=0))
+    assert found.title == trace.provenance.title
+    assert not any("published" in note for note in found.notes)
+    one = meaning_and_language(trace, permutations=9)
+    assert one["layer"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert ((one["meaning"] >= 0) & (one["language"] <= 1)).all()
+
+
+def test_words_of_a_recording_stand_beside_those_of_its_control():
+    model = mv.load("8x7m")
+    traces = [mv.record(m, mv.prompts.passages()) for m in (model, mv.untrained_twin(model))]
+    own, twin = (word_meanings(trace).where(layer=5) for trace in traces)
+    chart = mv.chart(own, twin)
+    heads = [chart.figure.layout[f"xaxis{n}"].title.text for n in (1, 2)]
+    assert heads == ["experts of layer 5", "experts of layer 5, control"]
+    for panel, part in zip(chart.figure.data, (own, twin), strict=True):
+        assert np.ravel(panel.z) == pytest.approx(part["share"])
 
 
 @pytest.mark.parametrize("ask", [
@@ -116,7 +162,12 @@ def test_what_was_not_published_is_refused(ask):
 
 
 def test_every_figure_says_that_it_was_published_and_what_it_is_not():
-    for found in (published_loads(), leading_pieces(), function_words(), meaning_and_language(9)):
+    for found in (
+        published_loads(),
+        leading_pieces(),
+        function_words(),
+        meaning_and_language(permutations=9),
+    ):
         assert found.title.startswith("PUBLISHED for Mixtral 8x7B, arXiv 2409.02060")
         assert any("no intervals" in note for note in found.notes)
     assert any("after a first look" in note for note in function_words().notes)

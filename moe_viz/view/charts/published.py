@@ -13,22 +13,26 @@ from .chart import Chart, graph_objects
 from .panels import BASELINE, LABELS, each, grid, joined, plain
 
 
-def words_map(found: Finding, _control: Finding | None) -> Chart:
-    """Function words, or their meanings (rows), × experts (columns), a panel for each layer."""
+def words_map(found: Finding, control: Finding | None) -> Chart:
+    """Function words, or their meanings (rows), × experts (columns), a panel for each layer.
+
+    Panels of a control, which has the same words, stand beside.
+    """
     go = graph_objects()
     layers, experts = each(found, "layer"), each(found, "expert")
     first = found.where(layer=layers[0], expert=experts[0])
+    panels = [(part, layer) for part in (found, control) if part for layer in layers]
     new = [True, *(first["meaning"][1:] != first["meaning"][:-1])]
     names = [
         f"<b>{escape(meaning)}</b>   {escape(piece)}" if begins else escape(piece)
         for meaning, piece, begins in zip(first["meaning"], first["piece"], new, strict=True)
     ]
     tall = 15 if len(names) > 40 else 24
-    figure = grid(go, [""] * len(layers), 1, len(layers), 110 + tall * len(names), "", "")
+    figure = grid(go, [""] * len(panels), 1, len(panels), 110 + tall * len(names), "", "")
     scale = [[n / 9, colour] for n, colour in enumerate(palette.CIVIDIS)]
     rows, said = list(range(len(names))), _details(first, len(experts))
-    for n, layer in enumerate(layers):
-        part = found.where(layer=layer)
+    for n, (whose, layer) in enumerate(panels):
+        part, beside = whose.where(layer=layer), ", control" if whose is control else ""
         figure.add_heatmap(
             x=[str(e) for e in experts], y=rows,
             z=plain(part["share"].reshape(len(names), len(experts))), customdata=said,
@@ -37,7 +41,7 @@ def words_map(found: Finding, _control: Finding | None) -> Chart:
             hovertemplate="%{customdata}: %{z:.0%} at expert %{x}<extra></extra>",
         )  # fmt: skip
         figure.layout[f"xaxis{n + 1}"].update(
-            type="category", showgrid=False, side="top", title=f"experts of layer {layer}"
+            type="category", showgrid=False, side="top", title=f"experts of layer {layer}{beside}"
         )
         figure.layout[f"yaxis{n + 1}"].update(
             autorange="reversed", showgrid=False, tickvals=rows, ticktext=names,
@@ -46,7 +50,8 @@ def words_map(found: Finding, _control: Finding | None) -> Chart:
     if tall < 20:
         figure.data[0].colorbar.update(len=0.3, y=0.85)
     sentence = _most_shared(found) if "language" in found.columns else _grouped(found)
-    return Chart(figure, "Which expert takes which word", found.title, sentence, found)
+    whose = found.title if control is None else f"{found.title}; control: {control.title}"
+    return Chart(figure, "Which expert takes which word", whose, sentence, joined(found, control))
 
 
 def _details(first: Finding, experts: int) -> list[list[str]]:
@@ -86,7 +91,7 @@ def _most_shared(found: Finding) -> str:
                 f"In layer {layer} expert {e} takes at least {least[e]:.0%} of the occurrences of "
                 f"each of {len(words)} words for “{meaning}”: {', '.join(map(str, words))}.",
             ))  # fmt: skip
-    return best[1]
+    return best[1] if best[0] >= 0.5 else "No expert takes half of every word of any one meaning."
 
 
 def ratio_dots(found: Finding, control: Finding | None) -> Chart:
@@ -129,7 +134,10 @@ def ratio_dots(found: Finding, control: Finding | None) -> Chart:
 
 def _both(found: Finding, other: Finding | None) -> str:
     """Whose figures these are: the second model stands beside the first, as no control of it."""
-    return found.title if other is None else f"{found.title}, and {other.title}"
+    if other is None:
+        return found.title
+    model, _, source = other.title.removeprefix("PUBLISHED for ").partition(", ")
+    return f"{found.title.partition(', ')[0]} and {model}, {source}"
 
 
 def _times(x: float) -> str:

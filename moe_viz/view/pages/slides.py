@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,9 @@ def save_slides(
 ) -> Path:
     """Write notebooks as one deck that needs no network. Speaker notes open with the key S.
 
-    Of a `Part` the named slides are shown, and its notes say at which minute each begins. What a
-    deck cannot show, a widget or a script from elsewhere, is named on its slide, and told to
-    `said`.
+    Of a `Part` the named slides are shown, after one with the `title`, and its notes say at which
+    minute each begins. What a deck cannot show, a widget or a script from elsewhere, is named on
+    its slide, and told to `said`.
 
     Notebooks are run first if `execute` says so, or if they belong to this package's course and
     have no outputs; others are taken as they are. `held` gives what a page holds of the model of a
@@ -77,6 +78,11 @@ def save_slides(
     if theme not in THEMES:
         raise InputError(f"theme must be one of {', '.join(THEMES)}, found {theme!r}.")
     body, titles = _joined(notebooks, execute, _Deck(), said)
+    if title and isinstance(notebooks[0], Part):
+        begins = (
+            f'<section class="title"><div class="slide"><h1>{escape(title)}</h1></div></section>'
+        )
+        body = f"{begins}\n{body}"
     body, workers = alive(body, held, said)
     body, plotly = without_plotly(body)
     for host in ("moe-viz", "moe-viz-diagram"):
