@@ -43,7 +43,7 @@ if importlib.util.find_spec("moe_viz") is None:
     source = f"{clone}[model,arrow,analysis]"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Load a model: for any one token, less than half of it works
 # -->
@@ -100,7 +100,7 @@ mv.diagram(model)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Step through it with the buttons. Its scores are made up; section 4 has real ones.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Four texts, and what every router said about every token
 # -->
@@ -210,10 +210,17 @@ assert alone > words.sum() / 2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## The ends of lines: one expert in some layers, several in others
+# ## A program: press / and ⏎. In which layers do all ends of lines share an expert?
 # -->
 # ## What there was to find
-#
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, prompt=3)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## The ends of lines: one expert in some layers, several in others
+# -->
 # One trap: expert 3 of layer 0 and expert 3 of layer 1 are unrelated networks. The number, and so
 # the colour, is only a place within its layer.
 
@@ -260,7 +267,7 @@ more = mv.record(model, texts + mv.prompts.code().select("python", ["gcd", "stac
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.chart(mv.analysis.load(more.select(label=["en", "fr", "de"])))
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## There, English, French and German keep different experts busy
 # -->

@@ -193,7 +193,7 @@ drawn(figure, "Gate by difference of scores", said, columns)
 #
 # </details>
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Softmax over all eight, cut to the two: the same gates
 # -->
@@ -298,7 +298,7 @@ assert big.router == 8 * big.config.hidden_size
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.diagram(model, trace, layer=0, token=t)
 
-# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# %% [markdown] slideshow={"slide_type": "subslide"} tags=["prediction"]
 # <!-- slide
 # ## In how many of six layers did the third expert miss by less than 0.1?
 #
