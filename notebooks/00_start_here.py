@@ -245,9 +245,16 @@ assert 1 < kinds.count(1) < len(kinds) - 1  # in some layers one expert, in some
 #
 # A `light` box has a `light` inside: do the two take the same path? In the exported page and deck
 # the model itself runs behind this picture: type there. In JupyterLab: `mv.explore(model)`.
+#
+# (8x7m's tokenizer knows the letters of few scripts. Others, Korean or emoji, are spelled in bytes,
+# three or four tokens a character, and such tokens look much alike to a router.)
 
 # %% slideshow={"slide_type": "-"} tags=["live", "hide_code"]
 mv.explore(mv.record(model, "This light box has a light inside."), token=2)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+spelled = {text: mv.record(model, text).tokens for text in ("한", "🙂")}
+assert [sum(p == text for p in pieces) for text, pieces in spelled.items()] == [3, 4]
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide

@@ -14,6 +14,12 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # Expert heatmaps: five languages and code
+#
+# What a picture of routing shows, and what it does not. All pictures are of 8x7m, a model of
+# Mixtral's shape with 24 million parameters.
+# -->
 # # Expert heatmaps: five languages and code
 #
 # A quarter of an hour of reading, and five minutes for the sections marked *further*; about ten
@@ -50,19 +56,23 @@ if importlib.util.find_spec("moe_viz") is None:
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Record one passage in five languages, and a program
+# -->
 # ## 1 · One passage in five languages, and a program
 #
 # `8x7m` has Mixtral's architecture and is not Mixtral: 6 layers, 8 experts in each, and for every
 # token a router picks 2 of them. We record what the routers say about one passage, written in each
 # of five languages, and about a Python program.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 from itertools import combinations
 
 import numpy as np
 
 import moe_viz as mv
 
+# %% slideshow={"slide_type": "-"} tags=["show_code"]
 model = mv.load("8x7m")
 prompts = mv.prompts.passages().parallel("software_install")
 prompts += mv.prompts.code().select("python", "gcd")
@@ -70,10 +80,26 @@ trace = mv.record(model, prompts, loss=True)
 trace
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 2 · Predict
-#
+# <!-- slide
+# ## A colour is an expert: click on *Python*. Who is second?
+# -->
 # In the picture a token's colour is its *first choice*: of the eight experts of that layer, the
-# one with the highest score.
+# one with the highest score. Click on a token: at the right are all eight, and below them its two
+# in every layer.
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace)
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## In how many of the six layers will more than half of the French passage have one colour?
+#
+# - in none
+# - in one
+# - in three
+# - in all six
+# -->
+# ## 2 · Predict
 #
 # **Write down a number:** in how many of the six layers will more than half of the French passage
 # have the same colour?
@@ -82,12 +108,18 @@ trace
 # ↓.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## First choices
+# <!-- slide
+# ## Press ↓ five times: where does one colour take over?
+# -->
+# ## The French passage
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace, prompt=1)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Only in the last layers does one colour take more than half of a passage
+# -->
 # ## 3 · The answer
 #
 # The share of tokens that have the commonest colour of their passage. The *untrained twin* has the
@@ -106,28 +138,23 @@ def commonest(recorded, label):
 
 
 # %% slideshow={"slide_type": "-"}
+layers = [f"layer {n}" for n in trace.layers]
 shares = {label: commonest(trace, label)[1] for label in trace.labels}
 untrained = np.max([commonest(control, label)[1] for label in trace.labels], axis=0)
-print(" " * 24 + "".join(f"layer {n}  " for n in trace.layers))
-for label, share in {**shares, "twin, largest of the six": untrained}.items():
-    print(f"{label:24}" + "".join(f"{x:6.0%}   " for x in share))
-last = {label: int(commonest(trace, label)[0][5]) for label in trace.labels}
-print("\nwhich expert it is in layer 5:", last)
+rows = {**shares, "twin, largest of the six": untrained}
+mv.table(rows, layers, "Share of the commonest first choice", form=".0%", shade="all", mark="fr")
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% slideshow={"slide_type": "skip"}
+last = {label: int(commonest(trace, label)[0][5]) for label in trace.labels}
+print("the commonest expert of layer 5:", last)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## In one layer
 #
 # French: in one layer, the last, like German and Italian. (English in the last two; Spanish and
 # Python in none.) In layers 0 to 2 every passage is a mixture of colours, hardly more uneven than
 # with random weights; in layer 4 some are less uneven than with random weights; in the last all are
 # more so.
-#
-# So is there an expert for each language? In this passage German, Spanish and Italian have the
-# *same* commonest expert in the last layer.
-#
-# And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no languages; across eight
-# kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05 asks how much
-# of what we see here is language at all.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert all((shares[label] > 0.5).tolist() == [False] * 5 + [True] for label in ("fr", "de", "it"))
@@ -139,6 +166,32 @@ assert all(share[5] > untrained[5] for share in shares.values())
 assert len({last[label] for label in ("de", "es", "it")}) == 1
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Which colour do German and Spanish share in layer 5?
+# -->
+# So is there an expert for each language? Here are two passages at once, in the last layer: German
+# above, Spanish below. (*Compare with* sets this; the loads of both are on the right, and a click
+# there switches sides.)
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(trace, prompt=2, layer=5, beside=3)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# In this passage German, Spanish and Italian have the *same* commonest expert in the last layer.
+#
+# And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no languages; across eight
+# kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05 asks how much
+# of what we see here is language at all.
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## *Python*, *3* and *pip* are in all five passages. Where will each have one colour in all five?
+#
+# - in every layer
+# - in the first layers
+# - in the last layers
+# - nowhere
+# -->
 # ## 4 · The same tokens in five languages
 #
 # Different languages use different tokens. But this passage names things that nobody translates:
@@ -149,55 +202,131 @@ assert len({last[label] for label in ("de", "es", "it")}) == 1
 # them, in the first ones, in the last ones?
 #
 # In the picture, press / and type `python`; the *Parallel* buttons change the language and keep the
-# token.
-
-# %% [markdown] slideshow={"slide_type": "skip"}
-# To see two passages at once, set *Compare with* to `de`: its text and map appear below, the loads
-# of both on the right, and a click there switches sides. With `all of python` only the loads are
+# token. To see two passages at once, set *Compare with*; with `all of python` only the loads are
 # compared. A picture opens that way with `mv.explore(trace, prompt=1, beside=2)`, or
 # `beside="python"`.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## One token, `version`, in the last layer
+# <!-- slide
+# ## Click en, de, es, it: does *Python* keep its colour?
+# -->
+# ## One token, `Python`, in the last layer
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
-at = trace.select(prompt=1).tokens.index("version")
+at = trace.select(prompt=1).tokens.index("␣Python")
 mv.explore(trace, prompt=1, layer=5, token=at)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Now all seven pieces, in all languages and layers: a row that keeps one colour is a token that
+# goes to the same expert in all five.
 
 # %% slideshow={"slide_type": "skip"}
 pieces = ["␣Python", "3", "␣py", "thon", "␣--", "version", "␣pip"]
 languages = trace.labels[:5]
 
 
-def alike(recorded):
-    """How often a piece has the same first choice in two languages, over all ten pairs of them."""
+def first_choices(recorded):
+    """The first choice of every piece in every language, (layers, languages, pieces)."""
     parts = [recorded.select(label=label) for label in languages]
     rows = [[part.tokens.index(piece) for piece in pieces] for part in parts]
-    first = [part.experts[:, row, 0] for part, row in zip(parts, rows, strict=True)]
-    return np.mean([(a == b).mean(axis=1) for a, b in combinations(first, 2)], axis=0)
+    return np.stack([part.experts[:, row, 0] for part, row in zip(parts, rows, strict=True)], 1)
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## The same way in another language?
-#
-# For the seven pieces and all ten pairs of languages: how often the first choice is the same in
-# both.
+# <!-- slide
+# ## In which layers does a row keep one colour in all five languages?
+# -->
+# ## Seven pieces in five languages
 
-# %% slideshow={"slide_type": "-"}
-print(" " * 16 + "".join(f"layer {n}  " for n in trace.layers))
-for title, recorded in (("8x7m", trace), ("untrained twin", control)):
-    print(f"{title:16}" + "".join(f"{x:7.0%}  " for x in alike(recorded)))
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+import plotly.graph_objects as go
+
+from moe_viz.view.charts import Chart
+from moe_viz.view.palette import EXPERTS
+
+first = first_choices(trace)
+places = [(n, label) for n in trace.layers for label in languages]
+x = [6 * n + languages.index(label) for n, label in places]
+grid = np.full((len(pieces), 6 * len(layers) - 1), np.nan)
+grid[:, x] = first.reshape(-1, len(pieces)).T
+colours = [[(e + side) / 8, colour] for e, colour in enumerate(EXPERTS) for side in (0, 1)]
+numbers = [["" if np.isnan(e) else f"{e:.0f}" for e in row] for row in grid]
+look = {"texttemplate": "%{text}", "textfont": {"size": 19}, "xgap": 1, "ygap": 1}
+figure = go.Figure(
+    go.Heatmap(z=grid.tolist(), y=pieces, text=numbers, colorscale=colours, zmin=-0.5, zmax=7.5,
+               showscale=False, hovertemplate="%{y}: expert %{z}<extra></extra>", **look)
+)  # fmt: skip
+figure.update_layout(height=400, margin={"t": 40, "r": 8, "b": 16, "l": 80})
+figure.update_xaxes(tickvals=x, ticktext=[label for _, label in places], showgrid=False)
+figure.update_xaxes(title="language, layer by layer", tickangle=0, zeroline=False)
+figure.update_yaxes(title="piece", autorange="reversed", showgrid=False, type="category")
+for n, layer in enumerate(layers):
+    figure.add_annotation(text=f"<b>{layer}</b>", x=6 * n + 2, y=1, yref="paper", yanchor="bottom",
+                          showarrow=False)  # fmt: skip
+columns = {"layer": np.repeat([n for n, _ in places], len(pieces))}
+columns |= {"language": np.repeat([label for _, label in places], len(pieces))}
+columns |= {"piece": np.tile(pieces, len(places)), "expert": first.ravel()}
+data = mv.analysis.Finding("first choices", trace.provenance.title, "seven pieces", columns)
+said = "A colour and its number are the first choice; in another layer they mean another expert."
+Chart(figure, "First choices of seven pieces", trace.provenance.title, said, data)
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# <!-- slide
+# In the first ones: there the token decides.
+# -->
+# For the seven pieces and all ten pairs of languages: how often is the first choice the same in
+# both?
+
+
+# %% slideshow={"slide_type": "skip"}
+def alike(recorded):
+    """How often a piece has the same first choice in two languages, over all ten pairs of them."""
+    pairs = combinations(first_choices(recorded).swapaxes(0, 1), 2)
+    return np.mean([(a == b).mean(axis=1) for a, b in pairs], axis=0)
+
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## In the last layer most go elsewhere in another language. Under random weights they do not.
+# -->
+# ## The same way in another language?
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure = go.Figure()
+pink, grey = {"color": "#c2478e", "width": 4}, {"color": "#7f8a96", "width": 3, "dash": "dash"}
+shown = {"8x7m": (trace, pink), "untrained twin": (control, grey)}
+for name, (recorded, line) in shown.items():
+    figure.add_scatter(x=trace.layers, y=alike(recorded), name=name, line=line,
+                       mode="lines+markers", marker={"size": 10})  # fmt: skip
+figure.update_layout(height=340, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(title="layer", dtick=1)
+figure.update_yaxes(title="same first choice", tickformat=".0%", range=[0, 1.05])
+columns = {"layer": np.array(trace.layers), "8x7m": alike(trace), "untrained twin": alike(control)}
+data = mv.analysis.Finding("alike", trace.provenance.title, "seven pieces, ten pairs", columns)
+said = "How often one piece has the same first choice in two languages: the mean over ten pairs."
+Chart(figure, "Same piece, another language", trace.provenance.title, said, data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert alike(trace)[:4].min() > 0.65
 assert alike(control).min() > 0.6
 assert alike(trace)[5] < 0.4
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # In the first four layers the token decides: mostly the same expert, whatever the language, and
 # with random weights about as much (in layer 2 more). In the last layer of 8x7m the same token
 # mostly goes to another expert in another language. Random weights do not do that: it came with
 # training, in this model, on these seven pieces of one passage.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## In which layers will the router be surest of its two?
+#
+# Its *margin*: by how much the third expert missed.
+#
+# - in the first
+# - in the last
+# - in all alike
+# -->
 # ## 5 · What else a map can show · further
 #
 # | colour of the map | it answers |
@@ -213,16 +342,22 @@ assert alike(trace)[5] < 0.4
 # layers, or in the last?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Dark is a close decision: which layers are the surest?
+# -->
 # ## The margin: dark is close
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace, mode="margin")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Surer in the last two layers; under random weights all are much alike
+# -->
 # ## Counted
 
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 def certainty(recorded):
     """Mean first gate, share of margins below 0.1 logits, mean normalised entropy, by layer."""
     rows = ~recorded.special
@@ -235,24 +370,34 @@ def certainty(recorded):
 
 # %% slideshow={"slide_type": "-"}
 names = ("first gate", "margin < 0.1", "entropy")
+rows = {}
 for title, recorded in (("8x7m", trace), ("untrained twin", control)):
-    print(f"{title:16}" + "".join(f"layer {n}  " for n in trace.layers))
     for name, values in zip(names, certainty(recorded), strict=True):
-        print(f"  {name:14}" + "".join(f"{x:7.2f}  " for x in values))
+        rows[title, name] = values
+mv.table(rows, layers, "Mean gate, share of close decisions, mean entropy", form=".2f")
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 gate, close, entropy = certainty(trace)
 assert 1 / 9 < close[5] < 1 / 5
-
 assert gate[4:].min() > gate[:4].max()
 assert close[4:].max() < close[:4].min()
 assert entropy[4:].max() < entropy[:4].min()
 assert np.ptp(certainty(control)[0]) < 0.05
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Surer in the last two layers: larger first gates, fewer close decisions, less entropy. With
 # random weights all layers are much alike. But sure is not certain: even in the last layer about
 # one decision in seven is close.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## The same tokens, computed in bfloat16: of 100 decisions, how many will come out differently?
+#
+# - none
+# - about one
+# - about ten
+# - about half
+# -->
 # ## 6 · Close decisions, and rounding · further
 #
 # The file of 8x7m holds its weights in bfloat16: two to three decimal digits. So far we computed
@@ -261,7 +406,7 @@ assert np.ptp(certainty(control)[0]) < 0.05
 # **Write down:** of 100 decisions (one token in one layer, two experts), how many will come out
 # differently? And which?
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 rough = mv.record(mv.load("8x7m", dtype="bfloat16"), prompts)
 found = mv.compare(trace, rough)
 overlap, identical = (found.where(what=what) for what in ("overlap", "identical"))
@@ -273,31 +418,43 @@ print(f"overlap: {overlap['share'].mean():.1%} (chance {overlap['chance'].mean()
 # the same for unrelated choices.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Click on a dark cell: was it a close decision?
+# -->
 # ## float32 and bfloat16: darker is where they differ
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore([trace, rough], mode="agreement")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## About one in a hundred comes out differently: the closest ones
+# -->
 # ## Which decisions come out differently?
 
 # %% slideshow={"slide_type": "-"}
-print(" " * 22 + "".join(f"layer {n}  " for n in trace.layers))
-for name, values in (
-    ("changed, per cent", 100 * (1 - identical["share"])),
-    ("median margin: all", identical["margin"]),
-    ("  of the changed", identical["margin_changed"]),
-):
-    print(f"{name:22}" + "".join(f"{x:7.3f}  " for x in values))
+columns = ["changed", "median margin of all", "median margin of the changed"]
+values = zip(1 - identical["share"], identical["margin"], identical["margin_changed"], strict=True)
+rows = dict(zip(layers, values, strict=True))
+mv.table(rows, columns, "float32 and bfloat16", form=[".1%", ".3f", ".3f"], shade="columns")
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert identical["share"].min() > 0.97
 assert np.nanmax(identical["margin_changed"] / identical["margin"]) < 0.5
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # About one in a hundred, and those that were close. So a difference between two recordings means
 # little by itself: look at the margin first, and say in which arithmetic it was recorded. The title
 # of every picture does.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## A token's two experts in one layer, and its two in the next: will they share a number?
+#
+# - more often than by chance
+# - as often as by chance
+# - less often than by chance
+# -->
 # ## 7 · The same number in another layer
 #
 # Expert 3 of layer 1 is dark red in the pictures, and so is expert 3 of layer 2.
@@ -316,36 +473,61 @@ def in_common(recorded, order=None):
     return (chosen[:-1, :, :, None] == after[:, :, None, :]).any(axis=(2, 3)).mean(axis=1)
 
 
+as_is = in_common(trace)
+renumbered = [in_common(trace, rng.permutation(8)) for _ in range(500)]
+low, middle, high = np.quantile(renumbered, [0.005, 0.5, 0.995], axis=0)
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## The real numbering is like any other: a colour means nothing in the next layer
+# -->
 # ## Measured
 #
 # How often do they have a number in common? For two pairs that have nothing to do with each other:
 # 13 times in 28, 46 % (of the 28 pairs 15 avoid both numbers, 13 do not). Beside it: the same after
 # permuting the numbers of the next layer's experts at random, 500 times.
 
-# %% slideshow={"slide_type": "-"}
-as_is = in_common(trace)
-renumbered = [in_common(trace, rng.permutation(8)) for _ in range(500)]
-low, high = np.quantile(renumbered, [0.005, 0.995], axis=0)
-for n in range(5):
-    print(
-        f"layers {n} and {n + 1}: {as_is[n]:4.0%}; 99 of 100 random numberings: "
-        f"{low[n]:.0%} … {high[n]:.0%}"
-    )
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+names = [f"layers {n} and {n + 1}" for n in trace.layers[:-1]]
+spread = {"array": high - middle, "arrayminus": middle - low, "thickness": 12, "width": 0}
+grey, pink = {"color": "#7f8a96"}, {"symbol": "diamond", "size": 15, "color": "#c2478e"}
+figure = go.Figure()
+figure.add_scatter(x=names, y=middle, mode="markers", name="99 of 100 random numberings",
+                   error_y={**spread, **grey}, marker={**grey, "size": 12})  # fmt: skip
+figure.add_scatter(x=names, y=as_is, mode="markers", name="the real numbering", marker=pink)
+figure.add_hline(y=13 / 28, line={"dash": "dash", "width": 1.5, **grey})
+figure.add_annotation(x=0.5, y=13 / 28, text="13 in 28", showarrow=False, yanchor="bottom")
+figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_yaxes(title="tokens with a number in common", tickformat=".0%", range=[0, 0.8])
+figure.update_layout(legend={"orientation": "h", "y": -0.15})
+columns = {"layer": np.array(trace.layers[:-1]), "share": as_is, "from": low, "to": high}
+data = mv.analysis.Finding("number in common", trace.provenance.title, "tokens", columns)
+said = "Dashed: 13 in 28, two pairs that have nothing to do with each other."
+Chart(figure, "A number in common with the next layer", trace.provenance.title, said, data)
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert ((low <= as_is) & (as_is <= high)).all()
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # The real numbering is like any other. (Experts of neighbouring layers may well be related, but not
 # because they share a number.)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## We reverse the order of layer 3's experts: 0 becomes 7, 1 becomes 6. What will change?
+#
+# - the model's predictions
+# - the colours from layer 3 on
+# - only the colours of layer 3
+# - nothing
+# -->
 # ## Shown: different numbers, the same model
 #
 # We reverse the order of layer 3's experts, both the router's rows and the networks: number 0
 # becomes 7, 1 becomes 6. **Predict:** what happens to the predictions of the model, and to the
 # colours?
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 layer = model.layers[3].moe
 
 
@@ -358,16 +540,34 @@ turn_round()
 other = mv.record(model, prompts, loss=True)
 turn_round()  # and back
 
-# %% slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Layer 3 has other numbers; every prediction is the same
+# -->
+# ## As it was, and with layer 3 reversed: darker is where they differ
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore([trace, other], mode="agreement", layer=3)
+
+# %% slideshow={"slide_type": "skip"}
 difference = np.nanmax(abs(other.loss - trace.loss))
 same = (other.experts[..., 0] == trace.experts[..., 0]).mean(axis=1)
 print(f"largest change of a token's loss, −ln of its probability: {difference:.6f}")
 print("same colour, by layer:", "  ".join(f"{x:.0%}" for x in same))
+
+# %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert difference < 1e-3
 assert np.delete(same, 3).min() > 0.99
 assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A colour is a number within one layer
+#
+# - Between layers it means nothing: layer 3 changed all its colours, and the model stayed the same.
+# - In 8x7m's first layers the token decides; in the last, what stands around it.
+# - One passage is a picture, not statistics: those come next.
+# -->
 # ## What to take home
 #
 # - A colour is a number within one layer. Between layers it means nothing: in layer 3 all colours

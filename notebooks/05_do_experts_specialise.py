@@ -588,6 +588,15 @@ assert {share.argmax() for share in german} == {german[0].argmax()}
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
+# ## And kinds of text? Each dot is an expert: Mixtral's hardly part by them, OLMoE's do.
+# -->
+# ## Kinds of text: Mixtral and OLMoE
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(published_routing.published_loads("mixtral"), published_routing.published_loads("olmoe"))
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
 # ## What may be said
 #
 # | | 8x7m, measured | Mixtral, published |

@@ -14,6 +14,12 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# # Turn an expert off
+#
+# Watching shows whom a router asks. Taking an expert away shows whether it is missed. All
+# measurements are of 8x7m, a model of Mixtral's shape with 24 million parameters.
+# -->
 # # Turn an expert off
 #
 # A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
@@ -41,35 +47,87 @@ if importlib.util.find_spec("moe_viz") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## One expert takes most of this text. Does French need it?
+# -->
 # ## 1 · Watching is not enough
 #
 # In notebook 04 one expert of 8x7m was the first choice of nearly all tokens of a French passage,
 # in the last layer. Does French need it? Watching cannot tell. So we take it away, and see how much
 # worse the model predicts.
-#
-# The measure is the *loss*, in nats per token: minus the logarithm of the probability that the
-# model gave to the token that came. Smaller is better. Guessing among the 8,192 pieces of the
-# vocabulary without any idea costs log 8192, about 9.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 import numpy as np
-import plotly.graph_objects as go
 
 import moe_viz as mv
-from moe_viz.view.charts import Chart
 
 model = mv.load("8x7m")
 untrained = mv.untrained_twin(model)  # random weights: the control
-print(f"{np.log(model.config.vocab_size):.2f} nats for guessing")
+passages = mv.prompts.passages()
+seen = mv.record(model, passages.parallel("software_install").select("fr"))
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.explore(seen, layer=5)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert np.bincount(seen.experts[5, ~seen.special, 0]).max() > 0.7 * (~seen.special).sum()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## *Loss*: how little the model expected each token. Which surprised it most?
+# -->
+# The measure is the *loss*, in nats per token: minus the logarithm of the probability that the
+# model gave to the token that came. Smaller is better. Guessing among the 8,192 pieces of the
+# vocabulary without any idea costs log 8192, about 9. Here it is for one sentence, token by token.
+
+# %% slideshow={"slide_type": "skip"}
+guessing = np.log(model.config.vocab_size)
+sentence = mv.record(model, "La petite maison se trouve au bord de la mer.", loss=True)
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+import plotly.graph_objects as go
+
+from moe_viz.view.charts import Chart
+
+COLOURS = {"en": "#3b6fd4", "fr": "#d1495b", "python": "#2a9d5c", "baseline": "#7f8a96"}
+
+
+def lined(figure, text, **at):
+    """A dashed line for a baseline, and what it is."""
+    line = {"dash": "dash", "width": 1.5, "color": COLOURS["baseline"]}
+    figure.add_shape(type="line", line=line, **at)
+    figure.add_annotation(text=text, x=at["x1"], y=at["y1"], xref=at.get("xref", "x"),
+                          yref=at.get("yref", "y"), xanchor="right", yanchor="bottom",
+                          showarrow=False)  # fmt: skip
+
+
+tokens, losses = sentence.tokens[1:], sentence.loss[1:]
+figure = go.Figure(go.Bar(y=losses, marker={"color": COLOURS["fr"]}))
+lined(figure, "guessing", xref="paper", x0=0, x1=1, y0=guessing, y1=guessing)
+figure.update_layout(height=320, margin={"t": 24, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(
+    title="token", tickvals=list(range(len(tokens))), ticktext=tokens, tickangle=-45
+)
+figure.update_yaxes(title="loss, in nats")
+columns = {"token": np.array(tokens), "loss": np.array(losses)}
+data = mv.analysis.Finding("loss", sentence.provenance.title, "tokens after the first", columns)
+said = "Minus the logarithm of the probability that the model gave to each token that came."
+Chart(figure, "Loss of each token of a sentence", sentence.provenance.title, said, data)
+
+# %% slideshow={"slide_type": "skip"}
+print(f"mean loss of this sentence: {losses.mean():.2f} nats; guessing: {guessing:.2f}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Off inside the block, on again after it
+# -->
 # ## 2 · Off, and on again
 #
 # Within the `with` block, expert 5 of layer 2 is never used; its tokens go to the next best.
 # Outside the block nothing is changed, not even after an error.
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
-cat = mv.prompts.passages().parallel("cat").select(["en", "fr"])
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:2|3-4|5"]
+cat = passages.parallel("cat").select(["en", "fr"])
 before = mv.record(model, cat)
 with mv.intervene(model, ablate=[(2, 5)]):
     without = mv.record(model, cat)
@@ -77,7 +135,7 @@ after = mv.record(model, cat)
 for trace in (before, without, after):
     print(trace.provenance.title)
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (before.experts[2] == 5).any()
 assert not (without.experts[2] == 5).any()
 assert np.array_equal(before.experts, after.experts)
@@ -87,22 +145,37 @@ try:
 except KeyboardInterrupt:
     assert model.provenance.interventions == ()
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Expert 5 of layer 2 is off. In which layers will decisions come out differently?
+#
+# - in layer 2 alone
+# - in layer 2 and after it
+# - in all six
+# -->
 # The title of every recording and picture made inside the block says what was changed.
 #
 # **Write down:** in which of the layers 0 to 5 will decisions come out differently?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Dark is another choice: which rows have none, and why?
+# -->
 # ## Without expert 5 of layer 2: darker is where decisions differ
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore([without, before], mode="agreement", layer=2)
 
 # %% slideshow={"slide_type": "skip"}
+layers = [f"layer {n}" for n in range(6)]
 changed = 1 - mv.compare(before, without).where(what="identical")["share"]
 users = (before.experts[2][~before.special] == 5).any(axis=1).mean()
-print(f"went to expert 5 of layer 2: {users:.0%} of the tokens")
-print("other experts, by layer:    ", "  ".join(f"{x:.0%}" for x in changed))
+note = f"Before, {users:.0%} of the tokens went to expert 5 of layer 2."
+mv.table(
+    {"other experts": changed}, layers, "Decisions changed", form=".0%", shade="all", note=note
+)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert changed[:2].max() == 0
 assert np.isclose(changed[2], users)
 assert changed[3:].min() > 0
@@ -111,7 +184,15 @@ assert changed[3:].min() > 0
 # Before layer 2, none; in layer 2, those of all tokens that used the expert, and no others; after
 # it some more, since the layers' input has changed.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Trained with two experts for each token. Run with k of them: which k will predict best?
+#
+# - 1
+# - 2
+# - 4
+# - all 8
+# -->
 # ## 3 · One expert, two, all eight
 #
 # 8x7m was trained with k = 2 experts for each token. `top_k=` runs it with another number, in all
@@ -122,48 +203,63 @@ assert changed[3:].min() > 0
 # `mv.effects` measures interventions on texts: here four English and four French passages, and
 # four Python programs.
 
-# %% slideshow={"slide_type": "fragment"} tags=["show_code"]
-passages = mv.prompts.passages()
+# %% slideshow={"slide_type": "skip"}
+labels = ["en", "fr", "python"]
 texts = passages.select(["en", "fr"], passages.topics[:4])
 texts += mv.prompts.code().select("python", ["gcd", "primes", "stack", "word_count"])
 by_k = mv.effects(model, texts, {f"k = {k}": {"top_k": k} for k in range(1, 9)})
-for k in (1, 2, 8):
-    rows = by_k.where(intervention=f"k = {k}").rows()
-    losses = ", ".join(f"{row['label']} {row['loss'] + row['change']:.2f}" for row in rows)
-    print(f"k = {k}: {losses} nats")
+rows = {label: by_k.where(label=label) for label in labels}
+rows = {label: part["loss"] + part["change"] for label, part in rows.items()}
+mv.table(rows, [f"k = {k}" for k in range(1, 9)], "Loss, in nats per token", form=".2f")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## All eight predict worse than the two it was trained with
+# -->
 # ## Loss against k
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 figure = go.Figure()
-for label in ("en", "fr", "python"):
+for label, symbol in zip(labels, ("circle", "square", "diamond"), strict=True):
     part = by_k.where(label=label)
     high, low = part["high"] - part["change"], part["change"] - part["low"]
     error = {"array": high.tolist(), "arrayminus": low.tolist(), "thickness": 1.2}
-    figure.add_scatter(x=list(range(1, 9)), y=part["change"].tolist(), name=label, error_y=error)
-figure.update_layout(height=290, margin={"t": 16, "r": 16, "b": 48, "l": 64})
-figure.update_xaxes(title="k, experts for each token").update_yaxes(title="nats per token")
+    figure.add_scatter(x=list(range(1, 9)), y=part["change"].tolist(), name=label, error_y=error,
+                       line={"color": COLOURS[label], "width": 3},
+                       marker={"symbol": symbol, "size": 10})  # fmt: skip
+figure.update_layout(height=320, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(title="k, experts for each token", dtick=1)
+figure.update_yaxes(title="change of loss, nats per token")
 said = "Change of loss against k = 2; bars are 95 % intervals over four documents."
-Chart(figure, "Loss against k", by_k.title, said, by_k)
+Chart(figure, "Change of loss against k = 2", by_k.title, said, by_k)
 
-# %% slideshow={"slide_type": "skip"}
-for label in ("en", "fr", "python"):
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+for label in labels:
     part = by_k.where(label=label)
     assert part["change"].argmin() == 1
     assert (np.diff(part["change"][2:]) > 0).all()
     assert part["change"][2] < 0.05
     assert part["low"][7] > 0
 twin = mv.effects(untrained, texts, {f"k = {k}": {"top_k": k} for k in (1, 8)})
-print(f"untrained twin, k = 1 and 8: {twin['change'].min():+.3f} … {twin['change'].max():+.3f}")
 assert abs(twin["change"]).max() < 0.05
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Two, as trained; four texts of a kind cannot tell k = 3 from it (on 32 passages it costs 0.024
-# nats). One costs a little (about 0.1); beyond 3, each adds to the loss. That is not a law: with
-# Mixtral-8x7B-Instruct, quantised, k = 3 gave the lowest perplexity (llama.cpp, pull request 4406).
+# nats). One costs a little (about 0.1); beyond 3, each adds to the loss. (For the untrained twin
+# k = 1 and k = 8 change less than 0.05.) That is not a law: with Mixtral-8x7B-Instruct, quantised,
+# k = 3 gave the lowest perplexity (llama.cpp, pull request 4406: [reading list](READING.md)).
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Two experts drawn at random take the places of the chosen. What will it cost?
+#
+# In nats per token. Guessing without any idea would cost 9.
+#
+# - nothing
+# - about 0.1
+# - about 1
+# - more than 3
+# -->
 # ## 4 · Does it matter *which*? · further
 #
 # Four changes, from mild to wild:
@@ -174,10 +270,7 @@ assert abs(twin["change"]).max() < 0.05
 #
 # **Write down** a guess in nats for `random`. Guessing without any idea would cost 9.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Other gates, other experts: change of loss
-
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"}
 changes = {
     "uniform gates": {"uniform_gates": True},
     "temperature 0.5": {"temperature": 0.5},
@@ -185,21 +278,45 @@ changes = {
     "random experts": {"random": 0},
 }
 found, control = mv.effects(model, texts, changes), mv.effects(untrained, texts, changes)
-print("nats                    unchanged  change  95 % interval      twin")
-for row, twin in zip(found.rows(), control.rows(), strict=True):
-    print(f"{row['intervention']:16}{row['label']:8}{row['loss']:9.2f} {row['change']:+7.3f}  "
-          f"({row['low']:+.3f} … {row['high']:+.3f})  {twin['change']:+.3f}")  # fmt: skip
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Gates matter little; *which* experts are asked, most of all
+# -->
+# ## Other gates, other experts: change of loss
+
+# %% slideshow={"slide_type": "-"}
+parts = {
+    name: (found.where(intervention=name), control.where(intervention=name)) for name in changes
+}
+rows = {name: [*own["change"], abs(twin["change"]).max()] for name, (own, twin) in parts.items()}
+title = "Change of loss, in nats per token"
+mv.table(rows, [*labels, "twin, at most"], title, form="+.3f", shade="all", mark="random experts")
+
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+def listed(found, title):
+    """A row for each intervention, a column for each label: the change and its 95 % interval."""
+    rows = {name: [] for name in found["intervention"].tolist()}
+    for row in found.rows():
+        said = f"{row['change']:+.3f} ({row['low']:+.3f} … {row['high']:+.3f})"
+        rows[row["intervention"]].append(said)
+    return mv.table(rows, list(dict.fromkeys(found["label"].tolist())), title)
+
+
+listed(found, "The same with 95 % intervals over four documents")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # Gates matter little. *Which* experts matters more than anything else in this notebook: with two at
 # random the model loses most of what it knows beyond guessing. It is all the same to the untrained
 # twin: one random network is as good as another.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 wild = found.where(intervention="random experts")
 gates = found.where(intervention=["uniform gates", "temperature 0.5", "temperature 2"])
-assert (wild["change"] > 0.5 * (np.log(8192) - wild["loss"])).all()
+assert (wild["change"] > 0.5 * (guessing - wild["loss"])).all()
 assert gates["change"].max() < 0.3
+assert wild["change"].min() > 3
 assert abs(control["change"]).max() < 0.1
 
 # %% [markdown] slideshow={"slide_type": "notes"}
@@ -211,9 +328,29 @@ assert abs(control["change"]).max() < 0.1
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## *Change*: which expert of layer 5 does French miss most?
+# -->
 # ## 5 · One at a time: the damage matrix
 #
-# Now each expert of layer 0 and of layer 5 is turned off by itself: 16 experiments.
+# First by hand. In the exported page and deck the model itself runs behind this picture: press
+# *Change*, click on an expert of layer 5, then *Switch off*. (In JupyterLab: `mv.explore(model)`.)
+# *How much worse* tells the change of loss in five languages, and in this sentence. Which expert
+# does French miss most?
+
+# %% slideshow={"slide_type": "-"} tags=["live", "hide_code"]
+mv.explore(mv.record(model, "La petite maison se trouve au bord de la mer."), layer=5)
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## One expert of eight is off. In which layer will more of the eight be missed?
+#
+# - in layer 0, the first
+# - in layer 5, the last
+# - in both alike
+# -->
+# Now on all the texts: each expert of layer 0 and of layer 5 is turned off by itself, 16
+# experiments.
 #
 # **Write down:** in which of the two layers will one missing expert of eight hurt more? Will the
 # pattern be the same for English, French and Python?
@@ -223,29 +360,40 @@ each = {f"{n}/{e}": {"ablate": [(n, e)]} for n in (0, 5) for e in range(8)}
 damage, damage_control = mv.effects(model, texts, each), mv.effects(untrained, texts, each)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Which expert is missed most, and by whom?
+# -->
 # ## Damage: layer/expert, and whom it hurts
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.chart(damage, control=damage_control)
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 first, last = damage.where(layer=0), damage.where(layer=5)
 assert (first["change"] > 0).all()
 assert (first["change"] > 0.05).mean() > 0.8
 assert (last["change"] < 0.05).mean() > 0.7
 assert last["change"].max() > 2 * first.where(label="fr")["change"].max()
 assert abs(damage_control["change"]).max() < 0.05
-guessing = np.log(model.config.vocab_size)
-print(f"the twin's loss: {damage_control['loss'].min():.2f} … {damage_control['loss'].max():.2f} "
-      f"nats; guessing: {guessing:.2f}")  # fmt: skip
 assert abs(damage_control["loss"] - guessing).max() < 0.5
 assert first["change"].max() < last["change"].max()
 assert last.where(expert=4, label="en")["change"][0] > 0.2
 assert last.where(label="python")["change"].max() < 0.15
 assert last.where(label="python", expert=0)["low"][0] > 0
 assert 0.2 < (first["low"] <= 0).mean() < 0.45
+felt = []
+for e in range(8):  # on the sentence of the live picture
+    with mv.intervene(model, ablate=[(5, e)]):
+        felt.append(mv.record(model, sentence.prompts[0].text, loss=True).loss[1:].mean())
+assert np.argmax(felt) == last.where(label="fr")["change"].argmax()
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# <!-- slide
+# Layer 0: nearly all, a little. Layer 5: few, and one by French a great deal.
+# -->
+# ○: the 95 % interval crosses zero.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## Two layers, two patterns
 #
 # Layer 0: without any one of its experts every kind of text is predicted a little worse. (On four
@@ -255,34 +403,46 @@ assert 0.2 < (first["low"] <= 0).mean() < 0.45
 # Which layer hurts more? The worst single loss is in layer 5; but in layer 0 more of the eight are
 # missed.
 #
-# The twin, whose loss is about that of guessing, has nothing to lose: it shows only that the
-# measure does not invent damage.
+# The twin, whose loss is that of guessing to within half a nat, has nothing to lose: it shows only
+# that the measure does not invent damage.
 #
 # (Expert 6 of layer 0 and expert 6 of layer 5 have nothing to do with each other.)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## Is the busiest expert of a layer the one that is missed most?
+#
+# - yes, in both layers
+# - in layer 5, not in layer 0
+# - in neither
+# -->
 # ## 6 · Busy, and missed · further
 #
 # **Write down yes or no:** is the busiest expert of a layer the one that is missed most?
 
-# %% slideshow={"slide_type": "-"}
-load = mv.analysis.load(mv.record(model, texts))
-for n in (0, 5):
-    for label in ("en", "fr", "python"):
-        busy = load.where(layer=n, label=label)["share"]
-        missed = damage.where(layer=n, label=label)["change"]
-        print(f"layer {n}, {label:7} busiest {busy.argmax()} ({busy.max():.0%} of the load), "
-              f"most missed {missed.argmax()} ({missed.max():+.2f} nats), "
-              f"correlation {np.corrcoef(busy, missed)[0, 1]:+.2f}")  # fmt: skip
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Yes in layer 5, no in layer 0: busy and missed are two things
+# -->
+# ## Load and damage
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"}
+load, rows = mv.analysis.load(mv.record(model, texts)), {}
+for at in ({"layer": n, "label": label} for n in (0, 5) for label in labels):
+    busy, missed = load.where(**at)["share"], damage.where(**at)["change"]
+    largest = [busy.argmax(), busy.max(), missed.argmax(), missed.max()]
+    rows[f"layer {at['layer']}", at["label"]] = [*largest, np.corrcoef(busy, missed)[0, 1]]
+columns = ["busiest", "load", "most missed", "nats", "correlation"]
+mv.table(rows, columns, form=["d", ".0%", "d", "+.2f", "+.2f"])
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # In layer 5 yes, in layer 0 no: there the busiest is not the one missed most; for English and
 # French it is the one missed *least*. (Eight points: a correlation of 0.6 may be luck.) Load is how
 # often an expert is asked. Damage is how often it is asked times how badly the *next best* does in
 # its place. So the two may agree, as in layer 5, and still be different questions.
 
-# %% slideshow={"slide_type": "skip"}
-for label in ("en", "fr", "python"):
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+for label in labels:
     busy = [load.where(layer=n, label=label)["share"] for n in (0, 5)]
     missed = [damage.where(layer=n, label=label)["change"] for n in (0, 5)]
     assert busy[1].argmax() == missed[1].argmax()
@@ -291,7 +451,14 @@ for label in ("en", "fr", "python"):
     assert busy[0].max() < 0.2
     assert np.corrcoef(busy[1], missed[1])[0, 1] > 0.6 > 0.3 > np.corrcoef(busy[0], missed[0])[0, 1]
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## The worst of 48 numbers, on four French texts. On twenty others, will French miss it as much?
+#
+# - as much
+# - less
+# - not at all
+# -->
 # ## 7 · Chosen on four texts, tested on twenty
 #
 # We looked at 48 numbers and took the largest, which is likely too large, by luck; and it stands on
@@ -303,69 +470,132 @@ for label in ("en", "fr", "python"):
 #
 # **Write down:** will French miss it on the twenty as much as on the four? And English?
 
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## Missed by French, not by English
-
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 unseen = passages.select(["en", "fr"], passages.topics[4:24])
 tests = {"next best": {"ablate": [(5, 6)]}, "nothing": {"ablate": [(5, 6)], "instead": "nothing"}}
 tested = mv.effects(model, unseen, tests)
 tested
 
-# %% slideshow={"slide_type": "skip"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## French misses it there too, somewhat less; English does not notice
+# -->
+# ## Missed by French, not by English
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 chosen = damage.where(intervention="5/6", label="fr")
 french, english = tested.where(label="fr"), tested.where(label="en")
-print(
-    f"French: {chosen['change'][0]:+.2f} where it was chosen, {french['change'][0]:+.2f} elsewhere"
-)
+named = {
+    "French, the four": (chosen, 0),
+    "French, twenty others": (french, 0),
+    "  … and no next best": (french, 1),
+    "English, twenty others": (english, 0),
+    "  … and no next best ": (english, 1),
+}
+kept = ("label", "change", "low", "high", "documents")
+columns = {c: np.array([part[c][n] for part, n in named.values()]) for c in kept}
+data = mv.analysis.Finding("without 5/6", tested.title, tested.counted, columns)
+high, low = data["high"] - data["change"], data["change"] - data["low"]
+colours = [COLOURS[label] for label in data["label"].tolist()]
+figure = go.Figure()
+for n, name in enumerate(named):
+    error = {"array": [high[n]], "arrayminus": [low[n]], "color": colours[n], "thickness": 3}
+    figure.add_scatter(x=[data["change"][n]], y=[name], error_x=error, mode="markers",
+                       marker={"size": 16, "color": colours[n]}, showlegend=False)  # fmt: skip
+figure.update_layout(height=320, margin={"t": 16, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(title="change of loss without 5/6, nats per token", rangemode="tozero")
+figure.update_yaxes(autorange="reversed")
+said = "With 95 % intervals over documents: the four that chose the expert, and twenty others."
+Chart(figure, "Change of loss without 5/6", tested.title, said, data)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert damage["change"].max() == chosen["change"][0]
 assert chosen["change"][0] > french["change"][0]
 assert (french["low"] > 0.3).all()
 assert (french["p"] < 0.05).all()
 assert (abs(english["change"]) < 0.02).all()
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
-# French is clearly worse without it, by somewhat less than on the four texts that chose it. English
-# does not notice. Leaving its place empty is hardly worse than filling it with the next best.
+# %% [markdown] slideshow={"slide_type": "skip"}
+# French is clearly worse without it, by somewhat less than on the four texts that chose it (0.58
+# nats, not 0.70). English does not notice. Leaving its place empty is hardly worse than filling it
+# with the next best.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## "The French expert" says too much: without it, most of French remains
+# -->
 # ## Is it "the French expert"?
 #
-# Let the model write, with it and without it, and once with random experts: in every layer, two
-# drawn at random take the places of the chosen. (It writes nonsense; the question is in which
-# language.)
+# The loss of French, with it and without it, and with random experts: in every layer, two drawn at
+# random take the places of the chosen.
 
-
-# %% slideshow={"slide_type": "-"}
-def written():
-    out = mv.generate(model, "Pour ouvrir un fichier", max_new_tokens=32, temperature=0.7, seed=0)
-    return " ".join(out.text.split())  # on one line
-
-
-print("as trained:     ", written())
-for name, change in (("without 5/6:    ", tests["next best"]), ("random experts: ", {"random": 0})):
-    with mv.intervene(model, **change):
-        print(name, written())
-
-# %% [markdown] slideshow={"slide_type": "fragment"}
-# Without 5/6, in this one sample of 32 tokens, it still writes French; with random experts in all
-# layers it writes dots. "The French expert" says too much: turning it off does not turn French off.
-# The losses agree.
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+random = found.where(intervention="random experts", label="fr")
+with_random = (random["loss"] + random["change"])[0]
+without_it = (french["loss"] + french["change"])[0]
+names = ["as trained", "without 5/6", "random experts in all layers"]
+losses = [french["loss"][0], without_it, with_random]
+figure = go.Figure(go.Bar(y=names, x=losses, orientation="h", marker={"color": COLOURS["fr"]},
+                          text=[f"{x:.2f}" for x in losses], textposition="inside"))  # fmt: skip
+lined(figure, "guessing", yref="paper", x0=guessing, x1=guessing, y0=0, y1=1)
+figure.update_layout(height=280, margin={"t": 32, "r": 16, "b": 48, "l": 64})
+figure.update_xaxes(title="loss of French, nats per token", range=[0, 9.6])
+figure.update_yaxes(autorange="reversed")
+columns = {"what": np.array(names), "loss": np.array(losses), "documents": np.array([20, 20, 4])}
+data = mv.analysis.Finding("loss of French", tested.title, tested.counted, columns)
+said = "On twenty passages; with random experts on the four of section 3."
+Chart(figure, "Loss of French", tested.title, said, data)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
+# (On the twenty passages; with random experts on the four of section 3.) Then let the model write
+# on. It writes nonsense; the question is in which language.
+
+
+# %% slideshow={"slide_type": "skip"}
+def written():
+    out = mv.generate(model, "Pour ouvrir un fichier", max_new_tokens=24, temperature=0.7, seed=0)
+    return " ".join(out.text.split())[:54] + " …"  # on one line
+
+
+samples = {"as trained": written()}
+for name, change in (("without 5/6", tests["next best"]), ("random experts", {"random": 0})):
+    with mv.intervene(model, **change):
+        samples[name] = written()
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## It still writes French without it; with random experts it does not
+# -->
+# ## *Pour ouvrir un fichier* …
+
+# %% slideshow={"slide_type": "-"}
+mv.table({name: [text] for name, text in samples.items()}, [""], "Pour ouvrir un fichier …")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Without 5/6, in this one sample of 24 tokens (its beginning is shown), it still writes
+# French; with random experts in all layers it writes dots. "The French expert" says too much:
+# turning it off does not turn French off. The losses agree.
+#
 # Random choices in layer 5 alone cost French about as much as the loss of 5/6 (exercise 3), and
 # random choices in all layers (section 4) six times as much: layer 5 is a small part of what the
 # layers together know about French.
 
-# %% slideshow={"slide_type": "skip"}
-random = found.where(intervention="random experts", label="fr")
-with_random = (random["loss"] + random["change"])[0]
-without_it = (french["loss"] + french["change"])[0]
-print(f"French: {french['loss'][0]:.2f} nats; without 5/6 {without_it:.2f}; "
-      f"with random experts, on the four passages of section 3, {with_random:.2f}")  # fmt: skip
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert without_it < 6 < 7 < with_random
+assert without_it - french["loss"][0] < 0.2 * (guessing - french["loss"][0])
+common = {"ce", "de", "du", "est", "et", "il", "la", "le", "les", "ou", "que", "si", "un", "vous"}
+share = {name: np.mean([word.lower() in common for word in text.replace(".", " ").split() or [""]])
+         for name, text in samples.items()}  # fmt: skip
+assert min(share["as trained"], share["without 5/6"]) > 0.25 > share["random experts"]
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A damage matrix does not show what an expert knows
+#
+# - It shows how badly the *next best* does in its place, one at a time.
+# - Two that stand in for each other can be missed together more than their sum.
+# - It says nothing about Mixtral, with its 256 experts in 32 layers. The method is the same.
+# -->
 # ## 8 · What a damage matrix does not show
 #
 # - *What an expert knows.* Only how badly the next best replaces it, by itself, in this model.
@@ -377,6 +607,13 @@ assert without_it < 6 < 7 < with_random
 #   takes any model that fits into memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## To find out what a part does, change it, and keep a control
+#
+# - 8x7m predicts best with the two experts that its routers chose.
+# - Without "the French expert" French is worse, and still French.
+# - Choose on some texts, test on others.
+# -->
 # ## What to take home
 #
 # - To find out what a part does, change it, and keep a control.
@@ -451,9 +688,8 @@ assert both_off > first_off + second_off
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
 asked = {f"swap {n}/1 and {n}/6": {"swap": [(n, 1, 6)]} for n in (0, 5)}
 asked |= {f"off {n}/1 and {n}/6": {"ablate": [(n, 1), (n, 6)]} for n in (0, 5)}
-for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
-    print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
-          f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
+swapped = mv.effects(model, texts.select(["fr", "python"]), asked)
+listed(swapped, "Change of loss, in nats per token")
 # Layer 5: worse for French (0.85, off 0.70); Python hardly uses the two, and notices neither.
 # Layer 0: perhaps worse for Python (1.12, off 0.77), not for French (0.63, off 0.69); with four
 # texts the intervals overlap.
@@ -463,7 +699,6 @@ for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
 
 # %% slideshow={"slide_type": "skip"} tags=["solution"]
 asked = {f"random in layer {n}": {"random": 0, "layers": [n]} for n in range(6)}
-for row in mv.effects(model, texts.select(["fr", "python"]), asked).rows():
-    print(f"{row['intervention']:20}{row['label']:8}{row['change']:+.3f} "
-          f"({row['low']:+.3f} … {row['high']:+.3f})")  # fmt: skip
+by_layer = mv.effects(model, texts.select(["fr", "python"]), asked)
 print("Layer 0 for both, by far; then layer 5, which costs French about as much as 5/6 alone.")
+listed(by_layer, "Change of loss, in nats per token")

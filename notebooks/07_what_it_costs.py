@@ -88,7 +88,7 @@ parts = {part.name: part.active for part in mixtral.parts}
 left_out = 2 * (parts["embedding"] + parts["norms"])
 assert 2 * mixtral.active - mixtral.flops_per_token() == left_out
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Three models for this machine: the mixture, and a dense one for each of its two sizes
 # -->
@@ -438,7 +438,7 @@ assert round(mixtral.total / mixtral.active, 1) == 3.6
 # -->
 # ## Llama 2 70B over Mixtral 8x7B
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 each = 2 * 80 * 8 * 128 * 2  # Llama 2 70B: keys and values, layers, heads, head size, bytes
 room = {}
 for name, unit in (("2 × 80 GiB", 2**30), ("2 × 80 GB", 1e9)):
@@ -452,9 +452,26 @@ rows = {
 }
 rows = {name: [ours, theirs, theirs / ours] for name, (ours, theirs) in rows.items()}
 rows |= {("thousand tokens cached", name): values for name, values in room.items()}
-note, worst = "arithmetic in bfloat16, nothing measured", ("", "fetched, 16 in a step")
 heads = ["Mixtral 8x7B", "Llama 2 70B", "times"]
-mv.table(rows, heads, note=note, form=[",.1f", ",.1f", ".2f"], mark=worst)
+note = "arithmetic in bfloat16, nothing measured"
+mv.table(rows, heads, note=note, form=[",.1f", ",.1f", ".2f"])
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
+kinds = 4 * ["parameters "] + 2 * ["tokens cached in "]
+names = [kind + what for kind, (_, what) in zip(kinds, rows, strict=True)]
+times = [values[-1] for values in rows.values()]
+colours = 4 * ["#3b6fd4"] + 2 * ["#c98a00"]
+figure = go.Figure(go.Bar(x=times, y=names, orientation="h", marker_color=colours,
+                          texttemplate="%{x:.1f}", textposition="outside"))  # fmt: skip
+figure.add_vline(x=6, line={"dash": "dash", "color": "#7f8a96"}, annotation_text="6")
+figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix=" ")
+figure.update_xaxes(title="Llama 2 70B over Mixtral 8x7B; of tokens cached, the other way round")
+figure.update_layout(height=360, margin={"t": 24, "r": 32, "b": 16, "l": 16}, xaxis_range=[0, 8.4])
+columns = {"what": np.array(names), "times": np.array(times)}
+data = Finding("ratios", "Llama 2 70B and Mixtral 8x7B", note, columns)
+said = f"Parameters give {times[0]:.2f} at best and {times[3]:.2f} at worst; two GPUs of 80 GiB "
+said += f"have room for {times[4]:.1f} times as many tokens beside the weights."
+Chart(figure, "Where a six could come from", note, said, data)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(LLAMA_2_70B / mixtral.active, 2) == 5.36
@@ -658,7 +675,7 @@ print(f"ahead at {(less > 0).sum()} of {len(less)} looks at the held-out texts")
 print(f"at the end ahead in {len(ahead)} of {len(kinds)} kinds of text, behind in {len(behind)}")
 assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## Larger mixtures were reported to gain more
 #

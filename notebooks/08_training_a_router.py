@@ -14,10 +14,16 @@
 # ---
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
 # # Training a router
 #
-# A quarter of an hour of reading, and five minutes for the section marked *further*; about half
-# a minute of a laptop's CPU, 2 GB of memory, no network.
+# Nobody tells it which expert is right. What it learns from, what happens when it is left alone,
+# and what a small loss does about it.
+# -->
+# # Training a router
+#
+# A quarter of an hour of reading, and five minutes for the section marked *further*; about
+# forty seconds of a laptop's CPU, 2 GB of memory, no network.
 #
 # Afterwards you can
 #
@@ -43,12 +49,12 @@ if importlib.util.find_spec("moe_viz") is None:
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# Start the training cells of sections 3 and 5 before the lecture; they take some
+# Start the training cells of sections 3, 5 and 6 before the lecture; they take some
 # seven seconds each.
 #
 # </details>
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 1 · Nobody tells a router what is right
 #
 # Training compares the model's guess of the next token with the text, and nothing else. The router
@@ -58,63 +64,98 @@ if importlib.util.find_spec("moe_viz") is None:
 # Experts that were not chosen are never asked. Let us see that, with one token.
 
 # %% slideshow={"slide_type": "skip"}
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 from torch.nn import functional
 
-# %% slideshow={"slide_type": "skip"}
 import moe_viz as mv
+from moe_viz.model import Mixtral, initialise
+
+torch.set_num_threads(1)  # so small a model is no faster with two
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+import json
+
+import plotly.graph_objects as go
+
 from moe_viz.analysis import Finding
 from moe_viz.analysis.load import load_shares
 from moe_viz.files import embedded_folder
-from moe_viz.model import Mixtral, initialise
 from moe_viz.view.charts import Chart
 from moe_viz.view.charts.panels import grid
 from moe_viz.view.palette import expert_colour
 
 # %% slideshow={"slide_type": "skip"}
-torch.set_num_threads(1)  # so small a model is no faster with two
 shape = {"hidden_size": 64, "layers": 2, "heads": 2, "kv_heads": 1, "head_dim": 32}
 shape |= {"expert_size": 64, "experts": 8, "experts_per_token": 2}
 shape |= {"vocab_size": 256, "context": 64, "rope_theta": 1e4}
 config = mv.MixtralConfig(name="very small", **shape)
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 model = initialise(Mixtral(config), seed=0)
 model(torch.tensor([65])).logsumexp(-1).sum().backward()  # any loss would do
 layer = model.layers[1].moe
 trained = [e for e in range(8) if layer.experts[e].w1.weight.grad is not None]
 heard = layer.router.weight.grad.abs().sum(dim=1)  # one row for each expert
-print("experts that this token trains:     ", *trained)
-print("router's rows that it changes:      ", *heard.nonzero().flatten().tolist())
+print("experts that this token trains:", *trained)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert heard.nonzero().flatten().tolist() == trained
 assert len(trained) == 2
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure, every = go.Figure(), [f"expert {e}" for e in range(8)]
+tints = [expert_colour(e) for e in range(8)]
+words = ["trained" if e in trained else "never asked" for e in range(8)]
+figure.add_bar(x=every, y=heard.tolist(), text=words, textposition="outside", marker_color=tints)
+figure.update_xaxes(title="rows of the router of layer 1")
+figure.update_yaxes(title="gradient, sizes added up", range=[0, 1.15 * float(heard.max())])
+figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+columns = {"expert": np.arange(8), "gradient": heard.numpy()}
+data = Finding("gradient", "a very small mixture", "one token", columns)
+said = f"Experts {trained[0]} and {trained[1]} ran. Only they, and their rows, change."
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## One token, one step: only the two experts that ran are trained, and only their rows hear of it
+# -->
+# ## Who hears of one token
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "What one token changes in a router", "a very small mixture", said, data)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 2 · The chosen ones learn
 #
 # A chosen expert is trained. A trained expert tends to be more useful than its neighbours, so it
 # may be chosen more often. One that is never chosen stays as random as it began.
 #
 # Nothing in this asks for eight experts. How far does it go? We train a mixture so small that
-# seconds are enough, on text that is here anyway: the Python files of this library, byte by byte.
+# seconds are enough, on text that is here anyway: the passages of this course in five languages,
+# and its programs, byte by byte.
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-files = sorted(Path(mv.__file__).parent.rglob("*.py"))
-text = torch.tensor(list("\n".join(f.read_text(encoding="utf-8") for f in files).encode()))
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+texts = [prompt.text for prompt in mv.prompts.curated()]
+text = torch.tensor(list("\n".join(texts).encode()))
 book = mv.ledger(config)
 print(
     f"{config.layers} layers of {config.experts} experts, {config.experts_per_token} for each byte"
 )
 print(f"{book.total:,} parameters, {book.active:,} of them for any one byte")
-print(f"{len(files)} files, {len(text):,} bytes of text")
+print(f"{len(texts)} texts, {len(text):,} bytes")
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## After 160 steps of training, what share of the second layer's work has its busiest expert?
+#
+# A trained expert tends to be more useful, so it may be chosen more often.
+#
+# - about 1/8, as even as at the start
+# - about 1/4
+# - nearly 1/2, the most it can have
+# -->
 # ## Predict
 #
 # An expert's *load* is its share of a layer's work, two assignments for each token. With even
@@ -124,7 +165,10 @@ print(f"{len(files)} files, {len(text):,} bytes of text")
 # **Write down a number:** after 160 steps of training, what is the load of the busiest expert of
 # the *second* layer? And of the *first*?
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## One step: the loss goes down, and so does what is added to it
+# -->
 # ## 3 · One step, and many
 #
 # A step reads eight pieces of text, and changes all weights a little so that the loss goes down.
@@ -154,17 +198,18 @@ def some_text(generator):
     return text[starts + torch.arange(LENGTH + 1)]
 
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:3|4-6|7-8"]
 def one_step(model, optimiser, windows, extra):
-    """One step: the loss, and what `extra` makes of every layer's routing, go down a little."""
+    """The loss, and what `extra` makes of the routing, go down a little."""
     loss, routings = look(model, windows)
     optimiser.zero_grad()
     (loss + sum(map(extra, routings))).backward()
     optimiser.step()
-    return torch.stack([shares(routing) for routing in routings]).numpy(), loss.item()
+    loads = [shares(routing) for routing in routings]
+    return torch.stack(loads).numpy(), loss.item()
 
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "skip"}
 def train(seed, extra):
     """Loads (steps, layers, experts) and losses (steps,) of one training."""
     model, draw = initialise(Mixtral(config), seed), torch.Generator().manual_seed(seed)
@@ -208,6 +253,9 @@ def drawn(loads, title):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Left alone: in the second layer, one expert is soon among the two of most tokens
+# -->
 # ## Left alone
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
@@ -217,9 +265,6 @@ drawn(alone[0][0], "Loads without balancing")
 # Each band is an expert, and its height the expert's load; all bands together are the layer's whole
 # work. The colours mean nothing across the two layers.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
-# ## The answer, for three seeds
-
 
 # %% slideshow={"slide_type": "skip"}
 def end(trainings):
@@ -227,35 +272,36 @@ def end(trainings):
     return np.array([loads[-20:].mean(axis=0) for loads, _ in trainings])
 
 
-def percent(values):
-    return "".join(f"{x:7.1%}" for x in values)
-
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## In all three seeds: one expert in layer 1 has nearly the most it can have
+# -->
+# ## The answer, for three seeds
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-loads, first = end(alone), np.array([loads[0] for loads, _ in alone])
-print("loads, last 20 steps, busiest expert first")
-for n, seed in np.ndindex(2, 3):
-    print(f"layer {n}, seed {SEEDS[seed]}: {percent(np.sort(loads[seed, n])[::-1])}")
-print(
-    "\nbusiest expert of layer 1 in the first step, three seeds:", percent(first[:, 1].max(axis=1))
-)
-assert loads[:, 1].max(axis=1).mean() > 0.35
-assert loads[:, 1].min(axis=1).mean() < 0.03
-assert first[:, 1].max() < 0.3
+loads = -np.sort(-end(alone))  # busiest first
+rows = {(f"layer {n}", f"seed {SEEDS[i]}"): loads[i, n] for n in (0, 1) for i in (0, 1, 2)}
+columns = ["busiest", *(f"{n}th" for n in range(4, 8)), "idlest"]
+columns[1:1] = ["2nd", "3rd"]
+mv.table(rows, columns, "Loads, last 20 steps; even is 12.5 %", form=".1%", shade="all")
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+first = np.array([loads[0] for loads, _ in alone])
+assert loads[:, 1, 0].min() > 0.35
+assert loads[:, 1, -1].mean() < 0.03
+assert first[:, 1].max() < 0.3
+assert loads[:, 0, 0].mean() < loads[:, 1, 0].mean()
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # In layer 1 one expert is among the chosen two of most tokens: not far from 50 %, the most it can
-# have. The idlest has next to nothing to do. This is the beginning of what is called *collapse*. In
-# layer 0 the work stays more evenly spread, here.
+# have; in the first step it had about a fifth. The idlest has next to nothing to do. This is the
+# beginning of what is called *collapse*. In layer 0 the work stays more evenly spread, here.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # So a router left alone need not collapse, nor stay collapsed: this is one very small model over
 # 160 steps. These numbers do not show why its layers differ.
 
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
-
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 4 · What is bad about it?
 #
 # - An idle expert **occupies memory** and does nothing.
@@ -264,7 +310,43 @@ assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
 #
 # And the quality? We look at that in section 6.
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure, work = go.Figure(), end(alone)[0, 1]
+for y, base, fill in ((work, 0, tints), (work.max() - work, work, "rgba(0,0,0,0)")):
+    mark = {"color": fill, "line": {"color": tints, "width": 2}}
+    figure.add_bar(x=every, y=y, base=base, marker=mark, showlegend=False)
+figure.add_hline(y=1 / 8, line={"color": "#7f8a96", "dash": "dash"})
+figure.update_xaxes(title="experts of layer 1, each on a machine of its own")
+figure.update_yaxes(title="share of a step's work", tickformat=".0%")
+figure.update_layout(height=360, barmode="overlay", margin={"t": 16, "r": 16, "b": 16, "l": 64})
+columns = {"expert": np.arange(8), "load": work, "waiting": 1 - work / work.max()}
+data = Finding("waiting", "a very small mixture, left alone, seed 0", "last 20 steps", columns)
+said = f"Filled: work. Hollow: waiting, on average {1 - work.mean() / work.max():.0%} of the time."
+
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## An idle expert fills memory; on machines of their own, all wait for the busiest (hollow)
+# -->
+# ## Work, and waiting
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Eight machines", "a very small mixture, left alone, seed 0", said, data)
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## A loss for balance: 1 when all is even. And if all tokens go to the same two experts?
+#
+# $$E \, \sum_i f_i \, P_i$$
+#
+# The experts' shares of assignments $f$ and mean probabilities $P$ are then 1/2 for two of $E = 8$
+# experts.
+#
+# - 2
+# - 4
+# - 8
+#
+# <small>Switch Transformer, arXiv 2101.03961</small>
+# -->
 # ## 5 · A loss for balance
 #
 # Add to the loss, in every layer, a small weight times
@@ -280,25 +362,37 @@ assert loads[:, 0].max(axis=1).mean() < loads[:, 1].max(axis=1).mean()
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Three lines of code: what is busy and probable as well costs most
+# -->
 # ## In code
 
 
-# %% slideshow={"slide_type": "-"} tags=["show_code"]
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:1-4|7-9"]
 def balance(routing):
-    """1 when even; more, the more the busy experts are also the probable ones."""
+    """1 when even; more, the more busy experts are also probable."""
     f, P = shares(routing), routing.logits.softmax(-1).mean(0)
     return len(f) * (f * P).sum()
 
 
-even, collapsed = torch.full((8,), 1 / 8), torch.tensor([0.5, 0.5, 0, 0, 0, 0, 0, 0])
-print("even:", 8 * (even * even).sum().item(), " all to two:", 8 * (collapsed**2).sum().item())
-assert 8 * (collapsed**2).sum() == 4
+even = torch.ones(8) / 8
+two = torch.tensor([1, 1, 0, 0, 0, 0, 0, 0]) / 2
+8 * even @ even, 8 * two @ two
 
-# %% [markdown] slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert (8 * even @ even, 8 * two @ two) == (1, 4)
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# <!-- slide
+# Counting has no gradient. It comes through $P$: the busier, the harder pushed down.
+# -->
 # $f$ is counted, and counting has no gradient. The gradient comes through $P$: it pushes
 # each probability down, the harder the busier the expert; since they sum to 1, idle ones go up.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Balanced: the same weights to begin with, the same texts, and no expert is idle
+# -->
 # ## The same three trainings, balanced
 #
 # Weight 0.01, the same seeds, the same texts in the same order.
@@ -309,38 +403,147 @@ balanced = [train(seed, extra=lambda routing: 0.01 * balance(routing)) for seed 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 drawn(balanced[0][0], "Loads with balancing, weight 0.01")
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 6 · What it changed, and what it did not
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
-print(f"{'last 20 steps, three seeds':30}{'left alone':21}{'balanced':21}even")
-after = [end(alone), end(balanced)]
-for n in (0, 1):
-    for name, pick in (("busiest", np.max), ("idlest", np.min)):
-        both = "".join(percent(pick(loads[:, n], axis=1)) for loads in after)
-        print(f"{f'layer {n}, {name} expert':28}{both}{1 / 8:9.1%}")
-nats = [np.mean([losses[-20:] for _, losses in runs], axis=1) for runs in (alone, balanced)]
-print(f"{'loss, nats a byte':28}" + "".join(f"{x:7.2f}" for x in np.ravel(nats)))
-assert (after[1][:, 1].max(axis=1) + 0.05 < after[0][:, 1].max(axis=1)).all()
-assert (after[1][:, 1].min(axis=1) > after[0][:, 1].min(axis=1)).all()
-
-# %% [markdown] slideshow={"slide_type": "-"}
-# - **Layer 1** is much nearer to even: in all three runs its busiest expert has less to do, and its
-#   idlest more. Layer 0 had less to gain.
-# - **The loss** (on the texts being trained on) is about the same. In so short a training of so
-#   small a model, experts that do nothing are hardly missed.
 #
-# So this shows that balancing *balances*, if not every expert at once. To show that more working
-# experts make a better model would take a larger model, and more text.
+# To see what a collapsed router costs we need one that has collapsed. The same loss with its sign
+# turned makes one: it rewards what is busy and probable. The rest is as before.
+
+# %% slideshow={"slide_type": "skip"}
+turned = [train(seed, extra=lambda routing: -0.05 * balance(routing)) for seed in SEEDS]
+ways = {"left alone": alone, "balanced": balanced, "sign turned": turned}
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-learnt = np.mean([losses[0] for _, losses in alone]) - nats[0].mean()
-print(f"learnt in {STEPS} steps: {learnt:.2f} nats a byte; largest difference", end=" ")
-print(f"that balancing makes: {abs(nats[0] - nats[1]).max():.2f}")
-assert abs(nats[0] - nats[1]).max() < 0.05 * learnt
-assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1][:, 1].min(axis=1).mean()
+colours = dict(zip(ways, ("#c2478e", "#2a9d5c", "#a0622d"), strict=True))
+figure, rows = grid(go, [*ways], 1, 3, 400, "experts of layer 1, busiest first", "load"), []
+for n, (name, trainings) in enumerate(ways.items()):
+    ranked, axes = -np.sort(-end(trainings)[:, 1]), {"xaxis": f"x{n + 1}", "yaxis": f"y{n + 1}"}
+    figure.add_bar(x=np.arange(8), y=ranked.mean(0), marker_color=colours[name], **axes)
+    for i, each in enumerate(ranked):
+        mark = {"symbol": "circle-open", "size": 9, "color": "#7f8a96", "line": {"width": 2}}
+        figure.add_scatter(x=np.arange(8), y=each, mode="markers", marker=mark, **axes)
+        rows += [(name, SEEDS[i], rank, load) for rank, load in enumerate(each)]
+figure.update_yaxes(tickformat=".0%", range=[0, 0.53])
+figure.update_xaxes(tickvals=[])
+figure.update_layout(showlegend=False)
+names = ("training", "seed", "rank", "load")
+columns = {n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
+data = Finding("three ways", "a very small mixture, layer 1", "last 20 steps", columns)
+said = "Bars: the mean of three seeds; rings: each of them. Even is 12.5 %, the most 50 %."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Balanced, nearly even; with the sign of that loss turned, two experts do everything
+# -->
+# ## Three ways to train the same mixture
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Loads of layer 1", "a very small mixture, three seeds", said, data)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+after = [end(trainings) for trainings in ways.values()]
+assert (after[1][:, 1].max(axis=1) + 0.05 < after[0][:, 1].max(axis=1)).all()
+assert (after[1][:, 1].min(axis=1) > after[0][:, 1].min(axis=1)).all()
+assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1].min()
+assert np.sort(after[2])[..., -2:].min() > 0.49
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## In each layer, six of eight experts never work. What does that cost this mixture in loss?
+#
+# - it hardly learns
+# - it learns clearly less
+# - nothing that can be seen
+# -->
+# Balanced, layer 1 is much nearer to even: in all three runs its busiest expert has less to do, and
+# its idlest more. Layer 0 had less to gain. With the sign turned, two experts of each layer do
+# everything.
+#
+# **Write down:** how much higher is the loss of a mixture in which six of eight experts never work?
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+one = 3 * config.hidden_size * config.expert_size  # parameters of an expert
+at_work = {n: book.total - one * (end(t) < 0.005).sum((1, 2)).mean() for n, t in ways.items()}
+final = {n: np.mean([losses[-20:] for _, losses in t], axis=1) for n, t in ways.items()}
+figure = grid(go, ["loss", "parameters at work"], 1, 2, 400, "", "nats a byte")
+for name, trainings in ways.items():
+    losses = np.mean([losses for _, losses in trainings], axis=0)
+    y = np.convolve(losses, np.ones(20) / 20, "valid")
+    line = {"color": colours[name], "width": 4}
+    figure.add_scatter(x=np.arange(20, STEPS + 1), y=y, name=name, line=line)
+    for y, base, fill in ((at_work[name], 0, colours[name]), (book.total, 0, "rgba(0,0,0,0)")):
+        mark = {"color": fill, "line": {"color": colours[name], "width": 3}}
+        axes = {"xaxis": "x2", "yaxis": "y2", "showlegend": False}
+        figure.add_bar(x=[name], y=[y], base=base, marker=mark, width=0.6, **axes)
+figure.update_layout(barmode="overlay", xaxis={"title": "step"}, yaxis={"range": [2.2, 4.7]})
+figure.update_layout(yaxis2={"range": [0, 1.05 * book.total]})
+columns = {"training": np.array([*ways]), "at work": np.array([*at_work.values()])}
+columns["loss"] = np.array([x.mean() for x in final.values()])
+data = Finding("cost of collapse", "a very small mixture", "last 20 steps, three seeds", columns)
+said = "Loss: the mean of three seeds over 20 steps. Hollow: stored, and never asked."
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Nothing, by the end of this toy. But collapsed, most of what is stored never works.
+# -->
+# ## What a collapsed router costs
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Three trainings", "a very small mixture, three seeds", said, data)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+rows = {}
+for name, trainings in ways.items():
+    loads = end(trainings)
+    rows[name] = [loads[:, 1].max(axis=1).mean(), at_work[name], *final[name]]
+columns = ["busiest, layer 1", "parameters at work", *(f"loss, seed {n}" for n in SEEDS)]
+mv.table(rows, columns, f"Last 20 steps; {book.total:,} parameters stored",
+         note="At work: without experts that have less than 0.5 % of a layer's work.",
+         form=[".0%", ",.0f", ".2f", ".2f", ".2f"])  # fmt: skip
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+learnt = np.mean([losses[0] for _, losses in alone]) - final["left alone"].mean()
+apart = np.ptp([*final.values()], axis=0)
+print(f"learnt in {STEPS} steps: {learnt:.2f} nats a byte; the three ways differ by up to", end=" ")
+print(f"{apart.max():.2f} for the same seed")
+assert apart.max() < 0.05 * learnt
+early = {n: np.mean([losses[20:60] for _, losses in t]) for n, t in ways.items()}
+assert early["sign turned"] > early["balanced"] + 0.03
+assert at_work["sign turned"] == book.active == book.total - 12 * one
+assert book.active < book.total / 2
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# - **In loss, nothing** (on the texts being trained on): the collapsed mixture is behind at first
+#   and has caught up by step 160. For so short a training of so small a model, two are enough.
+# - **What was paid for**: a mixture that asks the same two experts for every token is a dense model
+#   of 107,840 parameters that stores 255,296. And on devices of their own, six of eight would wait.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# <!-- slide
+# ## At scale it costs quality, too: 256 experts left alone, or balanced
+#
+# | | test perplexity | load of the busiest, over the mean |
+# | :-- | --: | --: |
+# | left alone | 39.8 | 17.8 |
+# | balanced, five ways | 35.6 to 35.7 | 1.07 to 1.47 |
+#
+# <small>Shazeer et al. 2017, arXiv 1701.06538, Table 6</small>
+# -->
+# So this shows that balancing *balances*, if not every expert at once. In a larger model, with more
+# text, collapse costs **quality** too: of a mixture with 256 experts the perplexity on the test
+# texts was 39.8 when left alone, and 35.6 or 35.7 with any of five settings of two balancing
+# losses; left alone, the busiest had 17.8 times the mean load (arXiv 1701.06538, Table 6).
+
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## 8x7m was balanced over nine kinds of text. How busy is its busiest expert on English alone?
+#
+# In its last layer; 1/2 is the most.
+#
+# - as even as over all nine
+# - a little busier
+# - much busier, nearly 1/2
+# -->
 # ## 7 · Even over what?
 #
 # `8x7m`, this course's model, was trained with the same loss and weight (and a z-loss of 0.001), on
@@ -350,10 +553,8 @@ assert after[0][:, 1].min(axis=1).mean() < 0.03 < after[1][:, 1].min(axis=1).mea
 # And over the English passages alone?
 
 # %% slideshow={"slide_type": "skip"}
-how = json.loads((embedded_folder() / "training.json").read_text(encoding="utf-8"))
-assert (how["settings"]["balance"], how["steps"]) == (0.01, 5108)
 model = mv.load("8x7m", device="cpu")
-prompts = mv.prompts.curated()[::4]
+prompts = mv.prompts.curated()[::3]
 trace = mv.record(model, prompts)
 twin = mv.record(mv.untrained_twin(model), prompts)
 
@@ -365,29 +566,69 @@ def busiest(trace, labels):
     return loads.max(axis=1)
 
 
-# %% slideshow={"slide_type": "fragment"} tags=["hide_code"] jupyter={"source_hidden": true}
-layers = "".join(f" layer {n}" for n in trace.layers)
-print(f"{'busiest expert of':18}{layers}   untrained, layer 5")
 kinds = {"the whole mix": trace.labels, "English": ["en"], "French": ["fr"], "Python": ["python"]}
-found = {name: (busiest(trace, labels), busiest(twin, labels)) for name, labels in kinds.items()}
-for name, (loads, control) in found.items():
-    print(f"{name:18}" + "".join(f"{x:8.0%}" for x in loads) + f"{control[-1]:14.0%}")
-print(f"{'even':18}" + "".join(f"{1 / 8:8.1%}" for _ in trace.layers))
-assert found["the whole mix"][0].max() < 0.25 < 0.4 < found["English"][0][-1]
-assert max(control[-1] for _, control in found.values()) < 0.25
+found = {name: busiest(trace, labels) for name, labels in kinds.items()}
+control = {name: busiest(twin, labels) for name, labels in kinds.items()}
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+how = json.loads((embedded_folder() / "training.json").read_text(encoding="utf-8"))
+assert (how["settings"]["balance"], how["steps"]) == (0.01, 5108)
+assert len(set(trace.labels)) == 9
+assert found["the whole mix"].max() < 0.175 < 0.25 < 0.4 < found["English"][-1]
+assert max(loads[-1] for loads in control.values()) < 0.25
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+figure, shades = go.Figure(), ("#8a63d2", "#0d8fa8", "#c98a00", "#6b7f1f")
+marks = ("circle", "square", "diamond", "triangle-up")
+for (name, y), colour, mark in zip(found.items(), shades, marks, strict=True):
+    style = {"line": {"color": colour, "width": 4}, "marker": {"symbol": mark, "size": 12}}
+    figure.add_scatter(y=y, name=name, mode="lines+markers", **style)
+grey = {"dash": "dash", "color": "#7f8a96", "width": 3}
+figure.add_scatter(y=control["English"], name="English, untrained twin", mode="lines", line=grey)
+figure.update_xaxes(title="layer", dtick=1)
+figure.update_yaxes(title="load of the busiest expert", tickformat=".0%", range=[0, 0.55])
+figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 64})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+columns = {"text": np.repeat([*found], 6), "layer": np.tile(np.arange(6), 4)}
+columns |= {"load": np.concatenate([*found.values()])}
+columns |= {"untrained": np.concatenate([*control.values()])}
+data = Finding("busiest", "8x7m", "assignments, labels counting alike", columns)
+said = "; ".join(f"{name}: {y[-1]:.0%} in the last layer" for name, y in found.items())
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Even over the mix is not even over each kind of text, least of all in the last layers
+# -->
+# ## The busiest expert, layer by layer
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "Load of the busiest expert", "8x7m", f"{said}.", data)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+columns = [*(f"layer {n}" for n in trace.layers), "untrained, layer 5"]
+rows = {name: [*loads, control[name][-1]] for name, loads in found.items()}
+mv.table(rows, columns, "Load of the busiest expert; even is 12.5 %", form=".0%", shade="all")
+
+# %% [markdown] slideshow={"slide_type": "skip"}
 # The loss looks at one batch at a time: 16 windows of random domains, two in the last 12 % of the
-# run. Over the mix (all nine labels counting alike) the busiest has 21 % at most; *one kind of
+# run. Over the mix (all nine labels counting alike) the busiest has 17 % at most; *one kind of
 # text* may use few experts, and in 8x7m's last layer it does. Its untrained twin spreads each kind
 # about as evenly as the mix. Balancing does not forbid specialising, but the batch matters: evened
 # over each small batch it holds specialisation down, over a global batch it allows it (arXiv
 # 2501.11873).
-
-# %% [markdown] slideshow={"slide_type": "skip"}
+#
 # The paper on Mixtral measured no languages, so it cannot be compared here: notebook 05.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
+# <!-- slide
+# ## After a twentieth of its training, how many of 8x7m's choices are as they will be at the end?
+#
+# Unrelated choices would agree in a quarter.
+#
+# - a quarter, as by chance
+# - about half
+# - nearly all
+# -->
 # ## 8 · When does a router make up its mind? · further
 #
 # 8x7m's training lasted 5,108 steps. At eight moments the routing of the same 23 texts was saved.
@@ -416,6 +657,9 @@ said = f"Assignments as at the end: {kept[0].mean():.0%} at step 0, {kept[4].mea
 said += f"and {kept[6].mean():.0%} after 4,096 steps; unrelated choices: {chance[4].mean():.0%}."
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Half early, the rest never quite: choices change to the end
+# -->
 # ## Share of the final routing
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -430,15 +674,24 @@ figure.update_xaxes(title="steps of training (not to scale)", type="category")
 figure.update_yaxes(title="as at the end", tickformat=".0%", range=[0, 1.02])
 Chart(figure, "How soon routing is as at the end", "8x7m", said, data)
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+rows = {f"step {n:,}": [*row, c] for n, row, c in zip(steps, kept, chance.mean(1), strict=True)}
+columns = [*(f"layer {n}" for n in range(6)), "chance"]
+mv.table(rows, columns, "As at the end", form=".0%", shade="all")
+
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-print("step       " + "".join(f"  layer {n}" for n in range(6)) + "   chance")
-for step, row, by_chance in zip(steps, kept, chance.mean(1), strict=True):
-    print(f"{step:7,}    " + "".join(f"{x:9.0%}" for x in row) + f"{by_chance:9.0%}")
 assert 1.7 < kept[4].mean() / chance[4].mean() < 2.5
 assert (round(kept[0].mean(), 2), round(kept[4].mean(), 2)) == (0.38, 0.55)
 assert abs(kept[0, -1] - chance[0, -1]) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A router that has settled has not necessarily found anything out
+#
+# - Layer 0 begins far above chance, before anything was learnt.
+# - Much of its final routing is its random beginning.
+# - The last layer begins at chance.
+# -->
 # ## What the curves say
 #
 # - **Half early, the rest never quite.** After a twentieth of the training 55 % of all assignments
@@ -452,9 +705,10 @@ assert abs(kept[0, -1] - chance[0, -1]) < 0.05
 
 # %% slideshow={"slide_type": "skip"}
 most = each.max(0) / 2  # load of the busiest expert: (moments, layers)
-print("busiest expert of 8x7m's last layer")
-for step, x in zip(steps, most[:, -1], strict=True):
-    print(f"step {step:5,}: {x:.0%}")
+columns = [f"step {n:,}" for n in steps]
+mv.table({"layer 5": most[:, -1]}, columns, "Load of the busiest expert", form=".0%", shade="all")
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert round(kept[0, 0], 2) == 0.62
 assert 0.04 < 1 - kept[6].max() < 1 - kept[6].min() < 0.155
 assert most[0, -1] < 0.15 < 0.3 < most[2, -1]
@@ -465,10 +719,18 @@ assert most[-1, -1] < 0.22
 # of these texts' work, at the end a fifth. It was balanced from the first step on.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A router hears only of the experts that ran; a small loss keeps the others in work
+#
+# - Left alone it may collapse: stored, paid for, and never asked.
+# - At scale that costs quality and idle devices; in a toy, nothing.
+# - Even over the mix is not even over each kind of text.
+# -->
 # ## What to take home
 #
 # - Nobody tells a router what is right: it hears of it through the gates of the experts that ran.
 # - Left alone it may collapse. A small loss prevents that, and asks for nothing but balance.
+# - Collapse wastes what is stored, and devices; in large models it costs quality, in a toy no loss.
 # - Even over the mix is not even over each kind of text.
 # - Further: much of the routing is settled early, and some of it before anything was learnt.
 

@@ -704,7 +704,7 @@ mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # <!-- slide
-# Mixtral: none does twice as much on code as on books. OLMoE: some, 80 times.
+# Mixtral: none does twice as much on code as on books. OLMoE: some, 80 times (arXiv 2409.02060).
 # -->
 # ## What is known
 #

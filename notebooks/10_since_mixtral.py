@@ -27,7 +27,8 @@
 #
 # Afterwards you can
 #
-# - say in four ideas what is different in OLMoE, DeepSeek-V3, Qwen3 and gpt-oss;
+# - say in four ideas what is different in OLMoE, DeepSeek-V3, Qwen3 and gpt-oss ([reading
+#   list](READING.md));
 # - say how a bias can do what a balancing loss does;
 # - say what it means that a model drops tokens, and why Mixtral does not;
 # - say why balance matters most where experts lie on several devices;
@@ -54,7 +55,7 @@ if importlib.util.find_spec("moe_viz") is None:
 # - what is stored
 # - what a token uses
 # - both
-# - only the number of sets of experts that a token can get
+# - only the choice of sets
 # -->
 # ## 1 · Many small experts
 #
@@ -79,20 +80,53 @@ from moe_viz.analysis import published_routing as routing
 from moe_viz.view.charts import Chart
 from moe_viz.view.palette import expert_colour
 
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+grey, figure = "#7f8a96", go.Figure()
+sixteen = np.random.default_rng(0).permutation(64)[:16]
+for at, count, on in ((0, 8, [2, 5]), (10, 64, sixteen)):
+    cells = np.arange(count)
+    tall = 64 / count  # all together are as large
+    look = {"color": [grey if e in on else "rgba(0,0,0,0)" for e in cells]}
+    look["line"] = {"color": grey, "width": 3}
+    bar = {"base": cells * tall % 8, "width": 0.92, "marker": look, "showlegend": False}
+    figure.add_bar(x=at + cells * 8 // count, y=np.full(count, tall), hoverinfo="skip", **bar)
+for at, name in ((-0.46, "2 of 8"), (9.54, "16 of 64")):
+    named = {"x": at, "y": 8.15, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    figure.add_annotation(text=f"<b>{name}</b>", **named)
+figure.update_xaxes(visible=False)
+figure.update_yaxes(visible=False, range=[-0.1, 9])
+figure.update_layout(height=360, barmode="overlay", margin={"t": 8, "r": 16, "b": 16, "l": 16})
+columns = {"experts": np.array([8, 64]), "chosen": np.array([2, 16])}
+data = Finding("cut", "a layer", "experts", columns)
+said = "Filled: the experts that work on one token. The area is the same, stored and used."
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
 # ## As much is stored, as much is used; a token has far more sets to choose from
 # -->
+# ## The same layer, cut fine
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "One layer: all experts, and those of one token", "a drawing", said, data)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## *Fine-grained* experts: 28 sets become half a quadrillion
+#
+# <small>DeepSeekMoE, arXiv 2401.06066</small>
+# -->
 # ## Counted
 
-# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:2|3-6|7"]
+# %% slideshow={"slide_type": "-"} tags=["show_code", "lit:1-3|4-7|8-9"]
 shape = mv.ledger("mixtral-8x7b").config
-fine = replace(shape, experts=64, experts_per_token=16, expert_size=shape.expert_size // 8)
+small = {"expert_size": shape.expert_size // 8}
+fine = replace(shape, experts=64, experts_per_token=16, **small)
 rows = {}
 for config in (shape, fine):
     size, k, n = mv.ledger(config), config.experts_per_token, config.experts
-    rows[f"{k} of {n}"] = [size.total / 1e9, size.active / 1e9, math.comb(n, k)]
-mv.table(rows, ["stored, billions", "used, billions", "sets in a layer"], form=[".2f", ".2f", ","])
+    rows[f"{k} of {n}"] = size.total / 1e9, size.active / 1e9, math.comb(n, k)
+columns = ["stored, billions", "used, billions", "sets in a layer"]
+mv.table(rows, columns, form=[".2f", ".2f", ","])
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert math.comb(8, 2) == 28
@@ -103,16 +137,10 @@ assert abs(mv.ledger(fine).active / mv.ledger(shape).active - 1) < 0.001
 # %% [markdown] slideshow={"slide_type": "skip"}
 # As much is stored and used (routers apart, which are tiny). But there are 488,526,937,079,580 sets
 # instead of 28. Such experts are called *fine-grained* (DeepSeekMoE, arXiv 2401.06066).
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# <!-- slide
-# ## Mixtral's layer, cut fine: each token meets 16 small experts instead of 2 large ones
 #
-# <small>Fine-grained experts: DeepSeekMoE, arXiv 2401.06066</small>
-# -->
-# ## The same layer, cut fine
+# The same layer in full, with one token's way through it:
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 mv.diagram(fine)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -130,7 +158,6 @@ mv.diagram(fine)
 # | gpt-oss-120b | 128 | 4 | – | 117, 5.1 | arXiv 2508.10925 |
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-grey = "#7f8a96"
 models = {
     "Mixtral 8x7B": ("2 of 8", 46.7, 12.9),
     "OLMoE": ("8 of 64", 6.9, 1.3),
@@ -153,6 +180,7 @@ for name, x, fill in (("used by a token", used, grey), ("stored", stored, "rgba(
     figure.add_scatter(x=x, y=names, mode="markers+text", marker=look, name=name, text=text,
                        textposition=place, cliponaxis=False)  # fmt: skip
 figure.update_xaxes(title="billions of parameters, logarithmic", type="log", range=[-0.5, 3.2])
+figure.update_xaxes(tickvals=[1, 10, 100, 1000])
 figure.update_yaxes(autorange="reversed")
 figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 16})
 figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
@@ -166,13 +194,12 @@ assert (used / stored).argmax() == 0
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
 # ## Since Mixtral: more experts, and a token uses a smaller share of what is stored
-#
-# <small>arXiv 2401.04088, 2409.02060, 2412.19437, 2505.09388, 2508.10925</small>
 # -->
 # ## More experts, and a smaller share of them
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
-Chart(figure, "What is stored, and what one token uses", "PUBLISHED", f"{said}.", data)
+papers = "arXiv 2401.04088, 2409.02060, 2412.19437, 2505.09388, 2508.10925"
+Chart(figure, "Stored, and used by a token", f"PUBLISHED, {papers}", f"{said}.", data)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -210,14 +237,15 @@ def adjusted(bias, experts, step=0.005):
 #
 # 8x7m's last layer on English; nothing else is trained.
 #
-# - no: eight numbers are too few
-# - yes, and hardly a decision changes
-# - yes, and about half of the decisions change
+# - no: they are too few
+# - yes, and few decisions change
+# - yes, and about half of them change
 # -->
 # ## On a router that is far from even
 #
 # 8x7m's last layer, on English: its logits, turned into scores between 0 and 1 (a *sigmoid* of
-# each, as DeepSeek-V3 has it). One expert is among the two of most tokens. Only the bias changes.
+# each, as DeepSeek-V3 has it, arXiv 2412.19437). One expert is among the two of most tokens. Only
+# the bias changes.
 #
 # **Write down:** can eight numbers make it even? And how many of the decisions will then be others?
 
@@ -249,7 +277,7 @@ said = f"Busiest expert: {every[0].max():.0%} before, {every[-1].max():.1%} afte
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Eight numbers make it even: the busy experts' biases sink until others are chosen
+# ## Eight numbers make it even: the biases move until each expert has its share
 # -->
 # ## Eight numbers make it even
 
@@ -306,7 +334,7 @@ Chart(figure, "Whose tokens an expert has", "8x7m, layer 5, English, no training
 #
 # - in the first
 # - in the last
-# - nothing is dropped: there is room for 160
+# - nothing is: there is room for 160
 # -->
 # ## 3 · A lid: capacity
 #
@@ -341,16 +369,16 @@ for panel, layer in enumerate((0, 5)):
     for e in range(8):
         here = experts == e
         ground = ["rgba(0,0,0,0)" if x else expert_colour(e) for x in late[here]]
-        look = {"symbol": "square", "size": 9, "color": ground}
-        look["line"] = {"color": expert_colour(e), "width": 2}
+        look = {"color": ground, "line": {"color": expert_colour(e), "width": 2}}
+        bar = {"base": places[here], "width": 0.7, "marker": look, "showlegend": False}
         x = np.full(here.sum(), e + 10 * panel)
-        figure.add_scatter(x=x, y=places[here], mode="markers", marker=look, showlegend=False)
-    lid = {"color": "#7f8a96", "width": 3}
+        figure.add_bar(x=x, y=np.full(here.sum(), 0.7), **bar)
+    lid = {"color": grey, "width": 3}
     figure.add_shape(
-        type="line", x0=10 * panel - 0.6, x1=10 * panel + 7.6, y0=19.5, y1=19.5, line=lid
+        type="line", x0=10 * panel - 0.6, x1=10 * panel + 7.6, y0=19.85, y1=19.85, line=lid
     )
     named = {"x": 10 * panel - 0.4, "xanchor": "left", "showarrow": False}
-    figure.add_annotation(text=f"<b>layer {layer}</b>", y=63, yanchor="top", **named)
+    figure.add_annotation(text=f"<b>layer {layer}</b>", yref="paper", y=1, yanchor="top", **named)
     figure.add_annotation(
         text="room for 20", y=20, yanchor="bottom", **named | {"x": 10 * panel + 5}
     )
@@ -358,7 +386,7 @@ names = [f"{e}" for _ in range(2) for e in range(8)]
 ticks = [e + 10 * panel for panel in range(2) for e in range(8)]
 figure.update_xaxes(tickvals=ticks, ticktext=names, title="expert")
 figure.update_yaxes(title="tokens, in their order", rangemode="tozero")
-figure.update_layout(height=430, margin={"t": 16, "r": 16, "b": 16, "l": 64})
+figure.update_layout(height=430, barmode="overlay", margin={"t": 16, "r": 16, "b": 16, "l": 64})
 columns = {"layer": np.array([*counts]), "dropped": np.array([*counts.values()])}
 data = Finding("dropped", "8x7m", "of 128 assignments, room for 20 at each expert", columns)
 said = f"Hollow: dropped. {counts[0]} of 128 in layer 0, {counts[5]} in layer 5."
@@ -413,10 +441,11 @@ for row, (name, others) in enumerate(neighbours.items()):
         y = np.full(32, row + 0.3 * k - 0.15)
         figure.add_scatter(x=np.arange(32), y=y, mode="markers", marker=look, showlegend=False)
 pieces = [english.tokens[n] for n in own]
-figure.update_xaxes(tickvals=np.arange(32), ticktext=pieces, tickangle=-90, showgrid=False)
-figure.update_yaxes(tickvals=[0, 1, 2], ticktext=[*neighbours], range=[2.5, -0.5], showgrid=False)
+figure.update_xaxes(tickvals=np.arange(32), ticktext=pieces, tickangle=-90)
+figure.update_yaxes(tickvals=[0, 1, 2], ticktext=[*neighbours], range=[2.5, -0.5])
 figure.update_xaxes(title="tokens, each with its first and its second choice")
 figure.update_layout(height=360, margin={"t": 16, "r": 16, "b": 16, "l": 16})
+figure.update_layout({axis: {"showgrid": False, "zeroline": False} for axis in ("xaxis", "yaxis")})
 columns = {"batch": np.array([*lost]), "dropped": np.array([*lost.values()])}
 data = Finding("neighbours", "8x7m, layer 5", "of 64 assignments", columns)
 said = "Hollow: dropped. Of 64: " + ", ".join(f"{n} {name}" for name, n in lost.items()) + "."
@@ -445,7 +474,7 @@ assert few < 16 < some_lost < many
 #
 # - on English alone
 # - on five languages and code
-# - on both alike: the model was trained to be even
+# - alike: it was trained to be even
 # -->
 # ## 4 · Experts on several devices
 #
@@ -619,10 +648,11 @@ mv.table(bits, ["layer 0", "layer 7", "layer 15"], f"PUBLISHED, {routing.SOURCE}
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Two models, two answers
 #
-# OLMoE's experts part by kind of text, and more so in later layers; Mixtral's hardly. 64 experts
-# can part further than 8, but put together at random into eight groups they still part more than
-# ten times as far (notebook 09). The two differ in much else: in size, in text, in tokens read, and
-# in how their experts were begun. Counts do not tell which of these it is.
+# OLMoE's experts (arXiv 2409.02060) part by kind of text, and more so in later layers; Mixtral's
+# hardly. 64 experts can part further than 8, but put together at random into eight groups they
+# still part more than ten times as far (notebook 09). The two differ in much else: in size, in
+# text, in tokens read, and in how their experts were begun. Counts do not tell which of these it
+# is.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 mixtral, olmoe = bits.values()
@@ -648,18 +678,15 @@ if importlib.util.find_spec("transformers"):
     )  # fmt: skip
     guest = mv.guest(transformers.OlmoeForCausalLM(tiny), model.tokenizer, "a tiny OLMoE")
     guest = mv.untrained_twin(guest)  # stamped: random weights
-    shown = mv.record(guest, mv.prompts.passages().parallel("cat").select(["en", "fr"]))
+    shown = mv.record(guest, mv.prompts.passages().select("en", "cat"))
 else:
     shown = english.select(prompt=0)
     print("transformers is not installed: pip install 'moe-viz[guests]'. 8x7m is shown instead.")
 
-# %% [markdown] slideshow={"slide_type": "slide"}
-# <!-- slide
-# ## Another family in the same picture. Press ↓: how many experts do two tokens share?
-# -->
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## 64 experts, 8 for each token, random weights
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 mv.explore(shown)
 
 # %% [markdown] slideshow={"slide_type": "skip"}

@@ -39,8 +39,10 @@ SMALL = """() => {
   return found;
 }"""
 HEIGHT = """() => {
-  const slide = Reveal.getCurrentSlide();
-  return [slide.scrollHeight - slide.clientHeight, slide.scrollWidth - slide.clientWidth];
+  // The slide within its section ends above the foot.
+  const both = [Reveal.getCurrentSlide(), Reveal.getCurrentSlide().querySelector(".slide")];
+  return [Math.max(...both.map((e) => e.scrollHeight - e.clientHeight)),
+    Math.max(...both.map((e) => e.scrollWidth - e.clientWidth))];
 }"""
 FIGURES = ".moe-viz, .moe-viz-plot"
 
