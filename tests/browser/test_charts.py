@@ -245,3 +245,24 @@ def test_without_scripts_title_sentence_and_table_remain(browser, saved, charts)
         assert table.locator("tbody tr").count() == min(len(chart.data), 400)
     assert noise.outside("file:") == []
     context.close()
+
+
+def test_a_chart_with_words_in_it_scrolls_where_it_is_too_narrow_for_them(browser, tmp_path):
+    """A job card on a telephone: its pieces can be read, and the page does not become wider."""
+    from moe_viz.analysis.published_routing import leading_pieces
+
+    path = mv.chart(leading_pieces()).save(tmp_path / "card.html")
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    shown = open_page(context, path, 1)
+    drawing = shown.locator(".moe-viz-plot")
+    assert drawing.bounding_box()["width"] == pytest.approx(760, abs=1)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+    frame = drawing.locator("..")
+    assert frame.evaluate("e => { e.scrollLeft = 9999; return e.scrollLeft; }") > 300
+    sizes = drawing.evaluate(
+        "e => [...e.querySelectorAll('.heatmap-label text')].map((t) => "
+        "parseFloat(getComputedStyle(t).fontSize))"
+    )
+    assert len(sizes) == 60
+    assert min(sizes) >= 11
+    context.close()

@@ -88,6 +88,15 @@ class Chart {
     const { figure, title, sentence } = this.packed;
     this.plotly = await plotly();
     if (!plot.offsetWidth) await shown(plot);
+    const least = figure.layout.meta?.least ?? 0; // below it what is written in it cannot be read
+    if (plot.offsetWidth < least) {
+      const frame = document.createElement("div");
+      frame.style.overflowX = "auto";
+      frame.tabIndex = 0; // so that keys scroll it
+      plot.replaceWith(frame);
+      frame.append(plot);
+      plot.style.width = `${least}px`;
+    }
     // As high as the page gives it: a slide's style sheet may give less than the figure asked for.
     const layout = {
       ...figure.layout,

@@ -49,6 +49,7 @@ def words_map(found: Finding, control: Finding | None) -> Chart:
         )  # fmt: skip
     if tall < 20:
         figure.data[0].colorbar.update(len=0.3, y=0.85)
+    figure.update_layout(meta={"least": 130 + 160 * len(panels)})
     sentence = _most_shared(found) if "language" in found.columns else _grouped(found)
     whose = found.title if control is None else f"{found.title}; control: {control.title}"
     return Chart(figure, "Which expert takes which word", whose, sentence, joined(found, control))
@@ -173,7 +174,8 @@ def pieces_card(found: Finding, _control: Finding | None) -> Chart:
     )  # fmt: skip
     figure.update_xaxes(side="top", showgrid=False, type="category")
     figure.update_yaxes(title="place", autorange="reversed", showgrid=False, type="category")
-    figure.update_layout(height=110 + 30 * len(places), margin={"t": 40, "r": 16, "b": 16, "l": 56})
+    figure.update_layout(height=110 + 30 * len(places), margin={"t": 40, "r": 16, "b": 16, "l": 56},
+                         meta={"least": 760})  # fmt: skip
     leading = "; ".join(f"{label}: {', '.join(map(str, piece[:3, n]))}"
                         for n, label in enumerate(labels))  # fmt: skip
     sentence = f"The first three of each kind of text: {leading}."
