@@ -22,8 +22,8 @@
 # -->
 # # Do experts specialise?
 #
-# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
-# seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 20
+# seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

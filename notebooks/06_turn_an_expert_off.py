@@ -22,8 +22,8 @@
 # -->
 # # Turn an expert off
 #
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about half
-# a minute of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about 30
+# seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

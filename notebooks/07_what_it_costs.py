@@ -21,8 +21,8 @@
 # -->
 # # What it costs
 #
-# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about twenty
-# seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 20
+# seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

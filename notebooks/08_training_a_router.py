@@ -22,8 +22,8 @@
 # -->
 # # Training a router
 #
-# A quarter of an hour of reading, and five minutes for the section marked *further*; about
-# forty seconds of a laptop's CPU, 2 GB of memory, no network.
+# A quarter of an hour of reading, and five minutes for the section marked *further*; about 40
+# seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #
