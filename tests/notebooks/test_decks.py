@@ -18,7 +18,9 @@ from .conftest import FOLDER, Run, every_notebook
 
 #: Text of every slide whose colour is too near that of its ground: both, their contrast, the text.
 FAINT = """() => {
-  const rgb = (said) => said.match(/[\\d.]+/g).map(Number);
+  // What color-mix gives is said as color(srgb 0.9 0.9 0.9), all else as rgb(230, 230, 230).
+  const rgb = (said) => said.match(/[\\d.]+/g).map(Number)
+    .map((x, n) => said.startsWith("color") && n < 3 ? 255 * x : x);
   const light = ([r, g, b]) => [r, g, b].map((x) => x / 255)
     .map((x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
     .reduce((sum, x, n) => sum + x * [0.2126, 0.7152, 0.0722][n], 0);
