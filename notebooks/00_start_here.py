@@ -21,7 +21,7 @@
 # -->
 # # Start here: see it happen
 #
-# Ten minutes of reading; about 40 seconds on two cores, 2 GB of memory, no network.
+# Ten minutes of reading; about 7 seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

@@ -21,7 +21,7 @@
 # -->
 # # Why 8x7B is not 56B
 #
-# A quarter of an hour of reading; about 8 seconds on two cores, 2 GB of memory, no network.
+# A quarter of an hour of reading; about 2 seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

@@ -22,7 +22,7 @@
 # # A mixture of experts, from scratch
 #
 # For people who write software. A quarter of an hour of reading, more if you type along, and five
-# minutes for the sections marked *further*; about 8 seconds on two cores, 2 GB of memory, no
+# minutes for the sections marked *further*; about 6 seconds on two cores, 2 GB of memory, no
 # network.
 #
 # Afterwards you can

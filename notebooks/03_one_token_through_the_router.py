@@ -22,7 +22,7 @@
 # # One token through the router
 #
 # One token, every layer, every number. A quarter of an hour of reading, and five minutes for the
-# sections marked *further*; about 30 seconds on two cores, 2 GB of memory, no network.
+# sections marked *further*; about 8 seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
 #

@@ -22,7 +22,7 @@
 # -->
 # # Expert heatmaps: five languages and code
 #
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about 15
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about 8
 # seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can

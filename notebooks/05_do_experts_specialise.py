@@ -22,7 +22,7 @@
 # -->
 # # Do experts specialise?
 #
-# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 20
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 18
 # seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can

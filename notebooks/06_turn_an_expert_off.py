@@ -22,7 +22,7 @@
 # -->
 # # Turn an expert off
 #
-# A quarter of an hour of reading, and five minutes for the sections marked *further*; about 30
+# A quarter of an hour of reading, and five minutes for the sections marked *further*; about 28
 # seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can

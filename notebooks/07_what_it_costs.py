@@ -21,7 +21,7 @@
 # -->
 # # What it costs
 #
-# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 20
+# A quarter of an hour of reading, and ten minutes for the sections marked *further*; about 19
 # seconds on two cores, 2 GB of memory, no network.
 #
 # Afterwards you can
