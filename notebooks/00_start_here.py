@@ -98,7 +98,8 @@ assert 0.25 < size.active / size.total < 0.5
 mv.diagram(model)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Step through it with the buttons. Its scores are made up; section 4 has real ones.
+# Step through it with the buttons: read the token's hidden state, score, keep two, run them, weigh
+# their outputs, add. The scores are made up; section 4 has real ones.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide

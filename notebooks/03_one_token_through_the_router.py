@@ -355,7 +355,7 @@ assert best[5, t, 0] - best[5, t, 1] < 0.1 < margins[5]
 # The numbers of section 2 are shown beside the text. Click a token, then press ↓ and watch the
 # table of section 5 go by, layer by layer; then ← and → for the other tokens. Set the map to
 # *margin* and look for the darkest cell: exercise 1 asks for it. A colour says who works on what
-# comes *after* the token; section 9 shows it.
+# comes *after* the token: section 9, further, shows it.
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.explore(trace, token=t)

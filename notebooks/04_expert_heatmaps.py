@@ -574,7 +574,7 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 #   changed, and the model did not.
 # - In 8x7m, seven pieces that no language translates mostly have the same first choice in layers 0
 #   to 3; less so in layer 4; mostly another in layer 5.
-# - Further: many decisions are close, and rounding alone flips about one in a hundred.
+# - Further: many decisions are close, and rounding to bfloat16 alone flips about one in a hundred.
 # - One passage is a picture, not statistics: those are in the next notebook.
 
 # %% [markdown] slideshow={"slide_type": "skip"}

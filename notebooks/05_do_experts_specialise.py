@@ -603,7 +603,7 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | :-- | :-- | :-- |
 # | by topic | next to nothing | nothing obvious |
 # | by syntax | yes, in part before training | yes |
-# | by language | strongly, in the last layers | by meaning, across languages (layers 7, 15) |
+# | by language | strongly, in the last two layers | by meaning, across languages (layers 7, 15) |
 #
 # Nothing in one column is evidence for the other.
 # -->
@@ -667,8 +667,9 @@ assert 0.3 < share < 0.6
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all languages share. What is left is about context.
-# - 8x7m routes by language in its last layers (and hardly by topic: section 6). Mixtral, in the
-#   layers published, routes by meaning across languages. Neither says anything about the other.
+# - 8x7m routes by language in its last two layers, most in the last (and hardly by topic: section
+#   6). Mixtral, in the layers published, routes by meaning across languages. Neither says anything
+#   about the other.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

@@ -52,7 +52,8 @@ if importlib.util.find_spec("moe_viz") is None:
 # -->
 # ## 1 · Two bills
 #
-# A model costs twice. **Memory**: every parameter must be kept somewhere, used or not.
+# A model costs twice. **Memory**: every parameter must be kept at hand, used or not, since the next
+# token may need any expert.
 # **Computing**: each token is multiplied by the parameters that it uses, two operations for each.
 #
 # In a dense model both are the same parameters. In a mixture they are not.
@@ -165,7 +166,7 @@ assert round(flops["dense 24M"] / flops["8x7m"], 1) == 3.4
 # **Write down three numbers:** with 1, with 16, with 256 of them, how many times as long as 8x7m
 # does *dense 24M* take? It needs 3.4 times the operations for each token.
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 torch.set_num_threads(1)  # so that the processor's time is a fair clock on a busy machine
 ids = torch.randint(8192, (512,), generator=torch.Generator().manual_seed(0))
 
@@ -390,7 +391,7 @@ Chart(figure, "Weights fetched in one step", "arithmetic, nothing measured", sai
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # And where do large batches stop being bad? Where multiplying takes longer than fetching. An A100
-# with 80 GB multiplies 312 × 10¹² numbers a second in bfloat16 and fetches 2.039 × 10¹² bytes
+# with 80 GB does 312 × 10¹² operations a second in bfloat16 and fetches 2.039 × 10¹² bytes
 # (NVIDIA's data sheet, in the [reading list](READING.md); peaks that no program reaches):
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -424,9 +425,10 @@ assert round(mixtral.total / mixtral.active, 1) == 3.6
 # -->
 # ## 7 · Six times faster than Llama 2 70B?
 #
-# The announcement says so ([reading list](READING.md)). The paper gives no tokens per second, so
-# nobody can check it from the publications. What can be checked is what the parameters give, and
-# what a given memory has left.
+# The announcement says so ([reading list](READING.md)), and not on which machine, or for how many
+# people at once. The paper gives no tokens per second, so nobody can check it from the
+# publications. What can be checked, beside Llama 2 70B, a dense model, is what the parameters give,
+# and what a given memory has left.
 #
 # Every token of a conversation leaves *keys and values* behind for those that follow, in every
 # layer: the *cache*. All users share the weights; nobody shares this cache. What is left beside the
@@ -690,13 +692,15 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 # -->
 # ## Honestly
 #
-# - The mixture ends ahead, 1.81 against 1.83: by about 1 %, for 2.4 times the memory. It is ahead
+# - The mixture ends 0.014 bits ahead (1.81 against 1.83, rounded): about 1 %, for 2.4 times the
+#   memory. It is ahead
 #   at 16 of 17 looks (of the same two runs), and at the end behind in none of nine kinds of text.
 # - **That is a small gain**, and one run each: another seed might well move both ends by as much.
 #   After so few tokens there may be little yet to fill the additional parameters with.
-# - Larger ones were reported to gain more: pre-training up to 7 times as fast at equal computing
-#   (Switch, arXiv 2101.03961), a third of GPT-3's training energy (GLaM, 2112.06905), about twice
-#   as fast as a dense model of equal active size (OLMoE, 2409.02060). For Mixtral's benchmarks see
+# - Larger ones were reported to gain more: as good a model after up to a seventh of the time, at
+#   equal computing for each token (Switch, arXiv 2101.03961); a third of GPT-3's training energy
+#   (GLaM, 2112.06905); trained about twice as fast as a dense model of equal active size (OLMoE,
+#   2409.02060). For Mixtral's benchmarks see
 #   notebook 09.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -717,7 +721,8 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 # ## What use is it to *me*?
 #
 # - You serve **so many** that multiplying takes longer than fetching, and have the memory: each
-#   token costs the computing of a small model. With some sixteen in a step most of that is gone.
+#   token costs the computing of a small model. (With some sixteen in a step, most of that advantage
+#   is gone.)
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
 #   as with a dense model of 12.9B.
 # - It does **not fit**: experts have to be fetched for nearly every token, and each is a wait. A

@@ -529,7 +529,7 @@ assert book.active < book.total / 2
 #
 # <small>Shazeer et al. 2017, arXiv 1701.06538, Table 6</small>
 # -->
-# So this shows that balancing *balances*, if not every expert at once. In a larger model, with more
+# So this toy shows that balancing balances, and not what it is worth. In a larger model, with more
 # text, collapse costs **quality** too: of a mixture with 256 experts the perplexity on the test
 # texts was 39.8 when left alone, and 35.6 or 35.7 with any of five settings of two balancing
 # losses; left alone, the busiest had 17.8 times the mean load (arXiv 1701.06538, Table 6).
@@ -610,12 +610,12 @@ rows = {name: [*loads, control[name][-1]] for name, loads in found.items()}
 mv.table(rows, columns, "Load of the busiest expert; even is 12.5 %", form=".0%", shade="all")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# The loss looks at one batch at a time: 16 windows of random domains, two in the last 12 % of the
-# run. Over the mix (all nine labels counting alike) the busiest has 17 % at most; *one kind of
-# text* may use few experts, and in 8x7m's last layer it does. Its untrained twin spreads each kind
-# about as evenly as the mix. Balancing does not forbid specialising, but the batch matters: evened
-# over each small batch it holds specialisation down, over a global batch it allows it (arXiv
-# 2501.11873).
+# The loss looks at one batch at a time: 16 pieces of text of random kinds; in the last 12 % of the
+# run, two longer ones. Over the mix (all nine labels counting alike) the busiest has 17 % at most;
+# *one kind of text* may use few experts, and in 8x7m's last layer it does. Its untrained twin
+# spreads each kind about as evenly as the mix. Balancing does not forbid specialising, but the
+# batch matters: evened over each small batch it holds specialisation down, over a global batch it
+# allows it (arXiv 2501.11873).
 #
 # The paper on Mixtral measured no languages, so it cannot be compared here: notebook 05.
 

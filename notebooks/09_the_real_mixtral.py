@@ -379,7 +379,7 @@ for name, a in agreements.items():
     pair, shared = (a.where(what=what) for what in ("identical", "overlap"))
     rows[name] = [pair["share"].mean(), shared["share"].mean(), shared["chance"].mean()]
     rows[name] += [pair["margin"].mean(), np.nanmean(pair["margin_changed"])]
-columns = ["same pair", "shared experts", "by chance", "margin: all", "of changed"]
+columns = ["same pair", "of the two in common", "in common by chance", "margin: all", "of changed"]
 mv.table(rows, columns, "8x7m, beside float32", form=[".1%"] * 3 + [".2f", ".3f"])
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -757,7 +757,8 @@ for layer in (0, 7, 15):
         for mix in (rng.permutation(64).reshape(8, 8) for _ in range(50))
     ]
     ratios.append(np.mean(merged) / divergence(of["mixtral"]))
-print("OLMoE merged into eight groups, times Mixtral:", *(f"{x:.0f}" for x in ratios))
+said = ", ".join(f"layer {n}: {x:.0f} times" for n, x in zip((0, 7, 15), ratios, strict=True))
+print(f"OLMoE's experts in eight groups at random, beside Mixtral's eight: {said} as far apart")
 assert min(ratios) > 10
 share = {k: routing.published_loads().where(label=k)["share"] for k in kinds}
 assert (abs(np.log2(share["github"] / share["book"])) < 1).all()

@@ -340,8 +340,9 @@ Chart(figure, "Whose tokens an expert has", "8x7m, layer 5, English, no training
 #
 # Where experts lie on different machines, each has room for so many tokens at a time: the
 # *capacity*. GShard and Switch Transformer set it to an even share, times a factor of 1 to 2 (arXiv
-# 2006.16668, 2101.03961). Who comes too late is *dropped*: no expert works on that token in this
-# layer, and its hidden state passes on as it was.
+# 2006.16668, 2101.03961). Who comes too late is *dropped*: that expert does not work on the token.
+# Dropped by both of its experts, a token's hidden state passes on as it was. The idea is older than
+# Mixtral, and back wherever experts lie on several devices.
 #
 # **Write down:** 64 English tokens, two experts each, a factor of 1.25: each expert has room for
 # 20. How many of the 128 assignments are dropped in 8x7m's layer 0? In its last?
@@ -592,7 +593,7 @@ assert abs(idle["all nine kinds"][-1] - idle["all nine kinds"][7]) < 0.03
 # | sigmoid for each expert | DeepSeek-V3 | `topk(z.sigmoid() + b)` |
 # | first groups, then experts in them | DeepSeek-V3 | `topk(group_scores)` |
 # | expert choice | arXiv 2202.09368 | `scores.T.topk(capacity)` |
-# | upcycling | arXiv 2212.05055 | `experts = [copy(ffn)] * E` |
+# | upcycling | arXiv 2212.05055 | `[copy(ffn) for _ in range(E)]` |
 # | hash layers (arXiv 2106.04426) | DeepSeek-V4's first | `table[token_id]` |
 # -->
 # ## Other rules for gates and choice
@@ -610,10 +611,14 @@ assert abs(idle["all nine kinds"][-1] - idle["all nine kinds"][7]) < 0.03
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## And other ideas
 #
+# *Expert choice* turns the question round: each expert picks its tokens, so all have equal work,
+# and a token may get none. *Upcycling* makes a mixture of a trained dense model: its block is
+# copied into every expert, and training goes on. *Hash layers* have no router.
+#
 # | idea | for example | in a line of code |
 # | :-- | :-- | :-- |
 # | expert choice (arXiv 2202.09368) | – | `scores.T.topk(capacity)` |
-# | upcycling (arXiv 2212.05055) | – | `experts = [copy(ffn)] * E` |
+# | upcycling (arXiv 2212.05055) | – | `[copy(ffn) for _ in range(E)]` |
 # | hash layers (arXiv 2106.04426) | DeepSeek-V4's first | `table[token_id]` |
 
 # %% [markdown] slideshow={"slide_type": "skip"}
