@@ -267,7 +267,8 @@ assert abs(gates[:, 0] - gates[:, -1]).max() > 0.1
 # ## Not the load balancer you know
 #
 # - It looks at what is in the request, not at how busy a worker is. (True of Mixtral in use.
-#   Capacity limits, as in GShard and Switch, and DeepSeek-V3's bias correction do look at load.)
+#   Capacity limits (GShard, Switch: arXiv 2006.16668, 2101.03961) and, in training, DeepSeek-V3's
+#   bias (2408.15664) do look at load.)
 # - k workers answer, and their answers are *added*: it is not a race.
 # - It remembers nothing: the same request always goes the same way.
 # - Nobody writes the addresses. They are learnt, together with the workers.
@@ -306,7 +307,7 @@ class Expert(nn.Module):
 # %% [markdown] slideshow={"slide_type": "skip"}
 # This form is called SwiGLU: one half of the wide layer opens and closes the other (`silu(z)` is z
 # times a number between 0 and 1 that grows with z: almost 0 for very negative z, almost z for large
-# z). Mixtral uses it, like most models of its time; for the mixture it does not matter what is
+# z). Mixtral uses it (arXiv 2401.04088); for the mixture it does not matter what is
 # inside an expert.
 
 # %% [markdown] slideshow={"slide_type": "slide"}

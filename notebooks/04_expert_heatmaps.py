@@ -179,9 +179,9 @@ mv.explore(trace, prompt=2, layer=5, beside=3)
 # %% [markdown] slideshow={"slide_type": "skip"}
 # In this passage German, Spanish and Italian have the *same* commonest expert in the last layer.
 #
-# And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no languages; across eight
-# kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05 asks how much
-# of what we see here is language at all.
+# And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no routing by language;
+# across eight kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05
+# asks how much of what we see here is language at all.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide

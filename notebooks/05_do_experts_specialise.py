@@ -344,8 +344,9 @@ mv.table(rows, layers, "Share of the commonest first choice, all languages toget
 # full stops they part from layer 3 on, strongly from layer 4.
 #
 # Is that training? The twin sends nearly all commas to one expert and could hardly tell languages
-# apart by them; where it spreads them, with full stops in layers 0 and 4, it does a little. So look
-# at *symbols, digits*, which it does spread: 0.018 in the last layer, where 8x7m has 0.633.
+# apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it does so
+# a little at most. So look at *symbols, digits*, which it does spread: 0.018 in the last layer,
+# where 8x7m has 0.633.
 #
 # So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
 # token alone does not decide. Whether it is the language as such or the words just before, this
@@ -543,9 +544,10 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 # -->
 # ## 8 · And the real Mixtral?
 #
-# The paper measured no languages, but counts of real Mixtral's routing are public (made by the
-# authors of OLMoE, arXiv 2409.02060): how often each piece went to each expert in layers 0, 7 and
-# 15, in texts that include many languages. Counts of pieces, without documents: so no intervals.
+# The paper measured no routing by language, but counts of real Mixtral's routing are public (made
+# by the authors of OLMoE, arXiv 2409.02060): how often each piece went to each expert in layers 0,
+# 7 and 15, in texts that include many languages. Counts of pieces, without documents: so no
+# intervals.
 #
 # **Write down:** *and*, *und*, *et*, *y*, *och*: an expert for each language, or one for all?
 
@@ -602,7 +604,7 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | | 8x7m, measured | Mixtral, published |
 # | :-- | :-- | :-- |
 # | by topic | next to nothing | nothing obvious |
-# | by syntax | yes, in part before training | yes |
+# | by syntax | yes, in part before training | what its authors saw |
 # | by language | strongly, in the last two layers | by meaning, across languages (layers 7, 15) |
 #
 # Nothing in one column is evidence for the other.
@@ -612,14 +614,14 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | | 8x7m (measured here) | Mixtral (published) |
 # | :-- | :-- | :-- |
 # | by topic (section 6) | next to nothing | nothing obvious (mathematics a little) |
-# | by syntax (section 6) | yes, part of it under random weights too | yes |
+# | by syntax (section 6) | yes, part of it under random weights too | what its authors saw |
 # | by language | in the last two layers, strongly | layers 7, 15: by meaning, across languages |
 # | repeated (section 7) | beyond load: little; in code more | layers 15, 31: beyond even |
 #
 # *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
 # the right one. Routing by language in late layers is published for other large mixtures (arXiv
-# 2510.04694, 2604.03592, 2605.29714), while ST-MoE saw none: so 8x7m's need not come from its small
-# size, and proves nothing about Mixtral.
+# 2510.04694, 2604.03592, 2605.29714), while ST-MoE (2202.08906) saw none: so 8x7m's need not come
+# from its small size, and proves nothing about Mixtral.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
@@ -650,7 +652,7 @@ assert 0.3 < share < 0.6
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Few pieces, but many tokens. And on commas the languages still part in the last layer (section 5):
-# different tokens cannot be the whole reason.
+# that the routed tokens differ cannot be the whole reason.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide

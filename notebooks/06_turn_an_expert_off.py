@@ -577,8 +577,7 @@ mv.table({name: [text] for name, text in samples.items()}, [""], "Pour ouvrir un
 # turning it off does not turn French off. The losses agree.
 #
 # Random choices in layer 5 alone cost French about as much as the loss of 5/6 (exercise 3), and
-# random choices in all layers (section 4) six times as much: layer 5 is a small part of what the
-# layers together know about French.
+# random choices in all layers (section 4) six times as much. It is one layer of six.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert without_it < 6 < 7 < with_random
@@ -601,7 +600,8 @@ assert min(share["as trained"], share["without 5/6"]) > 0.25 > share["random exp
 # - *What an expert knows.* Only how badly the next best replaces it, by itself, in this model.
 # - *What pairs do.* Two that stand in for each other are each missed less than the two together,
 #   which can be more than their sum (exercise 1).
-# - *Other texts.* Four passages of each kind: intervals are wide, and say so.
+# - *Other texts.* Four passages of each kind: intervals over four are wide, and rather too
+#   narrow than too wide.
 # - *Where it happens.* A loss rises at the end; what broke in layer 0 broke everything after it.
 # - *Anything about Mixtral.* It has 256 experts in 32 layers. The method is the same: `mv.effects`
 #   takes any model that fits into memory.

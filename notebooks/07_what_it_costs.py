@@ -55,6 +55,7 @@ if importlib.util.find_spec("moe_viz") is None:
 # A model costs twice. **Memory**: every parameter must be kept at hand, used or not, since the next
 # token may need any expert.
 # **Computing**: each token is multiplied by the parameters that it uses, two operations for each.
+# (Looking back at a long context comes on top: section 8.)
 #
 # In a dense model both are the same parameters. In a mixture they are not.
 
@@ -242,8 +243,8 @@ Chart(figure, "How long a step takes", "8x7m and two dense models, this machine"
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Your numbers will differ from other people's (processor time, one thread). Which model is faster
-# should not: the cell checks that. Time does not follow operations alone: many small products take
-# longer than a few large ones with as many operations.
+# on a CPU should not: the cell checks that. Time does not follow operations alone: many small
+# products take longer than a few large ones with as many operations.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
@@ -405,6 +406,8 @@ mv.table({name: [n] for name, n in enough.items()}, ["tokens in a step"],
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # A mixture needs steps 3.6 times as large as a dense model that computes as much: 46.7 over 12.9.
+# At the least: Mixtral in bfloat16 takes two such GPUs, and every conversation's cache has to be
+# fetched as well.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert [round(n, -1) for n in enough.values()] == [560, 150]
@@ -724,9 +727,9 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 #   token costs the computing of a small model. (With some sixteen in a step, most of that advantage
 #   is gone.)
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
-#   as with a dense model of 12.9B.
-# - It does **not fit**: experts have to be fetched for nearly every token, and each is a wait. A
-#   dense model that fits may serve you better.
+#   as with a dense model of 12.9B. (Not while it reads your prompt: those are many tokens at once.)
+# - It does **not fit**: experts have to be fetched for nearly every token, and each is a wait, or
+#   be computed where they lie, on the CPU. A dense model that fits may serve you better.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

@@ -130,7 +130,8 @@ Chart(figure, "What one token changes in a router", "a very small mixture", said
 # ## 2 · The chosen ones learn
 #
 # A chosen expert is trained. A trained expert tends to be more useful than its neighbours, so it
-# may be chosen more often. One that is never chosen stays as random as it began.
+# may be chosen more often. One that is never chosen stays as random as it began (the optimiser only
+# shrinks it).
 #
 # Nothing in this asks for eight experts. How far does it go? We train a mixture so small that
 # seconds are enough, on text that is here anyway: the passages of this course in five languages,
@@ -298,8 +299,8 @@ assert loads[:, 0, 0].mean() < loads[:, 1, 0].mean()
 # beginning of what is called *collapse*. In layer 0 the work stays more evenly spread, here.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# So a router left alone need not collapse, nor stay collapsed: this is one very small model over
-# 160 steps. These numbers do not show why its layers differ.
+# So a router left alone need not collapse: this is one very small model over 160 steps. These
+# numbers do not show why its layers differ.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## 4 · What is bad about it?
@@ -617,7 +618,8 @@ mv.table(rows, columns, "Load of the busiest expert; even is 12.5 %", form=".0%"
 # batch matters: evened over each small batch it holds specialisation down, over a global batch it
 # allows it (arXiv 2501.11873).
 #
-# The paper on Mixtral measured no languages, so it cannot be compared here: notebook 05.
+# The paper on Mixtral (arXiv 2401.04088) measured no routing by language, and says nothing of a
+# balancing loss, so it cannot be compared here: notebook 05.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide

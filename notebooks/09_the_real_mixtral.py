@@ -429,9 +429,10 @@ mv.explore([exact, runs["4 bits"]], prompt=0, layer=1, token=first_changed, mode
 # list](READING.md)) named **vLLM**, which *serves* a model to many people at a time. Many people's
 # tokens go through in one step: notebook 07 shows why that matters for a mixture.
 #
-# A server hands out text. On request vLLM (`--enable-return-routed-experts`) and SGLang also return
-# each token's expert ids in every layer, but no logits, gates or margins. For those, come back with
-# the text, and record it: recording tokens gives the routing that generating them had.
+# A server hands out text. On request ([reading list](READING.md)) vLLM
+# (`--enable-return-routed-experts`) and SGLang also return each token's expert ids in every layer,
+# but no logits, gates or margins. For those, come back with the text, and record it: recording
+# tokens gives the routing that generating them had.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 written = mv.generate(model, "The first file", max_new_tokens=12).trace
@@ -534,9 +535,10 @@ mv.table(rows, ["Arc-c", "HellaSwag", "MMLU"], said, form=".1f")
 # %% [markdown] slideshow={"slide_type": "skip"}
 # - **Beats Llama 2 70B on most**: holds (2401.04088, Table 2), on 9 of 12; not on HellaSwag,
 #   WinoGrande and TriviaQA.
-# - **Matches or beats GPT-3.5 on most**: ahead (2401.04088, Table 3) on 5 of 7, behind on
+# - The two tables were measured differently: never compare *across* them (section 9).
+# - **Matches or beats GPT-3.5 on most**: ahead (2401.04088) on 5 of 7, behind on
 #   WinoGrande (81.2 to 81.6) and on MT-Bench (8.30 to 8.32), both narrowly.
-# - **French, German, Spanish, Italian**: ahead of Llama 2 70B (2401.04088, Table 4) on all three
+# - **French, German, Spanish, Italian**: ahead of Llama 2 70B (2401.04088) on all three
 #   benchmarks in all four.
 #
 # These tables have no intervals: a difference of one point may be nothing.
@@ -708,9 +710,9 @@ mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
 # -->
 # ## What is known
 #
-# In Mixtral no expert does twice as much on code as on books, or half (counts: arXiv 2409.02060).
-# OLMoE has 64 experts in each layer, and some do 80 times as much. (Put together at random into
-# eight groups, they still part more than ten times as far as Mixtral's.)
+# In the three layers counted, no expert of Mixtral does twice as much on code as on books, or half
+# (counts: arXiv 2409.02060). OLMoE has 64 experts in each layer, and some do 80 times as much. (Put
+# together at random into eight groups, they still part more than ten times as far as Mixtral's.)
 #
 # *In the layers published*: Mixtral's experts part by grammar, across languages, and hardly by kind
 # of text; OLMoE's part strongly by kind of text; 8x7m's last layer parts by language (notebook 05).
@@ -818,7 +820,8 @@ assert round(published.BENCHMARKS["GSM8K"][0] - published.WITH_GPT["GSM8K"][2]) 
 # -->
 # ## What to take home
 #
-# - Mixtral runs from some 25 GiB in four bits; with less memory, streamed and exact, if you wait.
+# - Mixtral runs from some 25 GiB in four bits, from less with fewer; with less memory, streamed and
+#   exact, if you wait.
 # - Most claims of the announcement hold in the paper's tables, which have no intervals.
 # - In the layers published its experts part by grammar, across languages, and hardly by kind of
 #   text. What is measured of 8x7m says nothing of it.

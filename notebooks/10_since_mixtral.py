@@ -27,8 +27,8 @@
 #
 # Afterwards you can
 #
-# - say in four ideas what is different in OLMoE, DeepSeek-V3, Qwen3 and gpt-oss ([reading
-#   list](READING.md));
+# - say in four ideas, two of them older than Mixtral, how mixtures are built now: OLMoE,
+#   DeepSeek-V3, Qwen3 and gpt-oss ([reading list](READING.md));
 # - say how a bias can do what a balancing loss does;
 # - say what it means that a model drops tokens, and why Mixtral does not;
 # - say why balance matters most where experts lie on several devices;
@@ -147,7 +147,8 @@ mv.diagram(fine)
 # ## And one for everybody
 #
 # If every token needs some of the same work (grammar, say), each of the chosen experts must learn
-# it. A *shared expert* works on every token, beside the chosen ones; the router is not asked.
+# it. A *shared expert* (2401.06066) works on every token, beside the chosen ones; the router is not
+# asked.
 #
 # | model | experts | chosen | shared | stored, used (billions) | source |
 # | :-- | --: | --: | --: | --: | :-- |
@@ -209,10 +210,11 @@ Chart(figure, "Stored, and used by a token", f"PUBLISHED, {papers}", f"{said}.",
 # -->
 # ## 2 · A bias instead of a loss
 #
-# Notebook 08 added a loss to keep experts busy. It pulls at every weight of the model, also where
-# balance and prediction want different things. DeepSeek-V3 does it beside the learning (arXiv
-# 2408.15664): each expert has a *bias*, added to its score when the best are chosen, and **only**
-# then. The gates come from the scores without it.
+# Notebook 08 added a loss to keep experts busy. It pulls at the routers and at all weights before
+# them, also where balance and prediction want different things. DeepSeek-V3 does it beside the
+# learning, with only a very small loss besides (arXiv 2408.15664, 2412.19437): each expert has a
+# *bias*, added to its score when the best are chosen, and **only** then. The gates come from the
+# scores without it.
 #
 # After each step: experts with more than their share get a little less bias, the others a little
 # more.
@@ -467,7 +469,8 @@ assert few < 16 < some_lost < many
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # The other English texts want the same experts, and came first. Those in other languages want
-# others. Mixtral, as published, has no lid: every chosen expert runs, however many ask it.
+# others. Mixtral, as published (arXiv 2401.04088), has no lid: every chosen expert runs, however
+# many ask it.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide

@@ -27,8 +27,8 @@ FOLDER = ROOT / "notebooks"
 READING = FOLDER / "READING.md"
 #: Other people's models, papers and programs, by name.
 NAMED = re.compile(
-    r"\b(?:Llama|GPT|Switch(?! off)|GShard|GLaM|ST-MoE|OLMoE|DeepSeek|Qwen|Granite|gpt-oss|Phi-\d|Mistral"
-    r"|vLLM|SGLang|llama\.cpp|TheBloke|MT-Bench|MegaBlocks|PaLM|Gemini|Claude|NVIDIA|[ATH]\d00?"
+    r"\b(?:Llama|GPT|Switch(?! off)|GShard|GLaM|ST-MoE|OLMoE|DeepSeek|Qwen|Granite|gpt-oss"
+    r"|Phi-\d|Mistral|vLLM|SGLang|llama\.cpp|TheBloke|MT-Bench|MegaBlocks|PaLM|Gemini|Claude|NVIDIA|[ATH]\d00?"
     r"|[Pp]aper|[Aa]nnouncement|[Pp]ublished|[Rr]eported)\b"
 )
 #: What makes a sentence a claim that one would want to look up. Numbers in names do not.

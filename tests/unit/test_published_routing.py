@@ -100,7 +100,10 @@ def test_meanings_permuted_within_languages_would_not(monkeypatch):
     """The same statistic, of shares that know nothing of meanings, gives no small p."""
     module = "moe_viz.analysis.published_routing"
     rng = np.random.default_rng(0)
-    shares = lambda: dict(zip((0, 7, 15), rng.dirichlet(np.ones(8), 3) * 2, strict=True))  # noqa: E731
+
+    def shares() -> dict[int, list[float]]:
+        return {layer: (rng.dirichlet(np.ones(8)) * 2).tolist() for layer in (0, 7, 15)}
+
     made = [(_Word(m, lang, w, 20, shares()), 0.25)
             for m, group in MEANINGS.items() for w, lang in group.items()]  # fmt: skip
     monkeypatch.setattr(f"{module}._words", lambda trace: iter(made))
