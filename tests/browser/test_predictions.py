@@ -13,8 +13,6 @@ pytest.importorskip("sphinx_revealjs")
 pytestmark = pytest.mark.browser
 ANSWERS = "- two\n- about half\n- all **eight**"
 ASKED = f"<!-- slide\n## How many of *eight* will run?\n\n{ANSWERS}\n-->\n"
-    "<!-- slide\n## How many of *eight* will run?\n\n- two\n- about half\n- all **eight**\n-->\n"
-)
 CODE = "a = 1\nb = '''x\ny'''\nc = 3\nd = 4"
 
 
