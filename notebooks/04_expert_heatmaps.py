@@ -391,7 +391,7 @@ assert np.ptp(certainty(control)[0]) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
-# ## The same tokens, computed in bfloat16: of 100 decisions, how many will come out differently?
+# ## Computed in bfloat16, how many of 100 decisions will come out differently?
 #
 # - none
 # - about one
@@ -419,7 +419,7 @@ print(f"overlap: {overlap['share'].mean():.1%} (chance {overlap['chance'].mean()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Click on a dark cell: was it a close decision?
+# ## Click on a cell that is not yellow: was it a close decision?
 # -->
 # ## float32 and bfloat16: darker is where they differ
 
@@ -436,7 +436,7 @@ mv.explore([trace, rough], mode="agreement")
 columns = ["changed", "median margin of all", "median margin of the changed"]
 values = zip(1 - identical["share"], identical["margin"], identical["margin_changed"], strict=True)
 rows = dict(zip(layers, values, strict=True))
-mv.table(rows, columns, "float32 and bfloat16", form=[".1%", ".3f", ".3f"], shade="columns")
+mv.table(rows, columns, "float32 and bfloat16", form=[".1%", ".3f", ".3f"])
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert identical["share"].min() > 0.97
@@ -547,7 +547,7 @@ turn_round()  # and back
 # ## As it was, and with layer 3 reversed: darker is where they differ
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
-mv.explore([trace, other], mode="agreement", layer=3)
+mv.explore([other, trace], mode="agreement", layer=3)
 
 # %% slideshow={"slide_type": "skip"}
 difference = np.nanmax(abs(other.loss - trace.loss))

@@ -49,7 +49,7 @@ if importlib.util.find_spec("moe_viz") is None:
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## In Mixtral, its authors saw syntax and hardly any topic. They measured no languages.
+# ## In Mixtral, its authors saw syntax and hardly any topic. Languages they did not compare.
 #
 # - Eight kinds of text, layers 0, 15 and 31: no obvious experts for mathematics, medicine or code.
 # - "Syntax rather than domain, especially at the initial and final layers": indentation goes to the
@@ -108,7 +108,7 @@ trace, control
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
-# ## In which layers will English, German and code differ most in whom they keep busy?
+# ## English, German, code: in which layers do they keep the most different experts busy?
 #
 # - the first
 # - the middle
@@ -148,7 +148,7 @@ def moved(recorded, a, b):
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## The last layers, and by far: this much load would have to move to make two alike
+# ## The last layers, by far: so much work would have to go to other experts to make two alike
 # -->
 # ## Counted
 #
@@ -231,7 +231,7 @@ beside = analysis.label_divergence(untrained)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Random weights separate languages too: a small p says nothing about training
+# ## Trained or not, p is below 0.05 in every layer: it says nothing about training
 # -->
 # ## Divergence of five languages
 
@@ -296,7 +296,7 @@ chosen = {
 }
 
 
-# %% slideshow={"slide_type": "skip"}
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 def divergences(recorded):
     """Divergence of the labels on each choice of tokens: a row for each choice and layer."""
     parts = {name: only(recorded, wanted) for name, wanted in chosen.items()}
@@ -316,7 +316,10 @@ def divergences(recorded):
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 shared, shared_control = divergences(spoken), divergences(untrained)
 picture = mv.chart(shared, control=shared_control)
-picture.figure.update_yaxes(type="log", range=[-3.5, 0], title="bits, logarithmic")
+for line in picture.figure.data:  # what is nothing lies on the edge; intervals are in the data
+    line.update(y=[max(y, 0.001) for y in line.y], error_y=None)
+ticks = {"tickvals": [0.001, 0.01, 0.1, 1], "ticktext": ["≤ 0.001", "0.01", "0.1", "1"]}
+picture.figure.update_yaxes(type="log", range=[-3.1, 0.1], title="bits, logarithmic", **ticks)
 picture
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -437,7 +440,7 @@ language_chance, _ = by_permuting(spoken, language)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Topic tells next to nothing; language tells most, and only after training
+# ## Topic tells next to nothing; in the last layers language tells most, after training alone
 # -->
 # ## Bits about the first choice
 
@@ -482,7 +485,7 @@ assert abs(told["topic"] - twin["topic"])[:4].max() < 0.01
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## How often does the next token have the same first choice? Published for Mixtral, per cent
+# ## Mixtral's later layers repeat their first choice about twice as often as chance would
 # -->
 # ## 7 · Repetition: Table 5 and Figure 10 · further
 #
@@ -491,6 +494,7 @@ assert abs(told["topic"] - twin["topic"])[:4].max() < 0.01
 
 # %% slideshow={"slide_type": "-"}
 rows = {name: published.REPETITION[name][0] for name in ("Github", "Wikipedia (en)")}
+rows["even and independent"] = [100 / 8] * 3
 heads = [f"layer {n}" for n in published.REPETITION_LAYERS]
 mv.table(rows, heads, f"PUBLISHED for Mixtral 8x7B, {published.PAPER}: per cent", form=".1f")
 
@@ -536,7 +540,7 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
-# ## *and, und, et, y, och* in layer 15 of the real Mixtral: an expert for each language?
+# ## *and, und, et, y* in layer 15 of the real Mixtral: an expert for each language?
 #
 # - one for each language
 # - one for all of them
@@ -549,15 +553,21 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 # 7 and 15, in texts that include many languages. Counts of pieces, without documents: so no
 # intervals.
 #
-# **Write down:** *and*, *und*, *et*, *y*, *och*: an expert for each language, or one for all?
+# **Write down:** *and*, *und*, *et*, *y*: an expert for each language, or one for all?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## "And" has an expert, in every language. French has none.
+# ## In layer 15 one expert takes *and* in every language
 # -->
 # ## *And* has an expert; French has none
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
+mv.chart(published_routing.function_words().where(meaning="and"))
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Other little words do the same, here the mean over all languages of each:
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
 mv.chart(published_routing.word_meanings())
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -568,7 +578,7 @@ mv.chart(published_routing.word_meanings())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## In 8x7m's last layer, does *and* keep to one expert, or does each language?
+# ## In 8x7m's last layer the same words go by language
 # -->
 # ## The same words in 8x7m
 
@@ -576,11 +586,15 @@ mv.chart(published_routing.word_meanings())
 words, twin_words = (
     published_routing.function_words(x).where(layer=5) for x in (spoken, untrained)
 )
-mv.chart(words, control=twin_words)
+some = ["and", "the"]
+mv.chart(words.where(meaning=some), control=twin_words.where(meaning=some))
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Here German words go one way, whatever they mean, and English ones another. In the untrained twin
-# every word goes its own.
+# German words go one way, whatever they mean, and English ones another. In the untrained twin every
+# word goes its own. All words that were counted, none left out:
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"]
+mv.chart(words, control=twin_words)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 apart = published_routing.meaning_and_language(spoken).where(layer=5)
@@ -605,7 +619,7 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | :-- | :-- | :-- |
 # | by topic | next to nothing | nothing obvious |
 # | by syntax | yes, in part before training | what its authors saw |
-# | by language | strongly, in the last two layers | by meaning, across languages (layers 7, 15) |
+# | by language | strongly, in the last two layers | no: by meaning (layers 7, 15) |
 #
 # Nothing in one column is evidence for the other.
 # -->

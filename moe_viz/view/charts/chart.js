@@ -107,7 +107,8 @@ class Chart {
     const { legend } = layout;
     if (legend?.y < 0) legend.y *= figure.layout.height / layout.height; // as many pixels below
     this.dark = isDark();
-    await this.plotly.newPlot(plot, figure.data, layout, CONFIG);
+    const data = host.closest(".reveal") ? figure.data.map(bolder) : figure.data;
+    await this.plotly.newPlot(plot, data, layout, CONFIG);
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", `${title}. ${sentence}`);
     this.follow();
@@ -156,7 +157,7 @@ class Chart {
     const layout = {
       paper_bgcolor: ground,
       plot_bgcolor: ground,
-      font: { color: ink, size },
+      font: { color: ink, size, family: "system-ui, sans-serif" },
       uniformtext: { minsize: size, mode: "hide" },
       xaxis: axis,
       yaxis: axis,
@@ -281,6 +282,17 @@ class Chart {
     await this.plotly.update(plot, args[0], { "sliders[0].active": active }, args[1]);
     this.say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + label);
   }
+}
+
+/**
+ * A trace as the last row of a lecture room sees it: lines and marks that are thick enough.
+ * @param {any} trace
+ */
+function bolder(trace) {
+  if (trace.type !== "scatter") return trace;
+  const { line = {}, marker = {} } = trace;
+  const size = Array.isArray(marker.size) ? marker.size : 1.4 * (marker.size ?? 6);
+  return { ...trace, line: { ...line, width: 2 * (line.width ?? 2) }, marker: { ...marker, size } };
 }
 
 /**

@@ -47,7 +47,8 @@ def grid(
         }  # fmt: skip
         notes.append(
             {"text": f"<b>{escape(str(title))}</b>", "x": left, "y": top, "xref": "paper",
-             "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+             "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+             "yshift": 4}
         )  # fmt: skip
     figure.update_layout(
         annotations=notes,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import zip_longest
 
 import numpy as np
 
@@ -21,11 +22,13 @@ def words_map(found: Finding, control: Finding | None) -> Chart:
     go = graph_objects()
     layers, experts = each(found, "layer"), each(found, "expert")
     first = found.where(layer=layers[0], expert=experts[0])
+    spoken = [f" ({said})" if said else "" for said in first.columns.get("language", [])]
+    pieces = [str(p) + said for p, said in zip_longest(first["piece"], spoken, fillvalue="")]
     panels = [(part, layer) for part in (found, control) if part for layer in layers]
     new = [True, *(first["meaning"][1:] != first["meaning"][:-1])]
     names = [
         f"<b>{escape(meaning)}</b>   {escape(piece)}" if begins else escape(piece)
-        for meaning, piece, begins in zip(first["meaning"], first["piece"], new, strict=True)
+        for meaning, piece, begins in zip(first["meaning"], pieces, new, strict=True)
     ]
     tall = 15 if len(names) > 40 else 24
     figure = grid(go, [""] * len(panels), 1, len(panels), 110 + tall * len(names), "", "")

@@ -27,6 +27,7 @@ _STYLE = """.moe-viz-table { overflow-x: auto; margin: 8px 0; }
 .moe-viz-table th.name { font-weight: 400; }
 .moe-viz-table tr.mark > * { font-weight: 700; }
 .moe-viz-table tr.mark > :first-child { box-shadow: inset 4px 0 0 currentColor; }
+.moe-viz-table tr.first:not(:first-child) > * { border-top: 2px solid currentColor; }
 .moe-viz-table p { margin: 4px 0; opacity: 0.8; }"""
 
 
@@ -75,9 +76,10 @@ class Table:
         grounds = self._grounds()
         for n, (name, said) in enumerate(zip(self.rows, self._said(), strict=True)):
             parts = _parts(name)
-            kind = ' class="mark"' if name in self.mark else ""
             # What a group of rows has in common is said in the first of them.
             shared = len(parts) > 1 and n and parts[0] == before[0]
+            told = ["mark"] * (name in self.mark) + ["first"] * (len(parts) > 1 and not shared)
+            kind = f' class="{" ".join(told)}"' if told else ""
             heads = ["" if shared and not i else str(part) for i, part in enumerate(parts)]
             cells = "".join(f'<th scope="row" class="name">{escape(part)}</th>' for part in heads)
             for text, ground, words in zip(said, grounds[n], kinds, strict=True):

@@ -42,6 +42,7 @@ export function present(deck, size) {
     slideNumber: "c/t",
     transition: "none",
     controls: false,
+    progress: false,
     pdfSeparateFragments: false,
   });
 }
