@@ -714,9 +714,9 @@ mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
 # (counts: arXiv 2409.02060). OLMoE has 64 experts in each layer, and some do 80 times as much. (Put
 # together at random into eight groups, they still part more than ten times as far as Mixtral's.)
 #
-# *In the layers published*: Mixtral's experts part by grammar, across languages, and hardly by kind
-# of text; OLMoE's part strongly by kind of text; 8x7m's last layer parts by language (notebook 05).
-# Nobody has shown why.
+# *In the layers published* (2409.02060): Mixtral's experts part by grammar, across languages,
+# and hardly by kind of text; OLMoE's part strongly by kind of text; 8x7m's last layer parts by
+# language (notebook 05). Nobody has shown why.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (apart["meaning"][1:] < 0.6 * apart["language"][1:]).all()
