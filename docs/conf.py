@@ -65,6 +65,7 @@ html_title = "moe_viz"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = [("theme.js", {"loading_method": "defer"})]
+html_show_search_summary = False  # its script would fetch pages, which no folder allows
 html_show_sphinx = False
 html_copy_source = False
 html_show_copyright = False

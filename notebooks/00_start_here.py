@@ -211,7 +211,7 @@ assert alone > words.sum() / 2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## A program: press / and ⏎. In which layers do all ends of lines share an expert?
+# ## Press / and ⏎: where do all line ends share an expert?
 # -->
 # ## What there was to find
 

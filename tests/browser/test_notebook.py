@@ -166,9 +166,9 @@ def of_ours(noise, url: str) -> list[str]:
 @pytest.mark.parametrize(("name", "theme"), [("Light", LIGHT), ("Dark", DARK)])
 def test_the_explorer_in_jupyterlab(browser, lab, name, theme):
     with lab.open(browser, "trusted.ipynb", name) as (page, noise):
-        sentence = page.locator(".moe-viz .sentence")
+        sentence = page.locator(".moe-viz .sentence").first
         sentence.wait_for()
-        frame = page.locator(".moe-viz .mv")
+        frame = page.locator(".moe-viz .mv").first
         page.locator(f'body[data-jp-theme-light="{str(theme is LIGHT).lower()}"]').wait_for(
             state="attached"
         )
@@ -193,8 +193,8 @@ def test_the_explorer_in_jupyterlab(browser, lab, name, theme):
 
 def test_an_untrusted_notebook_keeps_text_map_and_a_way_on(browser, lab):
     with lab.open(browser, "untrusted.ipynb", "Dark") as (page, noise):
-        shown = page.locator(".moe-viz")
-        page.get_by_text("Scripts are off here.").wait_for()
+        shown = page.locator(".moe-viz").first
+        page.get_by_text("Scripts are off here.").first.wait_for()
         assert shown.evaluate("e => e.shadowRoot === null")
         assert "Our cat answers to no name" in shown.inner_text()
         colours = shown.locator("p span").evaluate_all(
@@ -299,7 +299,7 @@ def test_the_notebook_as_html_draws_offline(browser, home):
     noise = listen(context)
     page = context.new_page()
     page.goto((home / "nb" / "trusted.html").as_uri(), wait_until="domcontentloaded")
-    page.locator(".moe-viz .sentence").wait_for()
+    page.locator(".moe-viz .sentence").first.wait_for()
     # nbconvert's own template asks for MathJax and require; nothing else is asked for.
     assert noise.outside("file:", "https://cdnjs.cloudflare.com/ajax/libs/") == []
     assert [text for text, where in noise.errors if not where.startswith("https:")] == []

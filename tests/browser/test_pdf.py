@@ -68,7 +68,7 @@ def test_pictures_and_charts_are_drawn_before_they_are_printed(printed):
     picture = printed(shown(mv.explore(trace).to_html()))
     assert letters(picture) > 500
     chart = printed(shown(mv.chart(mv.analysis.load(trace)).to_html()))
-    assert letters(chart) > letters(printed()) + 200  # axes and bars have names
+    assert letters(chart) > letters(printed()) + 100  # axes and bars have names
 
 
 def test_a_blank_page_is_an_error(tmp_path, monkeypatch):
@@ -80,7 +80,7 @@ def test_a_blank_page_is_an_error(tmp_path, monkeypatch):
 
 
 def test_an_empty_slide_may_be_blank(printed):
-    assert letters(printed(words="#")) < 5
+    assert letters(printed(words="#")) <= len("talk") + 3  # its foot alone: the title, and 1/1
 
 
 def test_what_is_no_deck_or_does_not_end_is_an_error(tmp_path, monkeypatch):
