@@ -75,7 +75,7 @@ test-quick: $(VENV)/.dev lint  ## two minutes of tests: no browser, no notebooks
 	$(PYTEST) -m 'not slow and not long and not browser' tests/unit moe_viz $(PYTEST_ARGS)
 
 docs: $(VENV)/.docs  ## course and documentation as a site, notebooks run: out/docs/index.html
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs . out/docs
+	$(BIN)/python -m sphinx --quiet -E --fail-on-warning --keep-going -b html -c docs . out/docs
 	@echo "Open out/docs/index.html"
 
 test-js: node_modules/.installed  ## the JavaScript: its format, its types, and node's tests

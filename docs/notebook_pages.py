@@ -113,8 +113,9 @@ def ran(path: Path) -> Any:
         found = Path(kept) / path.name
         return nbformat.read(found if found.exists() else path, 4)
     decides = hashlib.sha256(path.read_bytes())
-    for part in sorted((ROOT / "moe_viz").rglob("*.py")):
-        decides.update(part.read_bytes())
+    for part in sorted((ROOT / "moe_viz").rglob("*.*")):  # outputs hold scripts and styles, too
+        if part.is_file() and part.suffix != ".pyc":
+            decides.update(part.read_bytes())
     decides.update((embedded_folder() / "evaluation.json").read_bytes())
     found = ROOT / "out" / "ran" / f"{path.stem}-{decides.hexdigest()[:16]}.ipynb"
     if not found.exists():
@@ -153,8 +154,7 @@ def write_lab(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         static = Path(app.outdir, "_static")
         model = held("8x7m")
-        if not (static / MODEL).exists():
-            write(static / MODEL, _as_script(in_page(model)))
+        write(static / MODEL, _as_script(in_page(model)))  # of an earlier build it may be another's
         size = (static / MODEL).stat().st_size / 1e6
         lies = f'<script src="_static/{MODEL}"></script>'
         write(Path(app.outdir, LAB), live_page(model, opening("8x7m"), lambda _: lies))

@@ -128,6 +128,13 @@ def test_a_talk_takes_slides_by_their_headings_and_its_minutes_run_on(tmp_path):
     assert slides[1].below  # what was chosen is a copy
 
 
+def test_a_slide_without_anything_is_none(tmp_path):
+    path = write(tmp_path / "a.ipynb", cell("markdown", "# A", "slide"),
+                 cell("markdown", "<!-- slide\n-->", "slide"))  # fmt: skip
+    soup = parsed(save_slides([path], tmp_path / "a.html"))
+    assert len(soup.select(".slides section")) == 1
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_deck_is_light_or_dark_whatever_the_system_is(tmp_path, theme):
     path = write(tmp_path / "a.ipynb", cell("code", "x = 1", tags=["show_code"]))

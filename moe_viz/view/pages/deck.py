@@ -28,8 +28,7 @@ from typing import Any
 from ...errors import InputError
 from .alive import AFTER, BEFORE, TAG
 
-#: How a slide may be laid out. The first three and `columns` are tags; the rest is seen from what
-#: is on it.
+#: How a slide may be laid out: as the tag of this name says, else as is seen from what is on it.
 LAYOUTS = ("title", "prediction", "statement", "columns", "picture", "table", "code", "text")
 #: Begins a tag that says which lines of code are lit together, step by step: `lit:1-3|5`.
 LIT = "lit:"
@@ -114,7 +113,7 @@ def deck(cells: Sequence[Any], name: str = "") -> list[Slide]:
             slides[-1].cells.append(cell)
         if short and prose.strip():
             slides[-1].told.append(_note(cell, prose))
-    return slides
+    return [slide for slide in slides if slide.cells or slide.told]
 
 
 def chosen(slides: Sequence[Slide], headings: Sequence[str], where: str) -> list[Slide]:
