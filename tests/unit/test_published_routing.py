@@ -135,6 +135,7 @@ def test_the_same_words_are_counted_in_a_recording_of_ours():
     meanings = word_meanings(trace).where(layer=5, meaning="and")
     group = found.where(layer=5, meaning="and")["share"].reshape(-1, 8)
     assert meanings["share"] == pytest.approx(group.mean(axis=0))
+    assert {*found["uniform"], *function_words()["uniform"], *word_meanings()["uniform"]} == {2 / 8}
     assert found.title == trace.provenance.title
     assert not any("published" in note for note in found.notes)
     one = meaning_and_language(trace, permutations=9)
