@@ -313,7 +313,7 @@ def divergences(recorded):
 # -->
 # ## Divergence of five languages on the tokens they share
 
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+# %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 shared, shared_control = divergences(spoken), divergences(untrained)
 picture = mv.chart(shared, control=shared_control)
 for line in picture.figure.data:  # what is nothing lies on the edge; intervals are in the data

@@ -4,6 +4,7 @@
 /** @import { Palette } from "../js/types.js" */
 
 import { isDark, onThemeChange } from "../js/theme.js";
+import { bolder, template } from "./look.js";
 import { plotly } from "./plotly.js";
 
 /**
@@ -107,7 +108,7 @@ class Chart {
     const { legend } = layout;
     if (legend?.y < 0) legend.y *= figure.layout.height / layout.height; // as many pixels below
     this.dark = isDark();
-    const data = host.closest(".reveal") ? figure.data.map(bolder) : figure.data;
+    const data = this.onSlide ? figure.data.map(bolder) : figure.data;
     await this.plotly.newPlot(plot, data, layout, CONFIG);
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", `${title}. ${sentence}`);
@@ -129,43 +130,17 @@ class Chart {
     this.host.style.colorScheme = isDark() ? "dark" : "light";
   }
 
+  get onSlide() {
+    return Boolean(this.host.closest(".reveal"));
+  }
+
   get theme() {
     return isDark() ? this.palette.dark : this.palette.light;
   }
 
   /** Of the figure. */
   template() {
-    const { ground, ink, line, muted } = this.theme;
-    // Type that the last row of a lecture room can read, where this is a slide.
-    const size = this.host.closest(".reveal") ? 18 : 13;
-    const axis = {
-      automargin: true,
-      title: { standoff: 8 },
-      gridcolor: line,
-      linecolor: line,
-      zerolinecolor: line,
-      tickcolor: line,
-    };
-    const box = { bgcolor: ground, bordercolor: line, font: { color: ink } };
-    const slider = {
-      ...box,
-      bgcolor: muted,
-      bordercolor: muted,
-      activebgcolor: ink,
-      tickcolor: muted,
-    };
-    const layout = {
-      paper_bgcolor: ground,
-      plot_bgcolor: ground,
-      font: { color: ink, size, family: "system-ui, sans-serif" },
-      uniformtext: { minsize: size, mode: "hide" },
-      xaxis: axis,
-      yaxis: axis,
-      sliderdefaults: slider,
-      updatemenudefaults: box,
-      hoverlabel: { bgcolor: ground, bordercolor: ink, font: { color: ink } },
-    };
-    return { layout };
+    return template(this.theme, this.onSlide);
   }
 
   /** Follow theme and size as long as the chart is in the document; it may leave and come back. */
@@ -282,17 +257,6 @@ class Chart {
     await this.plotly.update(plot, args[0], { "sliders[0].active": active }, args[1]);
     this.say((plot.layout.sliders[0].currentvalue?.prefix ?? "") + label);
   }
-}
-
-/**
- * A trace as the last row of a lecture room sees it: lines and marks that are thick enough.
- * @param {any} trace
- */
-function bolder(trace) {
-  if (trace.type !== "scatter") return trace;
-  const { line = {}, marker = {} } = trace;
-  const size = Array.isArray(marker.size) ? marker.size : 1.4 * (marker.size ?? 6);
-  return { ...trace, line: { ...line, width: 2 * (line.width ?? 2) }, marker: { ...marker, size } };
 }
 
 /**
