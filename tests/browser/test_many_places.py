@@ -38,8 +38,12 @@ def used(page, trace, place: str) -> None:
     until(lambda: faded.count() > 0)
     page.keyboard.press("Escape")
     until(lambda: faded.count() == 0)
-    if place != "slide":  # a slide has room for one map
-        choice = page.locator(".mv:visible").get_by_label("Map", exact=True)
+    chosen = ("Map", "Colour of the map", "Compare with")
+    fields = [page.locator(".mv:visible").get_by_label(name, exact=True) for name in chosen]
+    if place == "slide":  # what it shows was chosen beforehand
+        assert [field.count() for field in fields] == [0, 0, 0]
+    else:
+        choice = fields[0]
         choice.focus()
         page.keyboard.type("experts ×")
         page.locator(".grid:visible canvas").first.wait_for()

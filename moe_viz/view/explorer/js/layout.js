@@ -67,7 +67,7 @@ export function layout(trace, parts, place, onkeydown) {
     header(trace, parts.controls, page),
     ...banner(trace),
     legend.element,
-    h("div", { class: "body" }, left(parts, trace), h("div", {}, right)),
+    h("div", { class: "body" }, left(parts, trace, place), h("div", {}, right)),
     caption(trace, place),
   );
 }
@@ -118,29 +118,35 @@ function banner({ synthetic }) {
 /**
  * @param {Parts} parts
  * @param {Trace} trace
+ * @param {Place} place
  */
-function left({ controls, text, maps, comparison }, trace) {
+function left({ controls, text, maps, comparison }, trace, place) {
+  const { alike, found, search, play, sort, view, mode, watched } = controls;
+  const grow = () => h("span", { class: "grow" });
+  if (place === "slide") {
+    // What a slide shows was chosen beforehand: it is for the class to play and to sort.
+    const tools = h("div", { class: "tools" }, alike, grow(), watched, found, search, sort, play);
+    return h("div", {}, tools, text.element, maps, comparison.element);
+  }
   const tools = h(
     "div",
     { class: "tools" },
-    controls.alike,
-    ...(several(trace) ? [h("label", { class: "spare" }, "Compare ", controls.beside)] : []),
-    h("span", { class: "grow" }),
-    controls.found,
-    controls.search,
-    h("label", { class: "spare", title: SPACES }, controls.signs, "spaces"),
+    alike,
+    ...(several(trace) ? [h("label", { class: "compare" }, "Compare ", controls.beside)] : []),
+    grow(),
+    found,
+    search,
+    h("label", { title: SPACES }, controls.signs, "spaces"),
   );
-  const view = h("label", {}, "Map ", controls.view);
-  const mode = h("label", {}, "colour ", controls.mode);
   const colour = h(
     "div",
     { class: "tools maps" },
-    controls.play,
-    controls.sort,
-    h("span", { class: "grow" }),
-    view,
-    mode,
-    controls.watched,
+    play,
+    sort,
+    grow(),
+    h("label", {}, "Map ", view),
+    h("label", {}, "colour ", mode),
+    watched,
   );
   return h("div", {}, tools, text.element, colour, maps, comparison.element);
 }

@@ -17,7 +17,7 @@
 /** Where all layers cannot be labelled, every eighth and the last are; how far apart, in px. */
 const EACH = 8;
 /** Pixels of a map on a slide, at most. */
-const SLIDE = 120;
+const SLIDE = 168;
 const BETWEEN = 11;
 
 export class Rows {
@@ -115,7 +115,7 @@ export class Rows {
  */
 function heightOf(layers, place) {
   const page = place === "page";
-  if (place === "slide" && layers > 6) return SLIDE / layers;
+  if (place === "slide") return SLIDE / Math.max(layers, 6);
   if (layers <= 8) return page ? 40 : 24;
   if (layers <= 16) return 14;
   if (layers <= 48) return page ? 11 : 7;
