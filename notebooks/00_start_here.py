@@ -335,7 +335,7 @@ assert len(set(busiest)) == 3
 # ## What to take home
 #
 # - A router decides about each token, afresh in each layer: two of its eight experts run.
-# - All experts of a layer work on one passage, some more than others.
+# - Nearly all experts of a layer work on one passage, some more than others.
 # - An expert's number is a place within its layer, and means nothing in the next.
 # - Loads that differ do not yet make specialists: they need something to be compared with.
 

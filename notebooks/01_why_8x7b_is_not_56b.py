@@ -209,7 +209,7 @@ mv.table(rows, heads, "Parameters", form=[",", ",", ".3g"], mark="experts")
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Only the experts exist eight times. Attention, the tables that turn tokens into numbers and back
 # (embedding and output head), and the norms are shared. The routers, which choose, are new, and
-# tiny; every token passes them, so they count as shared from here on. So the name counts the shared
+# tiny; every token passes them, so below they count as shared too. So the name counts the shared
 # part seven times too often. From here on, experts (and Mistral 7B's blocks, which are of their
 # size) are blue, and what is shared is orange.
 

@@ -371,8 +371,8 @@ Chart(figure, "Gates of twelve tokens", whose, said, found("gates", columns))
 mv.diagram("mixtral-8x7b")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# The lines above are four of its six steps: score, choose, run, add. Its scores are made up: change
-# one, and see when the second place changes hands.
+# The lines above are its middle steps, from the scores to the weighted sum. Its scores are made up:
+# change one, and see when the second place changes hands.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide

@@ -153,8 +153,8 @@ print("the commonest expert of layer 5:", last)
 #
 # French: in one layer, the last, like German and Italian. (English in the last two; Spanish and
 # Python in none.) In layers 0 to 2 every passage is a mixture of colours, hardly more uneven than
-# with random weights; in layer 4 some are less uneven than with random weights; in the last all are
-# more so.
+# with random weights. In layer 4 some are less uneven than with random weights, in the last all are
+# more uneven.
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert all((shares[label] > 0.5).tolist() == [False] * 5 + [True] for label in ("fr", "de", "it"))

@@ -346,10 +346,10 @@ mv.table(rows, layers, "Share of the commonest first choice, all languages toget
 # In the last layer of 8x7m the languages are no less far apart on commas than on all tokens. On
 # full stops they part from layer 3 on, strongly from layer 4.
 #
-# Is that training? The twin sends nearly all commas to one expert and could hardly tell languages
-# apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it does so
-# a little at most. So look at *symbols, digits*, which it does spread: 0.018 in the last layer,
-# where 8x7m has 0.633.
+# Is that training? The twin sends nearly all commas to one expert, and could hardly tell languages
+# apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it tells
+# languages apart by a little at most. So look at *symbols, digits*, which it does spread: 0.018 in
+# the last layer, where 8x7m has 0.633.
 #
 # So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
 # token alone does not decide. Whether it is the language as such or the words just before, this
@@ -611,6 +611,16 @@ assert {share.argmax() for share in german} == {german[0].argmax()}
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 mv.chart(published_routing.published_loads("mixtral"), published_routing.published_loads("olmoe"))
 
+# %% [markdown] slideshow={"slide_type": "skip"}
+# So an expert for code: in Mixtral none, in OLMoE several. In 8x7m's last layer neither: 0, which
+# works most on code, works as much on English.
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+last = mv.analysis.load(trace).where(layer=5)
+code_load, english_load = (last.where(label=label)["share"] for label in ("code", "en"))
+assert code_load.argmax() == 0
+assert abs(code_load[0] - english_load[0]) < 0.05
+
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
 # ## What may be said
@@ -619,7 +629,7 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | :-- | :-- | :-- |
 # | by topic | next to nothing | nothing obvious |
 # | by syntax | yes, in part before training | what its authors saw |
-# | by language | strongly, in the last two layers | no: by meaning (layers 7, 15) |
+# | by language | strongly, in the last two layers | no: by a word's function (layers 7, 15) |
 #
 # Nothing in one column is evidence for the other.
 # -->
@@ -629,13 +639,13 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # | :-- | :-- | :-- |
 # | by topic (section 6) | next to nothing | nothing obvious (mathematics a little) |
 # | by syntax (section 6) | yes, part of it under random weights too | what its authors saw |
-# | by language | in the last two layers, strongly | layers 7, 15: by meaning, across languages |
+# | by language | in the last two layers, strongly | layers 7, 15: by function, across languages |
 # | repeated (section 7) | beyond load: little; in code more | layers 15, 31: beyond even |
 #
 # *Repeated*: the next token has the same first choice. Nothing in the left column is evidence for
-# the right one. Routing by language in late layers is published for other large mixtures (arXiv
-# 2510.04694, 2604.03592, 2605.29714), while ST-MoE (2202.08906) saw none: so 8x7m's need not come
-# from its small size, and proves nothing about Mixtral.
+# the right one. Late layers that part languages are published for other large mixtures, OLMoE among
+# them (arXiv 2510.04694; also 2604.03592, 2605.29714); ST-MoE (2202.08906) saw none. So small size
+# need not be why 8x7m's do, and 8x7m proves nothing about Mixtral.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
@@ -683,9 +693,9 @@ assert 0.3 < share < 0.6
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all languages share. What is left is about context.
-# - 8x7m routes by language in its last two layers, most in the last (and hardly by topic: section
-#   6). Mixtral, in the layers published, routes by meaning across languages. Neither says anything
-#   about the other.
+# - 8x7m's last two layers part the languages, the last most (and hardly topics: section 6); whether
+#   by the language or by the words just before is open. Mixtral, in the layers published, routes by
+#   a word's function, across languages. Neither says anything about the other.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Exercises

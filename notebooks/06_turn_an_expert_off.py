@@ -396,9 +396,10 @@ assert np.argmax(felt) == last.where(label="fr")["change"].argmax()
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## Two layers, two patterns
 #
-# Layer 0: without any one of its experts every kind of text is predicted a little worse. (On four
-# texts of each kind, the interval of a third of these cells includes zero.) Layer 5: most are
-# hardly missed; French misses 5/6 a great deal, English misses 5/4, and Python 5/0 a little.
+# Layer 0: without any one of its experts every kind of text comes out a little worse, though with
+# four texts of each kind a third of these cells may be chance: their interval includes zero. Layer
+# 5: most are hardly missed; French misses 5/6 a great deal, English misses 5/4, and Python 5/0 a
+# little.
 #
 # Which layer hurts more? The worst single loss is in layer 5; but in layer 0 more of the eight are
 # missed.
@@ -576,8 +577,8 @@ mv.table({name: [text] for name, text in samples.items()}, [""], "Pour ouvrir un
 # French; with random experts in all layers it writes dots. "The French expert" says too much:
 # turning it off does not turn French off. The losses agree.
 #
-# Random choices in layer 5 alone cost French about as much as the loss of 5/6 (exercise 3), and
-# random choices in all layers (section 4) six times as much. It is one layer of six.
+# Random choices in layer 5 alone cost French about as much as doing without 5/6 (exercise 3); in
+# all six layers (section 4) they cost six times as much.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert without_it < 6 < 7 < with_random

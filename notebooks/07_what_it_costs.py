@@ -230,8 +230,8 @@ Chart(figure, "How long a step takes", "8x7m and two dense models, this machine"
 # %% [markdown] slideshow={"slide_type": "skip"}
 # - Against *dense 24M*, which needs the same memory, the mixture is faster: it computes less.
 # - Against *dense 10M*, which computes as much, it has no advantage.
-# - In the middle its advantage over the first is smallest and its price against the second
-#   greatest, though each token needs as little computing as ever. With many it recovers.
+# - With some sixteen conversations it does worst against both: least ahead of the one, furthest
+#   behind the other, though each token needs as little computing as ever. With many it recovers.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
@@ -647,7 +647,7 @@ assert min(mean[1:]) > 50
 # %% slideshow={"slide_type": "skip"}
 evaluation = json.loads((embedded_folder() / "evaluation.json").read_text(encoding="utf-8"))
 curves = evaluation["twins"]
-mixture, dense = curves["mixture"], curves["dense twin"]  # as many active parameters
+mixture, dense = curves["mixture"], curves["dense twin"]  # of equal active parameters
 bits = {"mixture": np.array(mixture["bits_per_byte"]), "dense": np.array(dense["bits_per_byte"])}
 seen = [tokens / 1e6 for tokens in mixture["tokens"]]
 columns = {"million tokens": np.array(seen), **bits}
@@ -700,8 +700,8 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 #   at 16 of 17 looks (of the same two runs), and at the end behind in none of nine kinds of text.
 # - **That is a small gain**, and one run each: another seed might well move both ends by as much.
 #   After so few tokens there may be little yet to fill the additional parameters with.
-# - Larger ones were reported to gain more: as good a model after up to a seventh of the time, at
-#   equal computing for each token (Switch, arXiv 2101.03961); a third of GPT-3's training energy
+# - Larger ones were reported to gain more: pre-training up to seven times as fast, at equal
+#   computation for each token (Switch, arXiv 2101.03961); a third of GPT-3's training energy
 #   (GLaM, 2112.06905); trained about twice as fast as a dense model of equal active size (OLMoE,
 #   2409.02060). For Mixtral's benchmarks see
 #   notebook 09.
@@ -727,7 +727,7 @@ assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
 #   token costs the computing of a small model. (With some sixteen in a step, most of that advantage
 #   is gone.)
 # - You serve **yourself**, one token at a time, and the model fits: you fetch and compute as little
-#   as with a dense model of 12.9B. (Not while it reads your prompt: those are many tokens at once.)
+#   as with a dense model of 12.9B. (A prompt is read many tokens at once: there the batch counts.)
 # - It does **not fit**: experts have to be fetched for nearly every token, and each is a wait, or
 #   be computed where they lie, on the CPU. A dense model that fits may serve you better.
 

@@ -514,8 +514,9 @@ assert at_work["sign turned"] == book.active == book.total - 12 * one
 assert book.active < book.total / 2
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# - **In loss, nothing** (on the texts being trained on): the collapsed mixture is behind at first
-#   and has caught up by step 160. For so short a training of so small a model, two are enough.
+# - **In loss, nothing that shows** (on the texts being trained on): the collapsed mixture is behind
+#   at first and level by step 160; which is ahead then differs from seed to seed. For so short a
+#   training of so small a model, two are enough.
 # - **What was paid for**: a mixture that asks the same two experts for every token is a dense model
 #   of 107,840 parameters that stores 255,296. And on devices of their own, six of eight would wait.
 
@@ -614,9 +615,9 @@ mv.table(rows, columns, "Load of the busiest expert; even is 12.5 %", form=".0%"
 # The loss looks at one batch at a time: 16 pieces of text of random kinds; in the last 12 % of the
 # run, two longer ones. Over the mix (all nine labels counting alike) the busiest has 17 % at most;
 # *one kind of text* may use few experts, and in 8x7m's last layer it does. Its untrained twin
-# spreads each kind about as evenly as the mix. Balancing does not forbid specialising, but the
-# batch matters: evened over each small batch it holds specialisation down, over a global batch it
-# allows it (arXiv 2501.11873).
+# spreads each kind about as evenly as the mix. Balancing does not forbid specialising, but what it
+# is evened over matters: over each device's few texts it holds specialisation down, over all texts
+# of a step it allows it (arXiv 2501.11873).
 #
 # The paper on Mixtral (arXiv 2401.04088) measured no routing by language, and says nothing of a
 # balancing loss, so it cannot be compared here: notebook 05.
@@ -732,7 +733,8 @@ assert most[-1, -1] < 0.22
 #
 # - Nobody tells a router what is right: it hears of it through the gates of the experts that ran.
 # - Left alone it may collapse. A small loss prevents that, and asks for nothing but balance.
-# - Collapse wastes what is stored, and devices; in large models it costs quality, in a toy no loss.
+# - Collapse wastes what is stored, and devices; it cost quality in a large model of 2017 (arXiv
+#   1701.06538), and nothing in a toy.
 # - Even over the mix is not even over each kind of text.
 # - Further: much of the routing is settled early, and some of it before anything was learnt.
 

@@ -249,7 +249,8 @@ def adjusted(bias, experts, step=0.005):
 # each, as DeepSeek-V3 has it, arXiv 2412.19437). One expert is among the two of most tokens. Only
 # the bias changes.
 #
-# **Write down:** can eight numbers make it even? And how many of the decisions will then be others?
+# **Write down:** can eight numbers make it even? And how many of the decisions will then be
+# different?
 
 # %% slideshow={"slide_type": "skip"}
 model = mv.load("8x7m", device="cpu")
@@ -344,7 +345,8 @@ Chart(figure, "Whose tokens an expert has", "8x7m, layer 5, English, no training
 # *capacity*. GShard and Switch Transformer set it to an even share, times a factor of 1 to 2 (arXiv
 # 2006.16668, 2101.03961). Who comes too late is *dropped*: that expert does not work on the token.
 # Dropped by both of its experts, a token's hidden state passes on as it was. The idea is older than
-# Mixtral, and back wherever experts lie on several devices.
+# Mixtral; not every newer one needs it: DeepSeek-V3, kept even by its bias, drops nothing (arXiv
+# 2412.19437).
 #
 # **Write down:** 64 English tokens, two experts each, a factor of 1.25: each expert has room for
 # 20. How many of the 128 assignments are dropped in 8x7m's layer 0? In its last?
@@ -583,7 +585,7 @@ assert abs(idle["all nine kinds"][-1] - idle["all nine kinds"][7]) < 0.03
 # %% [markdown] slideshow={"slide_type": "skip"}
 # One token keeps at most two of the four devices busy. With more people of all kinds the wait gets
 # shorter, up to about a hundred; what is left is the unevenness of the mix. On English alone it
-# stays as it is: chance was not the reason.
+# hardly does: with many people the reason is no longer chance, but what English prefers.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
@@ -712,13 +714,14 @@ mv.explore(shown)
 # <!-- slide
 # ## More and smaller experts, and more ways to keep them evenly busy
 #
-# - Many small experts: as much computing, far more combinations.
+# - Many small experts: for the same computing, far more combinations.
 # - A bias that only the choice sees can balance instead of a loss.
 # - Balance matters where devices wait for the busiest, or a lid drops tokens.
 # -->
 # ## What to take home
 #
-# - Newer mixtures have many small experts, some a shared one: as much computing, more combinations.
+# - Newer mixtures have many small experts, some a shared one: for the same computing more
+#   combinations.
 # - A bias that only the choice sees can balance loads instead of a loss.
 # - A lid drops tokens; then a text's result depends on its neighbours. Mixtral has none.
 # - Experts on several devices wait for the busiest: that is what balance is for.
