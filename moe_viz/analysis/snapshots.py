@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What 8x7m's routers did at some thirty moments of its training, step 0 and the last among them.
+
+In: `snapshots.npz`, which lies beside the embedded weights. Out: findings: who took each token of a
+passage at each moment, and what the model had learnt by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import embedded_folder
+from .finding import Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """A training run, looked at S times; T tokens of some passages, L layers, N kinds of text."""
+
+    steps: np.ndarray  # (S,)
+    passages: tuple[str, ...]  # "cat/en", end to end
+    starts: np.ndarray  # of each passage, in tokens
+    ids: np.ndarray  # (T,)
+    experts: np.ndarray  # (S, L, T, k), strongest first
+    looks: tuple[str, ...]  # kinds of held-out text
+    bits: np.ndarray  # (S, N), bits per byte
+    assignments: np.ndarray  # (S, N, L, E): how often an expert was chosen
+    moved: np.ndarray  # (S, L, 2): load to move, same meaning and same language
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Snapshots:
+        """Read them, those of the embedded model if nothing else is named.
+
+        Raises `InputError` where the file is not there, or holds something else.
+        """
+        path = Path(path) if path else embedded_folder() / "snapshots.npz"
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                return cls(
+                    held["steps"], tuple(held["passages"].tolist()), held["starts"], held["ids"],
+                    held["experts"], tuple(held["looks"].tolist()), held["bits"],
+                    held["assignments"], held["moved"],
+                )  # fmt: skip
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: holds no snapshots of a training run ({error}).") from error
+
+    def film(self, passage: str) -> Finding:
+        """Who took each token of a passage, layer by layer, at every moment.
+
+        Columns: step, layer, first (the first choices of the passage's tokens, in their order).
+        """
+        if passage not in self.passages:
+            raise InputError(f"passage is one of {', '.join(self.passages)}, found {passage!r}.")
+        start, stop = self._within(passage)
+        firsts = self.experts[:, :, start + 1 : stop, 0]  # without <s>
+        S, L, _ = firsts.shape
+        said = [" ".join(map(str, row)) for row in firsts.reshape(S * L, -1).tolist()]
+        columns = {
+            "step": np.repeat(self.steps, L),
+            "layer": np.tile(np.arange(L), S),
+            "first": np.array(said, dtype=object),
+        }
+        return Finding("film", f"8x7m in training, {passage}", "tokens without <s>", columns)
+
+    def learnt(self) -> Finding:
+        """Bits per byte of held-out text at every moment. Columns: step, label, bits."""
+        S, N = self.bits.shape
+        columns = {
+            "step": np.repeat(self.steps, N),
+            "label": np.array([*self.looks] * S, dtype=object),
+            "bits": self.bits.ravel().astype(float),
+        }
+        return Finding("learnt", "8x7m in training", "bytes of held-out text", columns)
+
+    def pieces(self, passage: str) -> np.ndarray:
+        """The ids of a passage's tokens, without <s>."""
+        start, stop = self._within(passage)
+        return self.ids[start + 1 : stop]
+
+    def _within(self, passage: str) -> tuple[int, int]:
+        n = self.passages.index(passage)
+        ends = [*self.starts.tolist()[1:], len(self.ids)]
+        return int(self.starts[n]), ends[n]
