@@ -162,26 +162,27 @@ def shared_tokens(result: dict[str, Any]) -> str:
 
 
 def twins(result: dict[str, Any]) -> list[str]:
-    """The curves of `twins.py`, where it has been run."""
+    """The pairs of `twins.py`, where they have been trained."""
     if "twins" not in result:
         return []
-    curves = result["twins"]
-    mixture, dense = curves["mixture"], curves["dense twin"]
-    rows = [numbers(name, c["bits_per_byte"], 2) for name, c in curves.items()]
-    rows.append(numbers("difference", [d - m for d, m in zip(
-        dense["bits_per_byte"], mixture["bits_per_byte"], strict=True)], 2))  # fmt: skip
+    curves = {(c["steps"], c["seed"], c["model"]): c for c in result["twins"]["trainings"]}
+    pairs = {(steps, seed) for steps, seed, _ in curves}
+    rows = []
+    for steps, seed in sorted(pairs):
+        ends = [curves[steps, seed, m]["bits_per_byte"][-1] for m in ("mixture", "dense twin")]
+        tokens = curves[steps, seed, "mixture"]["tokens"][-1] / 1e6
+        rows.append([f"{steps:,}", f"{tokens:.1f}", str(seed)] + [f"{x:.3f}" for x in ends])
+        rows[-1].append(f"{ends[1] - ends[0]:.3f}")
     sizes = "; ".join(
-        f"{name}: {c['parameters']:,} parameters, {c['active']:,} active, "
-        f"{c['seconds'][-1] / 60:.0f} minutes"
-        for name, c in curves.items()
+        f"{name}: {size['total']:,} parameters, {size['active']:,} active"
+        for name, size in result["twins"]["parameters"].items()
     )
     return [
         "**What use is a mixture?** Held-out bits per byte (12 windows of 512 tokens a domain, "
         "averaged over domains) of the mixture and of a dense twin with as many active parameters, "
-        "trained alike: seed, batches, schedule, tokens. One run each, both much shorter than the "
-        f"weights' own ({sizes}; the machine was shared with other work, so the minutes cannot be "
-        "compared).\n\n"
-        + table(["million tokens", *(f"{t / 1e6:.1f}" for t in mixture["tokens"])], rows)
+        "at the end of trainings that are alike in seed, batches, schedule and tokens, all of them "
+        f"shorter than the weights' own ({sizes}).\n\n"
+        + table(["steps", "million tokens", "seed", "mixture", "dense twin", "difference"], rows)
     ]
 
 

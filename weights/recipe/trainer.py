@@ -51,9 +51,9 @@ class Settings:
     matrices: str = "torch"  # deviation of the others at step 0; or "gpt2": 0.02, writes smaller
 
 
-def first_step(config: MixtralConfig, settings: Settings) -> Mixtral:
+def first_step(config: MixtralConfig, settings: Settings, seed: int = SEED) -> Mixtral:
     """The model before any training: the untrained twin of what will become of it."""
-    model = initialise(Mixtral(config), SEED)
+    model = initialise(Mixtral(config), seed)
     into_residual = 0.02 / (2 * config.layers) ** 0.5  # GPT-2's rule, where a layer writes
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -96,14 +96,16 @@ def fill_batches(model: Mixtral) -> None:
 class Trainer:
     """Model, float32 masters, optimisers and the state that makes a run resumable."""
 
-    def __init__(self, config: MixtralConfig, settings: Settings, device: str = "cpu") -> None:
+    def __init__(
+        self, config: MixtralConfig, settings: Settings, device: str = "cpu", seed: int = SEED
+    ) -> None:
         self.settings, self.device = settings, device
-        self.model = first_step(config, settings).to(device)
+        self.model = first_step(config, settings, seed).to(device)
         fill_batches(self.model)
         self.masters = [w.detach().clone() for w in self.model.parameters()]
         self.weights = list(self.model.to(torch.bfloat16).parameters())
         self.optimisers = self._optimisers()
-        self.rng = np.random.default_rng(SEED)
+        self.rng = np.random.default_rng(seed)  # of the windows
         self.long_from = LONG_FROM
         self.step = 0
         self.long_steps = 0  # of them, those with windows too long for all domains in a batch

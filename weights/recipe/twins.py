@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What use is a mixture of experts? The model, and a dense twin of as many active parameters.
 
-In: `WORK/tokens`. Out: two curves of held-out bits per byte over tokens seen, in the
-`evaluation.json` of a folder of weights, and in its card. Both twins begin with the same seed, see
-the same batches in the same order, and go through the same schedule; the dense one has a single
-expert per layer, k times as wide, and its router has nothing to decide. Each goes on from its last
-checkpoint if it was cut off.
+In: `WORK/tokens`. Out: curves of held-out bits per byte over tokens seen, in the `evaluation.json`
+of a folder of weights, and in its card: three pairs of 1,536 steps, and one of three times as many.
+The twins of a pair begin with the same seed, see the same batches in the same order, and go through
+the same schedule; the dense one has a single expert per layer, k times as wide, and its router has
+nothing to decide.
 
     python weights/recipe/twins.py --work DIR --weights weights/8x7m
+
+Each training goes on from its last checkpoint. Several of these commands may run at once: each
+takes a training that no other is busy with.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-from dataclasses import replace
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,14 +30,16 @@ from typing import Any
 import card
 import torch
 from streams import Corpus
-from train import bits_per_byte
+from train import Stop, bits_per_byte
 from trainer import SEED, Settings, Trainer
 
 from moe_viz.config import MixtralConfig
 from moe_viz.costs import ledger
 
-STEPS = 1536  # of 4096 tokens: what the mixture does in half an hour, alone on two cores
+STEPS, LONGER = 1536, 4608  # of 4096 tokens
+SEEDS = (SEED, SEED + 1, SEED + 2)
 LOOKS = 16  # at the held-out text
+SETTINGS = Settings()
 
 
 def shapes() -> dict[str, MixtralConfig]:
@@ -40,35 +50,76 @@ def shapes() -> dict[str, MixtralConfig]:
     return {"mixture": config, "dense twin": dense}
 
 
-def curve(config: MixtralConfig, work: Path, steps: int) -> dict[str, Any]:
-    """Train for so many steps; what was predicted on the way."""
-    folder = work / "twins" / config.name.replace(" ", "-")
+@dataclass(frozen=True)
+class Training:
+    """One of them: a model, a seed, a length."""
+
+    model: str
+    seed: int
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.replace(' ', '-')}-{self.steps}-{self.seed}"
+
+
+def trainings(steps: int = STEPS, longer: int = LONGER) -> list[Training]:
+    """Pair by pair, so that what is finished can be compared."""
+    pairs = [(seed, steps) for seed in SEEDS] + [(SEEDS[0], longer)]
+    return [Training(model, seed, n) for seed, n in pairs for model in shapes()]
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process is busy with a folder; if so, none will be until the end."""
     folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when a process ends, too
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def train(training: Training, work: Path, folder: Path, stopped: Callable[[], bool]) -> None:
+    """Train, or go on; what was predicted on the way stands in `folder/looks.json`."""
     checkpoint, log = folder / "checkpoint.pt", folder / "looks.json"
-    torch.manual_seed(SEED)
-    training, held_out = Corpus(work / "tokens", "train"), Corpus(work / "tokens", "held_out")
-    trainer = Trainer(config, Settings())
+    torch.manual_seed(training.seed)
+    texts, held_out = Corpus(work / "tokens", "train"), Corpus(work / "tokens", "held_out")
+    trainer = Trainer(shapes()[training.model], SETTINGS, seed=training.seed)
     looks: list[dict[str, Any]] = []
     if checkpoint.exists():  # the checkpoint is written before what was seen at it
         trainer.load(checkpoint)
         looks = json.loads(log.read_text()) if log.exists() else []
-    every = steps // LOOKS
+    every = training.steps // LOOKS
     while True:
         if trainer.step % every == 0 and all(look["step"] != trainer.step for look in looks):
             bits = bits_per_byte(trainer.model, held_out)
             looks.append({"step": trainer.step, "seconds": trainer.spent, "bits": bits})
-            print(config.name, trainer.step, round(mean(bits.values()), 4), flush=True)
+            print(training.name, trainer.step, round(mean(bits.values()), 4), flush=True)
             trainer.save(checkpoint)
             log.write_text(json.dumps(looks))
-        if trainer.step >= steps:
-            break
-        trainer.train_step(training, trainer.step / steps)
-    books = ledger(config)
+        if trainer.step >= training.steps:
+            return
+        if stopped():
+            trainer.save(checkpoint)
+            print(f"{training.name}: stopped at step {trainer.step}", flush=True)
+            return
+        trainer.train_step(texts, trainer.step / training.steps)
+
+
+def curve(training: Training, folder: Path) -> dict[str, Any] | None:
+    """What a finished training predicted; None of one that is not."""
+    log = folder / "looks.json"
+    looks = json.loads(log.read_text()) if log.exists() else []
+    if not looks or looks[-1]["step"] < training.steps:
+        return None
     return {
-        "parameters": books.total,
-        "active": books.active,
-        "tokens": [look["step"] * trainer.settings.batch for look in looks],
-        "seconds": [round(look["seconds"], 1) for look in looks],
+        "model": training.model,
+        "seed": training.seed,
+        "steps": training.steps,
+        "tokens": [look["step"] * SETTINGS.batch for look in looks],
         "bits_per_byte": [round(mean(look["bits"].values()), 4) for look in looks],
         "domains": {d: round(v, 3) for d, v in looks[-1]["bits"].items()},
     }
@@ -78,11 +129,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the mixture and its dense twin alike.")
     parser.add_argument("--work", type=Path, required=True, help="the recipe's folder")
     parser.add_argument("--weights", type=Path, required=True, help="whose evaluation to add to")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many")
     args = parser.parse_args()
-    curves = {name: curve(config, args.work, args.steps) for name, config in shapes().items()}
+    stop, end = Stop(), time.monotonic() + args.minutes * 60
+
+    def stopped() -> bool:
+        return stop.asked or time.monotonic() > end
+
+    curves = []
+    for training in trainings():
+        folder = args.work / "twins" / training.name
+        with alone(folder) as free:
+            if free and curve(training, folder) is None and not stopped():
+                train(training, args.work, folder, stopped)
+            curves.append(curve(training, folder))
+    if None in curves:
+        print("not all are finished: the same command goes on", flush=True)
+        return
+    sizes = {name: ledger(config) for name, config in shapes().items()}
+    parameters = {name: {"total": x.total, "active": x.active} for name, x in sizes.items()}
     path = args.weights / "evaluation.json"
-    result = json.loads(path.read_text()) | {"twins": curves}
+    twins = {"twins": {"parameters": parameters, "trainings": curves}}
+    result = json.loads(path.read_text()) | twins
     path.write_text(json.dumps(result, indent=1) + "\n")
     card.write(args.weights / "README.md", result)
 
