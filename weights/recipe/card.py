@@ -186,6 +186,79 @@ def twins(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def shown(result: dict[str, Any]) -> list[str]:
+    """What `shown.py` found, where it has been run."""
+    found = result.get("shown")
+    if not found:
+        return []
+    return [
+        beside(found["prose"], "Prose that is no manual, held out: no version was trained on it"),
+        beside(
+            found["everyday"],
+            "This project's own passages and programs, which no version was trained on",
+        ),
+        openings(found["openings"], found["openings before"]),
+        continuations(found["continuations"]),
+    ]
+
+
+def beside(kinds: dict[str, Any], title: str) -> str:
+    """Bits per byte of some kinds of text, this version's and the one's before it."""
+
+    def between(bounds: Sequence[float]) -> str:
+        return "–".join(number(x, 2) for x in bounds)
+
+    columns = list(kinds.values())
+    rows = [
+        numbers("8x7m", (c["model"] for c in columns), 2),
+        ["95 % interval", *(between(c["model, interval"]) for c in columns)],
+        numbers("second version", (c["before"] for c in columns), 2),
+        ["95 % interval", *(between(c["before, interval"]) for c in columns)],
+        numbers("better by", (c["better by"] for c in columns), 2),
+        ["95 % interval", *(between(c["interval"]) for c in columns)],
+        ["kB", *(round(c["bytes"] / 1e3) for c in columns)],
+        ["documents", *(c["documents"] for c in columns)],
+    ]
+    said = "bits per byte beside the second version's; intervals are bootstraps over documents."
+    return f"**{title}**: {said}\n\n" + table(["", *kinds], rows)
+
+
+def openings(found: Sequence[dict[str, Any]], before: Sequence[int]) -> str:
+    """All of them, with the first three guesses."""
+
+    def cell(text: str) -> str:  # a table has no line breaks
+        return "`" + text.replace("\n", "⏎").replace("|", "¦") + "`"
+
+    def among(ranks: Iterable[int], n: int) -> int:
+        return sum(rank <= n for rank in ranks)
+
+    ranks = [g["rank"] for g in found]
+    rows = [
+        [cell(g["text"]), cell(g["word"]), g["rank"], " ".join(map(cell, g["guesses"]))]
+        for g in found
+    ]
+    return (
+        f"**Forty openings, their last word withheld** (`openings.py`, fixed before the training): "
+        f"its first piece is the first guess in {among(ranks, 1)} (second version: "
+        f"{among(before, 1)}) and among the first three in {among(ranks, 3)} ({among(before, 3)}). "
+        "All of them, with its rank and the first three guesses:\n\n"
+        + table(["opening", "withheld", "rank", "guesses"], rows)
+    )
+
+
+def continuations(found: Sequence[dict[str, Any]]) -> str:
+    """All of them, as they were written."""
+
+    def line(text: str) -> str:
+        return text.replace("\n", "⏎").replace("`", "'")
+
+    texts = (f"{c['seed']}. `{line(c['beginning'])}` … `{line(c['continuation'])}`" for c in found)
+    return (
+        "**Forty continuations** (temperature 0.7, seeds 0 to 39, 48 tokens at most; none left "
+        "out; line ends are written as ⏎):\n\n" + "\n".join(texts)
+    )
+
+
 def tables(result: dict[str, Any]) -> str:
     parts = [
         bits_per_byte(result),
@@ -196,6 +269,7 @@ def tables(result: dict[str, Any]) -> str:
         routers(result),
         languages(result),
         shared_tokens(result),
+        *shown(result),
         *twins(result),
         f"Made by `{result['command']}`; all figures are in `evaluation.json`.",
     ]
