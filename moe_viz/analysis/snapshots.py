@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What 8x7m's routers did at some thirty moments of its training, step 0 and the last among them.
+"""What 8x7m's routers did at 32 moments of its training, step 0 and the last among them.
 
 In: `snapshots.npz`, which lies beside the embedded weights. Out: findings: who took each token of a
-passage at each moment, and what the model had learnt by then.
+passage at each moment, what the model had learnt by then, and how far languages had parted.
 """
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Snapshots:
     looks: tuple[str, ...]  # kinds of held-out text
     bits: np.ndarray  # (S, N), bits per byte
     assignments: np.ndarray  # (S, N, L, E): how often an expert was chosen
-    moved: np.ndarray  # (S, L, 2): load to move, same meaning and same language
+    moved: np.ndarray  # (S, L, 2): see `parted`
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Snapshots:
@@ -45,7 +46,7 @@ class Snapshots:
                     held["experts"], tuple(held["looks"].tolist()), held["bits"],
                     held["assignments"], held["moved"],
                 )  # fmt: skip
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no snapshots of a training run ({error}).") from error
 
     def film(self, passage: str) -> Finding:
@@ -53,9 +54,7 @@ class Snapshots:
 
         Columns: step, layer, first (the first choices of the passage's tokens, in their order).
         """
-        if passage not in self.passages:
-            raise InputError(f"passage is one of {', '.join(self.passages)}, found {passage!r}.")
-        start, stop = self._within(passage)
+        start, stop = self.within(passage)
         firsts = self.experts[:, :, start + 1 : stop, 0]  # without <s>
         S, L, _ = firsts.shape
         said = [" ".join(map(str, row)) for row in firsts.reshape(S * L, -1).tolist()]
@@ -76,12 +75,34 @@ class Snapshots:
         }
         return Finding("learnt", "8x7m in training", "bytes of held-out text", columns)
 
+    def parted(self) -> Finding:
+        """How far function words part by meaning and by language, at every moment and layer.
+
+        The load that would have to move between two words' experts, the mean over pairs. Columns:
+        step, layer, meaning (pairs of one meaning in two languages), language (pairs of one
+        language with two meanings). Where languages have experts, `language` is the smaller.
+        """
+        S, L, _ = self.moved.shape
+        columns = {
+            "step": np.repeat(self.steps, L),
+            "layer": np.tile(np.arange(L), S),
+            "meaning": self.moved[:, :, 0].ravel().astype(float),
+            "language": self.moved[:, :, 1].ravel().astype(float),
+        }
+        return Finding("words parted", "8x7m in training", "function words", columns)
+
     def pieces(self, passage: str) -> np.ndarray:
         """The ids of a passage's tokens, without <s>."""
-        start, stop = self._within(passage)
+        start, stop = self.within(passage)
         return self.ids[start + 1 : stop]
 
-    def _within(self, passage: str) -> tuple[int, int]:
+    def within(self, passage: str) -> tuple[int, int]:
+        """Where a passage's tokens begin and end, its <s> among them.
+
+        Raises `InputError` if no passage is called so.
+        """
+        if passage not in self.passages:
+            raise InputError(f"passage is one of {', '.join(self.passages)}, found {passage!r}.")
         n = self.passages.index(passage)
         ends = [*self.starts.tolist()[1:], len(self.ids)]
         return int(self.starts[n]), ends[n]

@@ -11,7 +11,7 @@ import numpy as np
 from ...analysis.finding import Finding
 from .. import palette
 from .chart import Chart, graph_objects
-from .panels import BASELINE, LABELS, between, each, grid, layer_slider, quoted
+from .panels import BASELINE, LABELS, between, each, grid, quoted, slider
 
 
 def load_bars(found: Finding, _control: Finding | None) -> Chart:
@@ -59,7 +59,7 @@ def load_bars(found: Finding, _control: Finding | None) -> Chart:
         for number in ["", *range(2, len(labels) + 1)]
     ]  # fmt: skip
     steps = [(str(layer), bars(layer)) for layer in layers]
-    layer_slider(figure, steps, range(len(labels)), opens)
+    slider(figure, steps, range(len(labels)), opens)
     sentence = (
         f"Furthest from even routing (dashed, {row['uniform']:.1%}): in layer {row['layer']}, "
         f"{row['share']:.1%} of the {row['assignments']:,} assignments of {quoted(row['label'])} "
@@ -94,7 +94,7 @@ def margin_bars(found: Finding, _control: Finding | None) -> Chart:
     figure.update_layout(height=420, margin={"t": 16, "r": 16, "b": 16, "l": 64})
     figure.update_xaxes(title="margin, in logits (the last step holds all that is larger)")
     figure.update_yaxes(title="share of tokens", tickformat=".0%")
-    layer_slider(figure, [(str(layer), bars(layer)) for layer in layers], [0], opens)
+    slider(figure, [(str(layer), bars(layer)) for layer in layers], [0], opens)
     stop = found.where(layer=layer)["stop"][0]
     sentence = (
         f"Close decisions are most common in layer {layer}: there {closest[layer]:.1%} of the "

@@ -1,92 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A film of training: who takes each token of a text, from step 0 to the last, on a slider."""
+"""A film of training: who takes each token of a text, from step 0 to the last, on a slider.
+
+In: the snapshots of a run. Out: one chart: a map of the text, beside it what the model had learnt
+by then, and the loads of the last layer.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...analysis.snapshots import Snapshots
+from ...errors import InputError
 from .. import palette
 from .chart import Chart, graph_objects
-from .panels import LABELS, MARKS
+from .panels import LABELS, slider
 
-#: Kinds of text whose loss is drawn: more lines could not be told apart.
-SHOWN = 6
+#: The map at the left; at the right losses above loads.
+LAYOUT: dict[str, Any] = {
+    "height": 460,
+    "margin": {"t": 24, "r": 24, "b": 16, "l": 56},
+    "xaxis": {"domain": [0, 0.66], "title": "token", "showgrid": False},
+    "yaxis": {"title": "layer", "autorange": "reversed", "dtick": 1, "showgrid": False},
+    "xaxis2": {"domain": [0.76, 1], "anchor": "y2", "type": "log", "title": "step"},
+    "yaxis2": {"domain": [0.56, 1], "anchor": "x2", "title": "bits per byte"},
+    "xaxis3": {"domain": [0.76, 1], "anchor": "y3", "dtick": 1},
+    "yaxis3": {"domain": [0, 0.34], "anchor": "x3", "range": [0, 0.52], "tickformat": ".0%"},
+    "legend": {"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
+}
 
 
 def film(
-    run: Snapshots, passage: str, pieces: Sequence[str], looks: Sequence[str] = (), opens: int = -1
+    run: Snapshots, passage: str, pieces: Sequence[str], looks: Sequence[str], opens: int = -1
 ) -> Chart:
-    """The map of a passage at every moment, and beside it what the model had learnt by then.
+    """The map of a passage at every moment, and what the model had learnt by then.
 
-    `pieces` are the passage's tokens as they are read; `looks` the kinds of text whose loss is
-    drawn; `opens` which moment it opens on.
+    `pieces` are the passage's tokens as they are read, without <s>; `looks` the kinds of held-out
+    text whose loss is drawn, and the first of them that whose loads are; `opens` the moment it
+    opens on.
+
+    Raises `InputError` for a passage, or a kind of text, that was not looked at.
     """
-    go = graph_objects()
-    found = run.film(passage)
-    start, stop = run._within(passage)
-    firsts = run.experts[:, :, start + 1 : stop, 0].astype(int)
-    moments, layers, tokens = firsts.shape
-    experts = run.assignments.shape[-1]
-    opens %= moments
-    shown = [look for look in looks or run.looks if look in run.looks][:SHOWN]
-    figure = go.Figure()
-    colours = [palette.expert_colour(e) for e in range(experts)]
-    scale = [
-        [x, colour] for e, colour in enumerate(colours) for x in (e / experts, (e + 1) / experts)
-    ]
-    figure.add_heatmap(
-        z=firsts[opens].tolist(), x=list(range(tokens)), y=list(range(layers)), zmin=-0.5,
-        zmax=experts - 0.5, colorscale=scale, xgap=1, ygap=2,
-        text=[list(pieces)] * layers,
-        hovertemplate="%{text}, layer %{y}: expert %{z}<extra></extra>",
-        colorbar={"title": {"text": "expert"}, "tickvals": list(range(experts)), "x": 0.66,
-                  "thickness": 14},
-    )  # fmt: skip
-    steps = [max(int(step), 0.5) for step in run.steps]  # a logarithmic axis has no 0
-    bits = {look: run.bits[:, run.looks.index(look)].astype(float) for look in shown}
-    for n, (look, line) in enumerate(bits.items()):
-        figure.add_scatter(
-            x=steps, y=line.tolist(), name=look, mode="lines", xaxis="x2", yaxis="y2",
-            line={"color": LABELS[n], "width": 2},
-        )  # fmt: skip
-    figure.add_scatter(
-        x=[steps[opens]] * len(bits), y=[line[opens] for line in bits.values()], mode="markers",
-        marker={"color": LABELS[: len(bits)], "symbol": MARKS[0], "size": 10}, xaxis="x2",
-        yaxis="y2", showlegend=False, hoverinfo="skip",
-    )  # fmt: skip
-    figure.update_layout(
-        height=420, margin={"t": 24, "r": 16, "b": 16, "l": 56},
-        xaxis={"domain": [0, 0.64], "title": "token", "showgrid": False},
-        yaxis={"title": "layer", "autorange": "reversed", "dtick": 1, "showgrid": False},
-        xaxis2={"domain": [0.76, 1], "anchor": "y2", "type": "log", "title": "step"},
-        yaxis2={"anchor": "x2", "title": "bits per byte, held out"},
-        legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
-        sliders=[
-            {
-                "active": opens, "pad": {"t": 44}, "currentvalue": {"prefix": "step "},
-                "steps": [
-                    {
-                        "method": "restyle", "label": f"{int(step):,}",
-                        "args": [
-                            {
-                                "z": [firsts[n].tolist(), None],
-                                "x": [list(range(tokens)), [steps[n]] * len(bits)],
-                                "y": [list(range(layers)), [line[n] for line in bits.values()]],
-                            },
-                            [0, 1 + len(bits)],
-                        ],
-                    }
-                    for n, step in enumerate(run.steps)
-                ],
-            }
-        ],
-    )  # fmt: skip
-    same = (firsts == firsts[-1]).mean(axis=2)
+    start, stop = run.within(passage)
+    firsts = run.experts[:, :, start + 1 : stop, 0].astype(int)  # (moments, layers, tokens)
+    bits = {look: run.bits[:, _number(run, look)].astype(float).tolist() for look in looks}
+    counts = run.assignments[:, _number(run, looks[0]), -1].astype(float)  # of the last layer
+    loads = counts / counts.sum(axis=1, keepdims=True)
+    steps = np.maximum(run.steps.astype(float), 0.5).tolist()  # a logarithmic axis has no 0
+    opens %= len(steps)
+
+    figure = graph_objects().Figure(layout=LAYOUT)
+    figure.layout.xaxis2.range = [math.log10(0.4), math.log10(1.4 * steps[-1])]
+    figure.layout.xaxis3.title = f"expert of layer {firsts.shape[1] - 1}"
+    figure.layout.yaxis3.title = f"load, {looks[0]}"
+    colours = [palette.expert_colour(e) for e in range(loads.shape[1])]
+    _map(figure, firsts[opens], pieces, colours)
+    for colour, (look, line) in zip(LABELS, bits.items(), strict=False):
+        style = {"mode": "lines", "line": {"color": colour, "width": 2}}
+        figure.add_scatter(x=steps, y=line, name=look, xaxis="x2", yaxis="y2", **style)
+    marks = {"color": LABELS[: len(bits)], "size": 10}
+    right = {"showlegend": False, "hoverinfo": "skip"}
+    figure.add_scatter(mode="markers", marker=marks, xaxis="x2", yaxis="y2", **right)
+    figure.add_bar(marker={"color": colours}, xaxis="x3", yaxis="y3", **right)
+
+    moments = []
+    for n, step in enumerate(run.steps.tolist()):
+        now = [line[n] for line in bits.values()]
+        changed = {  # of the map, the marks, the bars; null is what plotly takes for itself
+            "z": [firsts[n].tolist(), None, None],
+            "x": [None, [steps[n]] * len(now), None],
+            "y": [None, now, loads[n].tolist()],
+        }
+        moments.append((f"{step:,}", changed))
+    drawn = [0, 1 + len(bits), 2 + len(bits)]
+    slider(figure, moments, drawn, opens, "step")
+    for name, values in moments[opens][1].items():
+        for trace, value in zip(drawn, values, strict=True):
+            if value is not None:
+                figure.data[trace][name] = value
+
+    settled = (firsts[0] == firsts[-1]).mean()
+    look, line = next(iter(bits.items()))
     sentence = (
-        f"At step 0, {same[0].mean():.0%} of the first choices are those of the end; "
-        f"{bits[shown[0]][0]:.1f} bits per byte of {shown[0]} become {bits[shown[0]][-1]:.2f}."
+        f"At step 0, {settled:.0%} of the first choices are those of the end; "
+        f"{line[0]:.1f} bits per byte of {look} become {line[-1]:.2f}."
     )
+    found = run.film(passage)
     return Chart(figure, "A text in training", found.title, sentence, found)
+
+
+def _number(run: Snapshots, look: str) -> int:
+    if look not in run.looks:
+        raise InputError(f"looks are among {', '.join(run.looks)}, found {look!r}.")
+    return run.looks.index(look)
+
+
+def _map(figure: Any, firsts: np.ndarray, pieces: Sequence[str], colours: list[str]) -> None:
+    """Layers down, tokens across, each cell in the colour of its first choice."""
+    edges = np.linspace(0, 1, len(colours) + 1)
+    scale = [[x, c] for n, c in enumerate(colours) for x in edges[n : n + 2].tolist()]
+    figure.add_heatmap(
+        z=firsts.tolist(), text=[list(pieces)] * len(firsts), zmin=-0.5, zmax=len(colours) - 0.5,
+        colorscale=scale, xgap=1, ygap=2, showscale=False,
+        hovertemplate="%{text}, layer %{y}: expert %{z}<extra></extra>",
+    )  # fmt: skip

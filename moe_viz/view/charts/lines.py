@@ -21,8 +21,8 @@ from .panels import (
     each,
     grid,
     joined,
-    layer_slider,
     quoted,
+    slider,
 )
 
 
@@ -178,7 +178,7 @@ def cache_lines(found: Finding, _control: Finding | None) -> Chart:
     figure.update_xaxes(title="experts of a layer that fit into fast memory", dtick=1)
     figure.update_yaxes(title="hit rate", tickformat=".0%", range=[0, 1.02])
     steps = [(str(layer), lines(layer)) for layer in layers]
-    layer_slider(figure, steps, range(len(policies) + 1), opens)
+    slider(figure, steps, range(len(policies) + 1), opens)
     half = found.where(size=max(sizes) // 2)
     mean = {policy: half.where(policy=policy)["hit"].mean() for policy in policies}
     sentence = (

@@ -12,7 +12,7 @@ import numpy as np
 from ...analysis.finding import Finding
 from .. import palette
 from .chart import Chart, graph_objects
-from .panels import beside, between, each, grid, joined, layer_slider, plain, quoted, widest
+from .panels import beside, between, each, grid, joined, plain, quoted, slider, widest
 
 
 def expert_matrix(
@@ -60,7 +60,7 @@ def expert_matrix(
         figure.update_layout(height=520, margin={"t": 24, "r": 16, "b": 16, "l": 64})
         figure.update_xaxes(title=columns, type="category", showgrid=False)
         figure.update_yaxes(title=rows, type="category", autorange="reversed", showgrid=False)
-        layer_slider(figure, [(str(layer), cells(layer)) for layer in layers], [0], opens)
+        slider(figure, [(str(layer), cells(layer)) for layer in layers], [0], opens)
         sentence = (
             f"Furthest from its baseline: in layer {row['layer']}, {row['share']:.1%} of the "
             f"{row['tokens']:,} tokens of expert {row[rows]}{between(row, '.1%')} "

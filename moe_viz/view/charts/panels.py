@@ -58,16 +58,20 @@ def grid(
     return figure
 
 
-def layer_slider(
-    figure: Any, steps: list[tuple[str, dict[str, Any]]], traces: Any, opens: int
+def slider(
+    figure: Any,
+    steps: list[tuple[str, dict[str, Any]]],
+    traces: Any,
+    opens: int,
+    over: str = "layer",
 ) -> None:
-    """A slider over layers that needs no kernel, at step `opens`; none where there is one layer."""
+    """A slider that needs no kernel, at step `opens`; none where there is nothing to choose."""
     if len(steps) < 2:
         return
     figure.update_layout(
         sliders=[
             {
-                "active": opens, "pad": {"t": 44}, "currentvalue": {"prefix": "layer "},
+                "active": opens, "pad": {"t": 44}, "currentvalue": {"prefix": f"{over} "},
                 "steps": [
                     {"method": "restyle", "label": name, "args": [values, list(traces)]}
                     for name, values in steps
