@@ -237,7 +237,8 @@ beside = analysis.label_divergence(untrained)
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 picture = mv.chart(found, control=beside)
-picture.figure.update_yaxes(type="log", range=[-3.2, 0], title="bits, logarithmic")
+picture.figure.update_yaxes(type="log", range=[-3.2, 0.1])
+picture.figure.update_layout(yaxis={"title": "bits, logarithmic"}, yaxis2={"title": None})
 picture
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -315,11 +316,13 @@ def divergences(recorded):
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"] jupyter={"source_hidden": true}
 shared, shared_control = divergences(spoken), divergences(untrained)
-picture = mv.chart(shared, control=shared_control)
+drawn = [label for label in dict.fromkeys(shared["label"]) if "full" not in label]
+picture = mv.chart(shared.where(label=drawn), control=shared_control.where(label=drawn))
 for line in picture.figure.data:  # what is nothing lies on the edge; intervals are in the data
     line.update(y=[max(y, 0.001) for y in line.y], error_y=None)
 ticks = {"tickvals": [0.001, 0.01, 0.1, 1], "ticktext": ["≤ 0.001", "0.01", "0.1", "1"]}
-picture.figure.update_yaxes(type="log", range=[-3.1, 0.1], title="bits, logarithmic", **ticks)
+picture.figure.update_yaxes(type="log", range=[-3.1, 0.1], **ticks)
+picture.figure.update_layout(yaxis={"title": "bits, logarithmic"}, yaxis2={"title": None})
 picture
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
@@ -344,7 +347,7 @@ mv.table(rows, layers, "Share of the commonest first choice, all languages toget
 #
 # In most layers nearly all commas have the same first choice, in any language: the token decides.
 # In the last layer of 8x7m the languages are no less far apart on commas than on all tokens. On
-# full stops they part from layer 3 on, strongly from layer 4.
+# full stops (not drawn) they part from layer 3 on, strongly from layer 4.
 #
 # Is that training? The twin sends nearly all commas to one expert, and could hardly tell languages
 # apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it tells
@@ -587,6 +590,7 @@ words, twin_words = (
     published_routing.function_words(x).where(layer=5) for x in (spoken, untrained)
 )
 some = ["and", "the"]
+words, twin_words = words.by("language"), twin_words.by("language")
 mv.chart(words.where(meaning=some), control=twin_words.where(meaning=some))
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -629,7 +633,7 @@ assert abs(code_load[0] - english_load[0]) < 0.05
 # | :-- | :-- | :-- |
 # | by topic | next to nothing | nothing obvious |
 # | by syntax | yes, in part before training | what its authors saw |
-# | by language | strongly, in the last two layers | no: by a word's function (layers 7, 15) |
+# | by language | strongly, in the last two layers | no: by function (layers 7, 15) |
 #
 # Nothing in one column is evidence for the other.
 # -->

@@ -87,6 +87,19 @@ class Finding:
             kept &= np.isin(self[name], list(value) if several else [value])
         return replace(self, columns={name: column[kept] for name, column in self.columns.items()})
 
+    def by(self, column: str) -> Finding:
+        """The same rows, those of one value together; values and rows in their order.
+
+        >>> import numpy as np
+        >>> found = Finding("", "", "", {"word": np.array(["und", "et", "der"]),
+        ...                              "language": np.array(["de", "fr", "de"])})
+        >>> found.by("language")["word"].tolist()
+        ['und', 'der', 'et']
+        """
+        _, first, which = np.unique(self[column], return_index=True, return_inverse=True)
+        order = np.argsort(first[which], kind="stable")
+        return replace(self, columns={name: held[order] for name, held in self.columns.items()})
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Row by row, as plain Python values."""
         names = list(self.columns)

@@ -151,14 +151,16 @@ def function_words(trace: Trace | None = None) -> Finding:
 
     Columns: layer, meaning, language, piece, occurrences, expert, share of its occurrences that
     chose the expert at any rank, uniform (k/E). Every listed word with 20 occurrences or more. Of a
-    `trace` of ours: the same words, in prompts whose label is one of their languages.
+    `trace` of ours: the same words, in prompts whose label is one of their languages; only those
+    languages are named.
 
     >>> found = function_words().where(layer=15, meaning="and", expert=6)
     >>> bool(found["share"].min() > 0.8), "и" in found["piece"].tolist()
     (True, True)
     """
+    recorded = None if trace is None else set(trace.labels)
     rows = [
-        (layer, word.meaning, word.languages, word.piece, word.times, e, share, uniform)
+        (layer, word.meaning, _spoken(word, recorded), word.piece, word.times, e, share, uniform)
         for word, uniform in _words(trace)
         for layer, shares in word.shares.items()
         for e, share in enumerate(shares)
@@ -251,6 +253,11 @@ def _words(trace: Trace | None) -> Iterator[tuple[_Word, float]]:
                 times, shares = found
                 uniform = 0.25 if trace is None else trace.experts.shape[2] / trace.expert_count
                 yield _Word(meaning, languages, piece, times, shares), uniform
+
+
+def _spoken(word: _Word, recorded: set[str] | None) -> str:
+    named = word.languages.split()
+    return " ".join(x for x in named if recorded is None or x in recorded)
 
 
 def _published(piece: str) -> tuple[int, dict[int, list[float]]]:

@@ -99,7 +99,14 @@ def chosen(trace, row: int, t: int) -> list[tuple[int, float]]:
 def sentence(trace, row: int, t: int) -> str:
     """The decision in words, from the trace."""
     pairs = chosen(trace, row, t)
-    said = [f"{e} ({percent(g)})" for e, g in pairs]
+    shares = [math.floor(100 * g) for _, g in pairs]  # those cut off most are rounded up
+    if abs(sum(g for _, g in pairs) - 1) < 0.005:
+        lost = sorted(range(len(pairs)), key=lambda n: shares[n] - 100 * pairs[n][1])
+        for n in lost[: 100 - sum(shares)]:
+            shares[n] += 1
+    else:
+        shares = [math.floor(100 * g + 0.5) for _, g in pairs]
+    said = [f"{e} ({share}\u00a0%)" for (e, _), share in zip(pairs, shares, strict=True)]
     goes = "goes to expert " + (" and " if len(said) < 3 else ", ").join(said)
     logits, taken = carried(trace, row, t), [e for e, _ in pairs]
     close = ""
@@ -191,8 +198,10 @@ def test_the_sentence_and_the_bars_say_the_decision(scene):
         for other, (title, current, parts) in enumerate(seen["path"]):
             assert (title, current) == (sentence(trace, other, t), str(other == row).lower())
             expected = [e for e, _ in chosen(trace, other, t)][:2]
-            assert [text for text, *_ in parts] == list(map(str, expected))
-            for e, (_, image, ink) in zip(expected, parts, strict=True):
+            *cells, (layer, *_) = parts
+            assert [text for text, *_ in cells] == list(map(str, expected))
+            assert layer == str(trace.layers[other])
+            for e, (_, image, ink) in zip(expected, cells, strict=True):
                 near(np.array(colours(image))[:1], full(e)[None])
                 assert ink == f"rgb({', '.join(['255' if e % 8 in (0, 3) else '0'] * 3)})"
 

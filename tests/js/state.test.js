@@ -183,7 +183,7 @@ test("layers lie below each other, with room after every eight", () => {
 
 test("on a slide all layers together are no higher than six", () => {
   const totals = [6, 15, 58].map((n) => rowsOf(n, "slide", 1).total);
-  assert.deepEqual(totals, [144, 15 * 8 + 3, 58 * 2 + 7 * 3]);
+  assert.deepEqual(totals, [6 * 28, 15 * 11 + 3, 58 * 2 + 7 * 3]);
 });
 
 const names = (rows) => rows.named().map(({ name }) => name);

@@ -83,7 +83,7 @@ test("a decision in words names the chosen, their gates, and who just missed", (
   );
   assert.ok(
     say(t, 1, 2).endsWith(
-      "goes to expert 0 (88\u00a0%) and 2 (13\u00a0%); 1 missed by 1.00 logits.",
+      "goes to expert 0 (88\u00a0%) and 2 (12\u00a0%); 1 missed by 1.00 logits.",
     ),
   );
   const swapped = trace(

@@ -130,6 +130,8 @@ def test_the_same_words_are_counted_in_a_recording_of_ours():
             if len(part):
                 seen += 1
                 assert set(part["occurrences"]) == {times}
+                named = [x for x in languages.split() if x in trace.labels]  # none that was not run
+                assert set(part["language"]) == {" ".join(named)}
                 assert part["share"] == pytest.approx(chose.ravel() / times)
     assert seen > 15
     meanings = word_meanings(trace).where(layer=5, meaning="and")
@@ -152,6 +154,22 @@ def test_words_of_a_recording_stand_beside_those_of_its_control():
     assert heads == ["experts of layer 5", "experts of layer 5, control"]
     for panel, part in zip(chart.figure.data, (own, twin), strict=True):
         assert np.ravel(panel.z) == pytest.approx(part["share"])
+
+
+def test_rows_are_grouped_by_meaning_or_by_language_as_they_come():
+    found = function_words().where(layer=15, piece=["and", "und", "the", "der", "die"])
+    both = {}
+    for way, part in (("meaning", found), ("language", found.by("language"))):
+        figure = mv.chart(part).figure
+        both[way] = list(figure.layout.yaxis.ticktext), [s.y0 for s in figure.layout.shapes]
+        assert np.ravel(figure.data[0].z) == pytest.approx(part["share"])
+    # What a group is called stands before its first word, unless the word says it.
+    by_meaning = ["and (en)", "und (de)", "the (en)", "der (de)", "die (de)"]
+    assert both["meaning"] == (by_meaning, [1.5])
+    first, *others = both["language"][0]
+    assert (first, others[0]) == ("<b>en</b>   and (and)", "the (the)")
+    assert others[1:] == ["<b>de</b>   und (and)", "der (the)", "die (the)"]
+    assert both["language"][1] == [1.5]
 
 
 @pytest.mark.parametrize("ask", [

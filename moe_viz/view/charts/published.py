@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from html import escape
-from itertools import zip_longest
 
 import numpy as np
 
@@ -22,14 +21,8 @@ def words_map(found: Finding, control: Finding | None) -> Chart:
     go = graph_objects()
     layers, experts = each(found, "layer"), each(found, "expert")
     first = found.where(layer=layers[0], expert=experts[0])
-    spoken = [f" ({said})" if said else "" for said in first.columns.get("language", [])]
-    pieces = [str(p) + said for p, said in zip_longest(first["piece"], spoken, fillvalue="")]
     panels = [(part, layer) for part in (found, control) if part for layer in layers]
-    new = [True, *(first["meaning"][1:] != first["meaning"][:-1])]
-    names = [
-        f"<b>{escape(meaning)}</b>   {escape(piece)}" if begins else escape(piece)
-        for meaning, piece, begins in zip(first["meaning"], pieces, new, strict=True)
-    ]
+    names, begins = _named(first)
     tall = 15 if len(names) > 40 else 24
     figure = grid(go, [""] * len(panels), 1, len(panels), 110 + tall * len(names), "", "")
     scale = [[n / 9, colour] for n, colour in enumerate(palette.CIVIDIS)]
@@ -50,12 +43,42 @@ def words_map(found: Finding, control: Finding | None) -> Chart:
             autorange="reversed", showgrid=False, tickvals=rows, ticktext=names,
             showticklabels=n == 0, tickfont={"size": 11} if tall < 20 else None,
         )  # fmt: skip
+        axis = str(n + 1) if n else ""  # plotly calls the first ones x and y
+        for row in begins[1:]:
+            figure.add_shape(
+                type="line", x0=0, x1=1, y0=row - 0.5, y1=row - 0.5, xref=f"x{axis} domain",
+                yref=f"y{axis}", line={"color": BASELINE, "width": 2},
+            )  # fmt: skip
     if tall < 20:
         figure.data[0].colorbar.update(len=0.3, y=0.85)
     figure.update_layout(meta={"least": 130 + 160 * len(panels)})
     sentence = _most_shared(found) if "language" in found.columns else _grouped(found)
     whose = found.title if control is None else f"{found.title}; control: {control.title}"
     return Chart(figure, "Which expert takes which word", whose, sentence, joined(found, control))
+
+
+def _named(first: Finding) -> tuple[list[str], list[int]]:
+    """What the rows are called, and which begin a group.
+
+    A group is the words of one meaning, or of one language where they were brought together so.
+    """
+    languages = first.columns.get("language", np.full(len(first), ""))
+    grouped, other = first["meaning"], languages
+    if _changes(languages).sum() < _changes(grouped).sum() and languages.all():
+        grouped, other = other, grouped
+    names = [
+        escape(str(piece)) + (f" ({escape(said)})" if said else "")
+        for piece, said in zip(first["piece"], other, strict=True)
+    ]
+    begins = [0, *(np.flatnonzero(_changes(grouped)) + 1).tolist()]
+    for row in begins:
+        if first["piece"][row] != grouped[row]:
+            names[row] = f"<b>{escape(grouped[row])}</b>   {names[row]}"
+    return names, begins
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    return values[1:] != values[:-1]
 
 
 def _details(first: Finding, experts: int) -> list[list[str]]:

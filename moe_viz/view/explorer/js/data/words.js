@@ -11,6 +11,21 @@
 export const percent = (x, digits = 0) => (100 * x).toFixed(digits) + "\u00a0%";
 
 /**
+ * Shares in whole per cent. Where they add up to one, so do these: those that lose most by being
+ * cut off are rounded up.
+ * @param {number[]} shares
+ */
+export function percents(shares) {
+  const whole = shares.reduce((sum, x) => sum + x, 0);
+  if (Math.abs(whole - 1) > 0.005) return shares;
+  const cut = shares.map((x) => Math.floor(100 * x));
+  const left = 100 - cut.reduce((sum, n) => sum + n, 0);
+  const losses = shares.map((x, n) => [100 * x - cut[n], n]).sort(([a], [b]) => b - a);
+  for (const [, n] of losses.slice(0, left)) cut[n]++;
+  return cut.map((n) => n / 100);
+}
+
+/**
  * How a prompt begins, on one line.
  * @param {Prompt} prompt
  */
@@ -55,8 +70,9 @@ export function goes(trace, layer, t, more = "") {
   }
   const chosen = trace.chosen(layer, t);
   const share = trace.rule.shares ? " of its gates" : "";
-  const names = chosen.map(([e, gate], n) => {
-    const weight = trace.rule.gated ? ` (${percent(gate)}${n ? "" : share})` : "";
+  const shares = percents(chosen.map(([, gate]) => gate));
+  const names = chosen.map(([e], n) => {
+    const weight = trace.rule.gated ? ` (${percent(shares[n])}${n ? "" : share})` : "";
     return `${n ? "" : "expert "}${e}${weight}`;
   });
   const rest = chosen.length - 1;

@@ -30,7 +30,8 @@ export class Rows {
     const few = layers.length <= 8;
     this.layers = layers;
     this.zoom = zoom;
-    this.height = Math.max(1, Math.round(zoom * heightOf(layers.length, place)));
+    const exact = zoom * heightOf(layers.length, place);
+    this.height = Math.max(1, place === "slide" ? Math.floor(exact) : Math.round(exact));
     this.gap = few ? 1 : 0.5;
     const room = few ? 0 : Math.round(3 * zoom);
     /** @type {number[]} */
@@ -115,7 +116,10 @@ export class Rows {
  */
 function heightOf(layers, place) {
   const page = place === "page";
-  if (place === "slide") return SLIDE / Math.max(layers, 6);
+  if (place === "slide") {
+    const room = layers <= 8 ? 0 : 3 * Math.floor((layers - 1) / 8);
+    return (SLIDE - room) / Math.max(layers, 6);
+  }
   if (layers <= 8) return page ? 40 : 24;
   if (layers <= 16) return 14;
   if (layers <= 48) return page ? 11 : 7;

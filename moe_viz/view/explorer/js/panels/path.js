@@ -76,7 +76,7 @@ export class PathPanel {
       cell.style.color = colours.digit(l, e);
       button.append(cell);
     }
-    if (trace.many && numbered) {
+    if (numbered) {
       button.append(h("span", { class: "cell layer" }, String(trace.layers[l])));
     }
     if (!numbered) button.setAttribute("aria-label", title);
