@@ -643,59 +643,6 @@ mv.table(rows, columns, "Load of the busiest expert; even is 12.5 %", form=".0%"
 # common with the end?
 
 # %% slideshow={"slide_type": "skip"}
-from moe_viz.analysis.snapshots import Snapshots
-from moe_viz.view.charts.film import film
-
-run, passage = Snapshots.load(), "cat/fr"
-pieces = model.tokenizer.describe(run.pieces(passage))[1].pieces
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# <!-- slide
-# ## A French text while 8x7m learns. Move the slider: when does one colour take the last layer?
-# -->
-# ## The film of a training
-#
-# One French text, and who takes each of its tokens; at the right, what the model had learnt by
-# then, and the loads of the last layer on other French texts. Move the slider from step 0 to the
-# end, or click on the picture and use the arrow keys.
-
-# %% slideshow={"slide_type": "-"}
-film(run, passage, pieces, ["fr", "fr-prose"], opens=0)
-
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-parted, figure = run.parted().where(layer=5), go.Figure()
-at = np.maximum(parted["step"].astype(float), 0.5)  # a logarithmic axis has no 0
-looks = {"meaning": ("one meaning, two languages", "#8a63d2"),
-         "language": ("one language, two meanings", "#0d8fa8")}  # fmt: skip
-for column, (name, colour) in looks.items():
-    line = {"color": colour, "width": 3}
-    figure.add_scatter(x=at, y=parted[column], name=name, mode="lines+markers", line=line)
-figure.update_xaxes(type="log", dtick=1, title="step of training (0 stands at the left)")
-figure.update_yaxes(title="load that would have to move", tickformat=".0%", range=[0, 0.9])
-figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 64})
-figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-ends = {column: parted[column][[0, -1]] for column in looks}
-said = "; ".join(
-    f"{looks[c][0]}: {a:.0%} at step 0, {b:.0%} at the end" for c, (a, b) in ends.items()
-)
-
-# %% [markdown] slideshow={"slide_type": "slide"}
-# <!-- slide
-# ## Words of one language come together; words of one meaning never do
-# -->
-# ## When languages part
-#
-# Two little words, such as *and* and *und*, or *and* and *the*: how much of one's load in the last
-# layer would have to move to be as the other's (notebook 05)?
-
-# %% slideshow={"slide_type": "-"} tags=["hide_code"]
-Chart(figure, "How far apart little words are", "8x7m in training, layer 5", said, parted)
-
-# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-assert abs(ends["meaning"][0] - ends["language"][0]) < 0.1
-assert ends["language"][1] < 0.3 < 0.5 < ends["meaning"][1]
-
-# %% slideshow={"slide_type": "skip"}
 with np.load(embedded_folder() / "saturation.npz") as saved:
     steps, experts = saved["steps"], saved["experts"]  # (moments, layers, tokens, 2)
 now = mv.record(model, mv.prompts.curated().texts[::8])  # the same texts
@@ -769,6 +716,59 @@ assert round(kept[0, 0], 2) == 0.62
 assert 0.04 < 1 - kept[6].max() < 1 - kept[6].min() < 0.155
 assert most[0, -1] < 0.15 < 0.3 < most[2, -1]
 assert most[-1, -1] < 0.22
+
+# %% slideshow={"slide_type": "skip"}
+from moe_viz.analysis.snapshots import Snapshots
+from moe_viz.view.charts.film import film
+
+run, passage = Snapshots.load(), "cat/fr"
+pieces = model.tokenizer.describe(run.pieces(passage))[1].pieces
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## A French text while 8x7m learns. Move the slider: when does one colour take the last layer?
+# -->
+# ## The film of a training
+#
+# One French text, and who takes each of its tokens; on the right, what the model had learnt by
+# then, and the loads of the last layer on other French texts. Move the slider from step 0 to the
+# end, or click on the picture and use the arrow keys.
+
+# %% slideshow={"slide_type": "-"}
+film(run, passage, pieces, ["fr", "fr-prose"], opens=0)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+parted, figure = run.parted().where(layer=5), go.Figure()
+at = np.maximum(parted["step"].astype(float), 0.5)  # a logarithmic axis has no 0
+looks = {"meaning": ("one meaning, two languages", "#8a63d2"),
+         "language": ("one language, two meanings", "#0d8fa8")}  # fmt: skip
+for column, (name, colour) in looks.items():
+    line = {"color": colour, "width": 3}
+    figure.add_scatter(x=at, y=parted[column], name=name, mode="lines+markers", line=line)
+figure.update_xaxes(type="log", dtick=1, title="step of training (0 stands at the left)")
+figure.update_yaxes(title="load that would have to move", tickformat=".0%", range=[0, 0.9])
+figure.update_layout(height=400, margin={"t": 40, "r": 16, "b": 16, "l": 64})
+figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+ends = {column: parted[column][[0, -1]] for column in looks}
+said = "; ".join(
+    f"{looks[c][0]}: {a:.0%} at step 0, {b:.0%} at the end" for c, (a, b) in ends.items()
+)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# <!-- slide
+# ## Words of one language come together; words of one meaning do not
+# -->
+# ## When languages part
+#
+# Two little words, such as *and* and *und*, or *and* and *the*: how much of one's load in the last
+# layer would have to move to match the other's (notebook 05)?
+
+# %% slideshow={"slide_type": "-"} tags=["hide_code"]
+Chart(figure, "How far apart little words are", "8x7m in training, layer 5", f"{said}.", parted)
+
+# %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
+assert abs(ends["meaning"][0] - ends["language"][0]) < 0.1
+assert ends["language"][1] < 0.3 < 0.5 < parted["meaning"].min()
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # For a while, 8x7m's last layer went the way of section 3: at step 16 one expert had almost a third

@@ -8,6 +8,7 @@ passage at each moment, what the model had learnt by then, and how far languages
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import numpy as np
 from ..errors import InputError
 from ..files import embedded_folder
 from .finding import Finding
+
+#: What numpy says of a file that is missing, cut off, changed, or something else.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +50,10 @@ class Snapshots:
                     held["experts"], tuple(held["looks"].tolist()), held["bits"],
                     held["assignments"], held["moved"],
                 )  # fmt: skip
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise InputError(f"{path}: holds no snapshots of a training run ({error}).") from error
 
-    def film(self, passage: str) -> Finding:
+    def choices(self, passage: str) -> Finding:
         """Who took each token of a passage, layer by layer, at every moment.
 
         Columns: step, layer, first (the first choices of the passage's tokens, in their order).
@@ -63,7 +67,7 @@ class Snapshots:
             "layer": np.tile(np.arange(L), S),
             "first": np.array(said, dtype=object),
         }
-        return Finding("film", f"8x7m in training, {passage}", "tokens without <s>", columns)
+        return Finding("choices", f"8x7m in training, {passage}", "tokens without <s>", columns)
 
     def learnt(self) -> Finding:
         """Bits per byte of held-out text at every moment. Columns: step, label, bits."""

@@ -36,7 +36,7 @@ def path(tmp_path):
 
 def test_who_took_each_token_of_a_passage_at_each_moment(path):
     run, held = Snapshots.load(path), np.load(path)
-    rows = [*run.film("cat/fr").rows()]
+    rows = [*run.choices("cat/fr").rows()]
     assert [(row["step"], row["layer"]) for row in rows] == [(s, n) for s in STEPS for n in (0, 1)]
     of_step_9 = [int(e) for e in rows[-1]["first"].split()]
     assert of_step_9 == held["experts"][2, 1, 5:, 0].tolist()  # behind 4 of English and <s>
@@ -62,14 +62,23 @@ def test_the_film_shows_the_moment_of_its_slider(path):
     firsts = held["experts"][:, :, 1:4, 0]
     assert np.array_equal(cells.z, firsts[0])
     assert [line.name for line in lines] == ["fr", "en"]
+    assert list(marks.x) == [0.5, 0.5]  # step 0, on a logarithmic axis
     assert list(marks.y) == [4.75, 4.5]
     loads = held["assignments"][:, 1, -1] / held["assignments"][:, 1, -1].sum(1, keepdims=True)
     np.testing.assert_allclose(bars.y, loads[0])
     changed, traces = slider.steps[2].args
     assert list(traces) == [0, len(chart.figure.data) - 2, len(chart.figure.data) - 1]
     assert np.array_equal(changed["z"][0], firsts[2])
+    assert [value is None for value in changed["z"]] == [False, True, True]
+    assert [value is None for value in changed["x"]] == [True, False, True]
+    assert changed["x"][1] == [9, 9]
     assert changed["y"][1] == [2.5, 2.0]
     np.testing.assert_allclose(changed["y"][2], loads[2])
+    ends = [x for x, _ in cells.colorscale]
+    assert ends == pytest.approx([0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1])
+    last = film(run, "cat/en", ["a", "<b>", "c"], ["fr"])
+    assert np.array_equal(last.figure.data[0].z, firsts[2])
+    assert last.figure.data[0].text[0][1] == "&lt;b&gt;"  # plotly reads it as HTML
     share = (firsts[0] == firsts[2]).mean()
     assert chart.sentence.startswith(f"At step 0, {share:.0%} of the first choices")
 
@@ -77,11 +86,15 @@ def test_the_film_shows_the_moment_of_its_slider(path):
 def test_what_is_not_there_is_named(path, tmp_path):
     run = Snapshots.load(path)
     with pytest.raises(InputError, match=r"passage is one of cat/en, cat/fr, found 'dog'"):
-        run.film("dog")
+        run.choices("dog")
     with pytest.raises(InputError, match=r"looks are among en, fr, found 'de'"):
         film(run, "cat/en", ["a", "b", "c"], ["de"])
+    for looks in ([], ["en"] * 10):
+        with pytest.raises(InputError, match=f"1 to 9 kinds of text, found {len(looks)}"):
+            film(run, "cat/en", ["a", "b", "c"], looks)
     (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "other.npy", np.zeros(3))
     (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:-200])
-    for other in ("none.npz", "empty.npz", "cut.npz"):
+    for other in ("none.npz", "empty.npz", "cut.npz", "other.npy"):
         with pytest.raises(InputError, match=f"{other}: holds no snapshots of a training run"):
             Snapshots.load(tmp_path / other)

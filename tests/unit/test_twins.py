@@ -42,7 +42,7 @@ def work(tmp_path, monkeypatch) -> Path:
 
 
 def after(count: int):
-    """Says stop when it has been asked so often."""
+    """Says stop once it has been asked this many times."""
     asked = iter(range(count))
     return lambda: next(asked, None) is None
 
@@ -85,9 +85,25 @@ def test_seeds_differ_and_the_models_of_a_pair_see_the_same_windows(work, monkey
         folder = work / str(n)
         folder.mkdir()
         twins.train(twins.Training(model, seed, STEPS), work, folder, after(2))
-    assert len(seen[0]) == 2
+    assert [len(batches) for batches in seen] == [2, 2, 2]
+    looks = [json.loads((work / str(n) / "looks.json").read_text()) for n in (0, 2)]
+    assert looks[0][0]["bits"] != looks[1][0]["bits"]  # at step 0: other weights
     assert all(map(torch.equal, seen[0], seen[1]))
     assert not any(map(torch.equal, seen[0], seen[2]))
+
+
+def test_what_is_busy_elsewhere_is_passed_over_and_counted_when_it_is_done(work, monkeypatch):
+    mixture, dense = (twins.Training(name, 7, STEPS) for name in twins.shapes())
+    monkeypatch.setattr(twins, "trainings", lambda: [mixture, dense])
+    folders = [work / "twins" / training.name for training in (mixture, dense)]
+    with twins.alone(folders[0]):  # another process
+        twins.run(work, lambda: False)
+        assert twins.curve(mixture, folders[0]) is None
+        assert twins.curve(dense, folders[1]) is not None
+    twins.run(work, lambda: False)
+    curves = [twins.curve(t, f) for t, f in zip((mixture, dense), folders, strict=True)]
+    assert [curve["model"] for curve in curves] == ["mixture", "dense twin"]
+    assert not list(work.rglob("*.partial"))
 
 
 def test_what_another_process_is_busy_with_is_left_to_it(tmp_path):

@@ -10,29 +10,16 @@ In: the dictionary that evaluate.py wrote.  Out: the text between `<!-- evaluati
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import card_texts as texts
+from markdown_tables import number, numbers, table
 
 BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 SHUFFLES = ("documents shuffled", "occurrences shuffled")
 BASELINES = ("6-gram", "primed xz", "xz", "gzip")
-
-
-def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """`.123` below one, `1.234` above."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
-
-
-def numbers(name: str, values: Iterable[float], digits: int = 3) -> list[str]:
-    return [name, *(number(v, digits) for v in values)]
 
 
 def bits_per_byte(result: dict[str, Any]) -> str:
@@ -163,7 +150,7 @@ def shared_tokens(result: dict[str, Any]) -> str:
 
 def twins(result: dict[str, Any]) -> list[str]:
     """The pairs of `twins.py`, where they have been trained."""
-    if "twins" not in result:
+    if "trainings" not in result.get("twins", {}):
         return []
     curves = {(c["steps"], c["seed"], c["model"]): c for c in result["twins"]["trainings"]}
     pairs = {(steps, seed) for steps, seed, _ in curves}
@@ -182,81 +169,10 @@ def twins(result: dict[str, Any]) -> list[str]:
         "averaged over domains) of the mixture and of a dense twin with as many active parameters, "
         "at the end of trainings that are alike in seed, batches, schedule and tokens, all of them "
         f"shorter than the weights' own ({sizes}).\n\n"
-        + table(["steps", "million tokens", "seed", "mixture", "dense twin", "difference"], rows)
+        + table(
+            ["steps", "million tokens", "seed", "mixture", "dense twin", "dense less mixture"], rows
+        )
     ]
-
-
-def shown(result: dict[str, Any]) -> list[str]:
-    """What `shown.py` found, where it has been run."""
-    found = result.get("shown")
-    if not found:
-        return []
-    return [
-        beside(found["prose"], "Prose that is no manual, held out: no version was trained on it"),
-        beside(
-            found["everyday"],
-            "This project's own passages and programs, which no version was trained on",
-        ),
-        openings(found["openings"], found["openings before"]),
-        continuations(found["continuations"]),
-    ]
-
-
-def beside(kinds: dict[str, Any], title: str) -> str:
-    """Bits per byte of some kinds of text, this version's and the one's before it."""
-
-    def between(bounds: Sequence[float]) -> str:
-        return "–".join(number(x, 2) for x in bounds)
-
-    columns = list(kinds.values())
-    rows = [
-        numbers("8x7m", (c["model"] for c in columns), 2),
-        ["95 % interval", *(between(c["model, interval"]) for c in columns)],
-        numbers("second version", (c["before"] for c in columns), 2),
-        ["95 % interval", *(between(c["before, interval"]) for c in columns)],
-        numbers("better by", (c["better by"] for c in columns), 2),
-        ["95 % interval", *(between(c["interval"]) for c in columns)],
-        ["kB", *(round(c["bytes"] / 1e3) for c in columns)],
-        ["documents", *(c["documents"] for c in columns)],
-    ]
-    said = "bits per byte beside the second version's; intervals are bootstraps over documents."
-    return f"**{title}**: {said}\n\n" + table(["", *kinds], rows)
-
-
-def openings(found: Sequence[dict[str, Any]], before: Sequence[int]) -> str:
-    """All of them, with the first three guesses."""
-
-    def cell(text: str) -> str:  # a table has no line breaks
-        return "`" + text.replace("\n", "⏎").replace("|", "¦") + "`"
-
-    def among(ranks: Iterable[int], n: int) -> int:
-        return sum(rank <= n for rank in ranks)
-
-    ranks = [g["rank"] for g in found]
-    rows = [
-        [cell(g["text"]), cell(g["word"]), g["rank"], " ".join(map(cell, g["guesses"]))]
-        for g in found
-    ]
-    return (
-        f"**Forty openings, their last word withheld** (`openings.py`, fixed before the training): "
-        f"its first piece is the first guess in {among(ranks, 1)} (second version: "
-        f"{among(before, 1)}) and among the first three in {among(ranks, 3)} ({among(before, 3)}). "
-        "All of them, with its rank and the first three guesses:\n\n"
-        + table(["opening", "withheld", "rank", "guesses"], rows)
-    )
-
-
-def continuations(found: Sequence[dict[str, Any]]) -> str:
-    """All of them, as they were written."""
-
-    def line(text: str) -> str:
-        return text.replace("\n", "⏎").replace("`", "'")
-
-    texts = (f"{c['seed']}. `{line(c['beginning'])}` … `{line(c['continuation'])}`" for c in found)
-    return (
-        "**Forty continuations** (temperature 0.7, seeds 0 to 39, 48 tokens at most; none left "
-        "out; line ends are written as ⏎):\n\n" + "\n".join(texts)
-    )
 
 
 def tables(result: dict[str, Any]) -> str:
@@ -269,7 +185,7 @@ def tables(result: dict[str, Any]) -> str:
         routers(result),
         languages(result),
         shared_tokens(result),
-        *shown(result),
+        *texts.tables(result.get("shown")),
         *twins(result),
         f"Made by `{result['command']}`; all figures are in `evaluation.json`.",
     ]

@@ -206,9 +206,8 @@ def main() -> None:
     command = f"python weights/recipe/evaluate.py --work DIR --weights {args.weights.name}"
     result = {"command": command, **rounded(evaluate(args.weights, args.work))}
     path = args.weights / "evaluation.json"
-    if path.exists():  # what twins.py and shown.py found
-        kept = json.loads(path.read_text())
-        result |= {key: kept[key] for key in ("shown", "twins") if key in kept}
+    if path.exists():  # twins.py's curves are of runs of their own
+        result |= {k: v for k, v in json.loads(path.read_text()).items() if k == "twins"}
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(card.tables(result))
     card.write(args.weights / "README.md", result)

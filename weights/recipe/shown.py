@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the model makes of everyday text, beside the version before it.
 
-In: `WORK/prose`, a folder of weights, and the weights of the version before. Out, in
-`evaluation.json` and the card: bits per byte of held-out prose and of this project's own passages
-under both; forty openings whose last word is withheld (`openings.py`), with the first three
-guesses; and forty continuations, all that were made.
+In: `WORK/prose`, a folder of weights that `evaluate.py` has seen, and those of the version before.
+Out, in `evaluation.json` and the card: bits per byte of held-out prose and of this project's own
+passages under both; forty openings whose last word is withheld (`openings.py`), with the first
+three guesses; and forty continuations, all that were made.
 
-    git show COMMIT:weights/8x7m/model.safetensors > BEFORE/model.safetensors  # and its config
+    git show COMMIT:weights/8x7m/model.safetensors > BEFORE/model.safetensors
+    # and in the same way its config.json and tokenizer.model
     python weights/recipe/shown.py --work DIR --weights weights/8x7m --before BEFORE
 """
 
@@ -49,9 +50,9 @@ COUNT, TEMPERATURE, TOKENS = 40, 0.7, 48  # continuations, with seeds 0 to 39; t
 
 
 def costs(models: Sequence[Mixtral], texts: Sequence[str]) -> dict[str, Any]:
-    """Bits per byte of some documents under two models, and of the same documents the difference.
+    """Bits per byte of some documents under two models, and the paired difference.
 
-    Intervals are bootstraps over documents.
+    The difference is positive where the first is better. Intervals are bootstraps over documents.
     """
     sizes = np.array([len(text.encode()) for text in texts])
     result: dict[str, Any] = {"documents": len(texts), "bytes": int(sizes.sum())}
@@ -68,7 +69,7 @@ def costs(models: Sequence[Mixtral], texts: Sequence[str]) -> dict[str, Any]:
 
 
 def prose(models: Sequence[Mixtral], work: Path) -> dict[str, Any]:
-    """Held-out prose of every language that has some."""
+    """Held-out prose of the five languages."""
     return {
         x: costs(models, [d["text"] for d in read(work / "prose" / x / "held_out.jsonl")])
         for x in LANGUAGES
@@ -115,6 +116,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the folder train.py wrote")
     parser.add_argument("--before", type=Path, required=True, help="the version before")
     args = parser.parse_args()
+    path = args.weights / "evaluation.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
     models: list[Any] = [mv.load(folder) for folder in (args.weights, args.before)]
     shown = {
         "prose": prose(models, args.work),
@@ -122,9 +125,8 @@ def main() -> None:
         "openings": guesses(models[0]),
         "openings before": [guess["rank"] for guess in guesses(models[1])],
         "continuations": continuations(models[0]),
+        "sampling": {"temperature": TEMPERATURE, "tokens": TOKENS},
     }
-    path = args.weights / "evaluation.json"
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result["shown"] = rounded(shown)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     card.write(args.weights / "README.md", result)

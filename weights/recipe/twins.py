@@ -2,7 +2,8 @@
 """What use is a mixture of experts? The model, and a dense twin of as many active parameters.
 
 In: `WORK/tokens`. Out: curves of held-out bits per byte over tokens seen, in the `evaluation.json`
-of a folder of weights, and in its card: three pairs of 1,536 steps, and one of three times as many.
+of a folder of weights, and what they end at in its card: three pairs of 1,536 steps, and one of
+three times as many.
 The twins of a pair begin with the same seed, see the same batches in the same order, and go through
 the same schedule; the dense one has a single expert per layer, k times as wide, and its router has
 nothing to decide.
@@ -10,7 +11,8 @@ nothing to decide.
     python weights/recipe/twins.py --work DIR --weights weights/8x7m
 
 Each training goes on from its last checkpoint. Several of these commands may run at once: each
-takes a training that no other is busy with.
+takes a training that no other is busy with, and the last to end writes the result. What a command
+left unfinished when it was stopped, the same command goes on with.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import fcntl
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,11 +74,11 @@ def trainings(steps: int = STEPS, longer: int = LONGER) -> list[Training]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
-    """Whether no other process is busy with a folder; if so, none will be until the end."""
+    """Yields whether a folder is free; if so, it stays ours until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w", encoding="utf-8") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when a process ends, too
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when a process ends, too
         except BlockingIOError:
             yield False
         else:
@@ -99,7 +102,7 @@ def train(training: Training, work: Path, folder: Path, stopped: Callable[[], bo
             looks.append({"step": trainer.step, "seconds": trainer.spent, "bits": bits})
             print(training.name, trainer.step, round(mean(bits.values()), 4), flush=True)
             trainer.save(checkpoint)
-            log.write_text(json.dumps(looks))
+            whole(log, json.dumps(looks))
         if trainer.step >= training.steps:
             return
         if stopped():
@@ -110,7 +113,7 @@ def train(training: Training, work: Path, folder: Path, stopped: Callable[[], bo
 
 
 def curve(training: Training, folder: Path) -> dict[str, Any] | None:
-    """What a finished training predicted; None of one that is not."""
+    """What a training predicted; None if it has not finished."""
     log = folder / "looks.json"
     looks = json.loads(log.read_text()) if log.exists() else []
     if not looks or looks[-1]["step"] < training.steps:
@@ -125,6 +128,22 @@ def curve(training: Training, folder: Path) -> dict[str, Any] | None:
     }
 
 
+def run(work: Path, stopped: Callable[[], bool]) -> None:
+    """Train what is not finished and what no other process is busy with, in order."""
+    for training in trainings():
+        folder = work / "twins" / training.name
+        with alone(folder) as free:
+            if free and curve(training, folder) is None and not stopped():
+                train(training, work, folder, stopped)
+
+
+def whole(path: Path, text: str) -> None:
+    """Write a file that is never seen in part."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the mixture and its dense twin alike.")
     parser.add_argument("--work", type=Path, required=True, help="the recipe's folder")
@@ -136,22 +155,17 @@ def main() -> None:
     def stopped() -> bool:
         return stop.asked or time.monotonic() > end
 
-    curves = []
-    for training in trainings():
-        folder = args.work / "twins" / training.name
-        with alone(folder) as free:
-            if free and curve(training, folder) is None and not stopped():
-                train(training, args.work, folder, stopped)
-            curves.append(curve(training, folder))
-    if None in curves:
-        print("not all are finished: the same command goes on", flush=True)
+    run(args.work, stopped)
+    curves = [curve(t, args.work / "twins" / t.name) for t in trainings()]
+    if None in curves:  # or another process is still busy, and will write them
+        print("not all trainings are finished; run the same command again", flush=True)
         return
     sizes = {name: ledger(config) for name, config in shapes().items()}
     parameters = {name: {"total": x.total, "active": x.active} for name, x in sizes.items()}
     path = args.weights / "evaluation.json"
     twins = {"twins": {"parameters": parameters, "trainings": curves}}
     result = json.loads(path.read_text()) | twins
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    whole(path, json.dumps(result, indent=1) + "\n")
     card.write(args.weights / "README.md", result)
 
 

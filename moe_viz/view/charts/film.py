@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,13 @@ from .. import palette
 from .chart import Chart, graph_objects
 from .panels import LABELS, slider
 
-#: The map at the left; at the right losses above loads.
+#: The map on the left; on the right losses above loads.
 LAYOUT: dict[str, Any] = {
     "height": 460,
     "margin": {"t": 24, "r": 24, "b": 16, "l": 56},
     "xaxis": {"domain": [0, 0.66], "title": "token", "showgrid": False},
     "yaxis": {"title": "layer", "autorange": "reversed", "dtick": 1, "showgrid": False},
-    "xaxis2": {"domain": [0.76, 1], "anchor": "y2", "type": "log", "title": "step"},
+    "xaxis2": {"domain": [0.76, 1], "anchor": "y2", "type": "log", "title": "step (0 on the left)"},
     "yaxis2": {"domain": [0.56, 1], "anchor": "x2", "title": "bits per byte"},
     "xaxis3": {"domain": [0.76, 1], "anchor": "y3", "dtick": 1},
     "yaxis3": {"domain": [0, 0.34], "anchor": "x3", "range": [0, 0.52], "tickformat": ".0%"},
@@ -38,12 +39,14 @@ def film(
 ) -> Chart:
     """The map of a passage at every moment, and what the model had learnt by then.
 
-    `pieces` are the passage's tokens as they are read, without <s>; `looks` the kinds of held-out
-    text whose loss is drawn, and the first of them that whose loads are; `opens` the moment it
-    opens on.
+    `pieces` are the passage's tokens as they are read, without <s>. `looks` are the kinds of
+    held-out text whose losses are drawn, at least one; the loads are those of the first. `opens` is
+    the number of the moment shown first; -1 is the last.
 
     Raises `InputError` for a passage, or a kind of text, that was not looked at.
     """
+    if not 0 < len(looks) <= len(LABELS):
+        raise InputError(f"looks are 1 to {len(LABELS)} kinds of text, found {len(looks)}.")
     start, stop = run.within(passage)
     firsts = run.experts[:, :, start + 1 : stop, 0].astype(int)  # (moments, layers, tokens)
     bits = {look: run.bits[:, _number(run, look)].astype(float).tolist() for look in looks}
@@ -88,7 +91,7 @@ def film(
         f"At step 0, {settled:.0%} of the first choices are those of the end; "
         f"{line[0]:.1f} bits per byte of {look} become {line[-1]:.2f}."
     )
-    found = run.film(passage)
+    found = run.choices(passage)
     return Chart(figure, "A text in training", found.title, sentence, found)
 
 
@@ -103,7 +106,8 @@ def _map(figure: Any, firsts: np.ndarray, pieces: Sequence[str], colours: list[s
     edges = np.linspace(0, 1, len(colours) + 1)
     scale = [[x, c] for n, c in enumerate(colours) for x in edges[n : n + 2].tolist()]
     figure.add_heatmap(
-        z=firsts.tolist(), text=[list(pieces)] * len(firsts), zmin=-0.5, zmax=len(colours) - 0.5,
+        z=firsts.tolist(), zmin=-0.5, zmax=len(colours) - 0.5,
+        text=[[escape(piece, quote=False) for piece in pieces]] * len(firsts),
         colorscale=scale, xgap=1, ygap=2, showscale=False,
         hovertemplate="%{text}, layer %{y}: expert %{z}<extra></extra>",
     )  # fmt: skip
