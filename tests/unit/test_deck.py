@@ -125,6 +125,11 @@ def test_a_talk_takes_slides_by_their_headings_and_its_minutes_run_on(tmp_path):
         save_slides([Part(one, ("Missing",), 1)], tmp_path / "talk.html")
     slides = deck([cell("markdown", "## 1 · a", "slide"), cell("markdown", "## b", "subslide")])
     assert [s.below for s in chosen(slides, ["b"], "x")] == [False]
+    asked = cell("markdown", "## 3 · How many?\n\n- one\n- two", "slide", ["prediction"])
+    names = ["7 · c", "8 · d", "9 · e"]
+    later = [cell("markdown", f"## {name}", "slide") for name in names]
+    picked = chosen(deck([asked, *later], "00"), ["3 · How many?", *names], "x")
+    assert [s.section for s in picked] == ["00/3", "00/3", "00/3", "00/9"]
     assert slides[1].below  # what was chosen is a copy
 
 

@@ -134,8 +134,14 @@ def chosen(slides: Sequence[Slide], headings: Sequence[str], where: str) -> list
                 f"{'; '.join(filter(None, known))}."
             )
     picked = [deepcopy(known[heading]) for heading in headings]
+    asked, since = "", 0
     for slide in picked:
         slide.below = False
+        # Of a notebook's sections a talk may leave out what lies between question and answer: the
+        # two slides after a question are taken to answer it.
+        asked, since = (slide.section, 0) if slide.layout == "prediction" else (asked, since + 1)
+        if asked and since <= 2:
+            slide.section = asked
     return picked
 
 
