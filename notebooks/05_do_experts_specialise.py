@@ -560,7 +560,7 @@ assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## In layer 15 one expert takes *and* in every language
+# ## In layer 15 one expert takes all ten words for *and*
 # -->
 # ## *And* has an expert; French has none
 

@@ -454,7 +454,7 @@ for label in labels:
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
-# ## The worst of 48 numbers, on four French texts. On twenty others, will French miss it as much?
+# ## The worst of 16 × 3 numbers, on four French texts. Will French miss it on twenty others?
 #
 # - as much
 # - less
@@ -462,9 +462,9 @@ for label in labels:
 # -->
 # ## 7 · Chosen on four texts, tested on twenty
 #
-# We looked at 48 numbers and took the largest, which is likely too large, by luck; and it stands on
-# four documents. So: the same expert on twenty passages that had no part in choosing it. Its tokens
-# go to the next best, or to none: then the token's other expert keeps its gate.
+# We looked at 16 × 3 numbers and took the largest, which is likely too large, by luck; and it
+# stands on four documents. So: the same expert on twenty passages that had no part in choosing it.
+# Its tokens go to the next best, or to none: then the token's other expert keeps its gate.
 #
 # (`p`: how often the mean would be as large if each document's change had a random sign. Four
 # documents allow only 16 patterns of signs, too few for a small p.)

@@ -439,7 +439,7 @@ assert round(mixtral.total / mixtral.active, 1) == 3.6
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Not by parameters alone. But a given memory holds six times as many conversations
+# ## Parameters give 5.4 at best; a given memory has room for some six times as many tokens
 # -->
 # ## Llama 2 70B over Mixtral 8x7B
 
@@ -689,7 +689,7 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 # | Switch Transformer (2021) | pre-training up to 7 times as fast, at equal computing |
 # | GLaM (2021) | a third of GPT-3's training energy |
 # | OLMoE (2024) | about twice as fast to train as a dense model of equal active size |
-# | our pair (8x7m's recipe) | about 1 %, for 2.4 times the memory |
+# | ours (8x7m's recipe) | about 1 %, for 2.4 times the memory |
 #
 # <small>arXiv 2101.03961, 2112.06905, 2409.02060; each by the authors of the model</small>
 # -->

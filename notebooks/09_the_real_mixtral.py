@@ -632,7 +632,7 @@ mv.chart(words.where(meaning="and"))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # <!-- slide
-# Expert 6, in every language. *And* has an expert; French has none.
+# Expert 6 takes all ten. *And* has an expert; French has none here.
 # -->
 # Expert 6 takes each of them.
 
@@ -708,7 +708,7 @@ mv.chart(routing.published_loads("mixtral"), routing.published_loads("olmoe"))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # <!-- slide
-# Mixtral: none does twice as much on code as on books. OLMoE: some, 80 times (arXiv 2409.02060).
+# In Mixtral none does twice as much on code as on books; in OLMoE some, one 80 times (2409.02060).
 # -->
 # ## What is known
 #

@@ -18,7 +18,7 @@ from tests.guests import tiny
 HEAD = """# Other families of mixtures
 
 Mixtral is run by moe_viz's own code. Every other mixture is a *guest*, run by transformers (5.24
-or later) and heard through one seam: `mv.load("org/name")`, `mv.load(folder)`, or
+or later) and recorded through one hook: `mv.load("org/name")`, `mv.load(folder)`, or
 `mv.guest(model, tokenizer)` for a model that you have made yourself. Each family below is run by
 the tests on a tiny model with random weights: what is stored is what was executed, ragged batches
 give what each prompt gives alone, a change that changes nothing is equal bit for bit. **Real

@@ -37,6 +37,8 @@ class Lecture:
 
     minutes: int
     title: str
+    opening: str  # what the speaker says first
+    questions: int  # minutes left for them at the end
     parts: tuple[Part, ...]
 
     def slides(self) -> list[Slide]:
@@ -52,13 +54,20 @@ class Lecture:
 
 def lectures() -> dict[int, Lecture]:
     """Every talk that the file has, by its length."""
-    found = {}
-    for said in tomllib.loads((FOLDER / "lectures.toml").read_text("utf-8"))["lecture"]:
+    found, held = {}, tomllib.loads((FOLDER / "lectures.toml").read_text("utf-8"))
+    for said in held["lecture"]:
         parts = tuple(
-            Part(_notebook(part["notebook"]), tuple(part["slides"]), part["minutes"])
+            Part(
+                _notebook(part["notebook"]),
+                tuple(part["slides"]),
+                part["minutes"],
+                held["says"].get(part["notebook"], {}),
+            )
             for part in said["part"]
         )
-        found[said["minutes"]] = Lecture(said["minutes"], said["title"], parts)
+        found[said["minutes"]] = Lecture(
+            said["minutes"], said["title"], said["opening"], said["questions"], parts
+        )
     return found
 
 
@@ -97,9 +106,11 @@ def handout(lecture: Lecture, path: Path) -> Path:
 
 
 def check() -> None:
-    """Raise where a talk has too many slides, other minutes than it says, or not two live stops."""
+    """Raise where a talk is not as it says: slides, minutes, live stops, a text for each slide."""
     for minutes, lecture in lectures().items():
-        slides, taken = lecture.slides(), sum(part.minutes for part in lecture.parts)
+        slides = lecture.slides()
+        taken = sum(part.minutes for part in lecture.parts) + lecture.questions
+        silent = [h for part in lecture.parts for h in part.headings if h not in part.says]
         live = sum(any("live" in tags(cell) for cell in slide.cells) for slide in slides)
         print(
             f"{minutes} minutes: {len(slides)} slides, {live} live, {len(questions(lecture))} asked"
@@ -107,6 +118,10 @@ def check() -> None:
         assert len(slides) < MOST[minutes], (minutes, len(slides))
         assert taken == minutes, (minutes, taken)
         assert live == 2, (minutes, live)
+        assert not silent, (minutes, silent)
+    parts = [part for lecture in lectures().values() for part in lecture.parts]
+    unused = {h for part in parts for h in part.says} - {h for part in parts for h in part.headings}
+    assert not unused, unused
 
 
 @cache
@@ -134,7 +149,8 @@ def main() -> None:
     for minutes in given.minutes or known:
         lecture = known[minutes]
         path = OUT / f"lecture-{minutes}.html"
-        save_slides(lecture.parts, path, True, print, held, given.theme, lecture.title)
+        how = {"theme": given.theme, "title": lecture.title, "opening": lecture.opening}
+        save_slides(lecture.parts, path, True, print, held, **how)
         paper = handout(lecture, OUT / f"lecture-{minutes}-questions.html")
         print(f"written: {path} ({path.stat().st_size / 1e6:.0f} MB), {paper.name}")
 

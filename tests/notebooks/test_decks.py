@@ -125,8 +125,15 @@ def test_a_talk_is_put_together_with_its_questions(ran, tmp_path):
     lecture = lectures()[10]
     there = {part.notebook: ran(Path(part.notebook)).path for part in lecture.parts}
     parts = [replace(part, notebook=there[part.notebook]) for part in lecture.parts]
-    deck = save_slides(parts, tmp_path / "talk.html", execute=False, title=lecture.title)
+    how = {"execute": False, "title": lecture.title, "opening": lecture.opening}
+    deck = save_slides(parts, tmp_path / "talk.html", **how)
     html = deck.read_text("utf-8")
+    assert "It writes nonsense, but it runs inside this file" in html
+    assert "Eight of it would be 57.9 billion" not in html  # of another talk
+    for part in parts:
+        for heading in part.headings:
+            first = re.sub(r"[*`].*", "", part.says[heading].strip()).split("\n")[0]
+            assert first in html, heading
     minutes = [int(n) for n in re.findall(r"<b>Minute (\d+)</b>", html)]
     assert minutes == sorted(minutes)
     assert minutes[0] == 0

@@ -125,7 +125,39 @@ def test_a_talk_takes_slides_by_their_headings_and_its_minutes_run_on(tmp_path):
         save_slides([Part(one, ("Missing",), 1)], tmp_path / "talk.html")
     slides = deck([cell("markdown", "## 1 · a", "slide"), cell("markdown", "## b", "subslide")])
     assert [s.below for s in chosen(slides, ["b"], "x")] == [False]
+    asked = cell("markdown", "## 3 · How many?\n\n- one\n- two", "slide", ["prediction"])
+    names = ["7 · c", "8 · d", "9 · e"]
+    later = [cell("markdown", f"## {name}", "slide") for name in names]
+    picked = chosen(deck([asked, *later], "00"), ["3 · How many?", *names], "x")
+    assert [s.section for s in picked] == ["00/3", "00/3", "00/3", "00/9"]
     assert slides[1].below  # what was chosen is a copy
+
+
+def test_in_a_talk_the_speaker_has_a_text_of_its_own_and_what_charts_say(tmp_path):
+    trace = mv.record(mv.load("8x7m", device="cpu"), mv.prompts.passages().select("en")[:2])
+    chart = mv.chart(mv.analysis.load(trace))
+    path = write(
+        tmp_path / "05_talk.ipynb",
+        cell("markdown", "<!-- slide\n## One\n-->\nFor *readers*, section 3.", "slide"),
+        cell("code", "chart", "", outputs=[shown(chart.to_html())]),
+        cell("markdown", "## Counted", "skip"),  # a heading is nothing to say
+        cell("markdown", "Between slides.", "skip"),
+        cell("markdown", "<!-- slide\n## Two\n-->\nThe text of two.", "slide"),
+    )
+
+    def notes(soup: Any) -> list[str]:
+        slides = soup.select(".slides section:not(:has(section))")
+        return [" ".join(" ".join(n.stripped_strings) for n in s.select("aside")) for s in slides]
+
+    one, two = notes(parsed(save_slides([path], tmp_path / "deck.html")))
+    assert one == f"For readers , section 3. Between slides. {chart.sentence}"
+    assert two == "The text of two."
+    part = Part(path, ("One", "Two"), 4, {"One": "Look at the *left*."})
+    talk = save_slides([part], tmp_path / "talk.html", title="A talk", opening="Two **models**.")
+    opening, one, two = notes(parsed(talk))
+    assert opening == "Two models ."
+    assert one == f"Look at the left . {chart.sentence} Minute 0"
+    assert two == "The text of two. Minute 2"
 
 
 def test_a_slide_without_anything_is_none(tmp_path):

@@ -81,7 +81,7 @@ class Chart:
             f'<span style="font-weight:400;opacity:.75">{escape(self.provenance)}</span></div>'
             f'<div class="moe-viz-plot" style="width:100%;height:{height}px"></div>'
             '<div class="moe-viz-status"></div>'
-            f'<p style="margin:4px 0">{escape(self.sentence)}</p>{flag}'
+            f'<p class="moe-viz-sentence" style="margin:4px 0">{escape(self.sentence)}</p>{flag}'
             '<details><summary>Data</summary><div style="max-height:320px;overflow:auto" '
             f'tabindex="0" role="region" aria-label="Data">{self.data.to_html(ROWS)}'
             "</div></details>"

@@ -35,6 +35,7 @@ LIT = "lit:"
 _SHORT = re.compile(r"<!-- slide\n(.*?)\n?-->\n*", re.S)
 _SECTION = re.compile(r"^## (\d+) · .*?( · further)?$", re.M)
 _APART = re.compile(r"^## (Exercises|Go on|Solutions|What to take home)$", re.M)
+_SENTENCE = re.compile(r'<p class="moe-viz-sentence"[^>]*>(.*?)</p>', re.S)
 _PICTURE = re.compile(r'class="moe-viz(?:-chart|-diagram|-figure)?"|<img\b|<svg\b|<canvas\b')
 _FOLDED = ("slide", "subslide")
 
@@ -58,6 +59,13 @@ class Slide:
                 if found:
                     return found[1].strip()
         return ""
+
+    @property
+    def pictured(self) -> list[str]:
+        """What its charts say of themselves, as HTML: on a slide the speaker says it."""
+        outputs = [output for cell in self.cells for output in cell.get("outputs", [])]
+        html = (str(output.get("data", {}).get("text/html", "")) for output in outputs)
+        return [sentence for part in html for sentence in _SENTENCE.findall(part)]
 
     @property
     def layout(self) -> str:
@@ -99,7 +107,7 @@ def deck(cells: Sequence[Any], name: str = "") -> list[Slide]:
         if "solution" in tags(cell):
             continue
         if kind == "skip":  # what a reader is told between slides, the speaker may tell
-            if designed and not over and slides and prose.strip():
+            if designed and not over and slides and _says(prose):
                 slides[-1].told.append(_note(cell, prose))
             continue
         if kind in _FOLDED or not slides:
@@ -111,7 +119,7 @@ def deck(cells: Sequence[Any], name: str = "") -> list[Slide]:
         cell.metadata.folded = not designed
         if cell.cell_type != "markdown" or cell.source.strip():
             slides[-1].cells.append(cell)
-        if short and prose.strip():
+        if short and _says(prose):
             slides[-1].told.append(_note(cell, prose))
     return [slide for slide in slides if slide.cells or slide.told]
 
@@ -126,9 +134,21 @@ def chosen(slides: Sequence[Slide], headings: Sequence[str], where: str) -> list
                 f"{'; '.join(filter(None, known))}."
             )
     picked = [deepcopy(known[heading]) for heading in headings]
+    asked, since = "", 0
     for slide in picked:
         slide.below = False
+        # Of a notebook's sections a talk may leave out what lies between question and answer: the
+        # two slides after a question are taken to answer it.
+        asked, since = (slide.section, 0) if slide.layout == "prediction" else (asked, since + 1)
+        if asked and since <= 2:
+            slide.section = asked
     return picked
+
+
+def tell(slide: Slide, text: str) -> None:
+    """Give the speaker this text, in place of what the notebook says."""
+    slide.cells = [cell for cell in slide.cells if slide_type(cell) != "notes"]
+    slide.told = [_note((slide.cells or slide.told)[0], text)]
 
 
 def arranged(slides: Sequence[Slide], source: str = "") -> list[Any]:
@@ -141,8 +161,10 @@ def arranged(slides: Sequence[Slide], source: str = "") -> list[Any]:
         about = f'class="{slide.layout}" data-section="{escape(slide.section)}"'
         begins = f'<section {about}><div class="slide">'
         ends = "</div>" + (f'<p class="source">{escape(source)}</p>' if source else "")
+        notes = [f"<p><i>{sentence}</i></p>" for sentence in slide.pictured]
         if slide.minute is not None:
-            ends += f'<aside class="notes"><p><b>Minute {slide.minute}</b></p></aside>'
+            notes.append(f"<p><b>Minute {slide.minute}</b></p>")
+        ends += f'<aside class="notes">{"".join(notes)}</aside>' if notes else ""
         ends += "</section>"
         # A stack has an element of its own where it has several slides.
         opening.before = "<section>" * (inside and not slide.below) + begins + opening.before
@@ -196,10 +218,15 @@ def without_short(text: str) -> str:
     return _SHORT.sub("", text)
 
 
+def _says(prose: str) -> bool:
+    """Whether a text is more than a heading."""
+    return bool(re.sub(r"^#+ .*$", "", prose, flags=re.M).strip())
+
+
 def _note(cell: Any, prose: str) -> Any:
     """A cell of notes with this text."""
     note = deepcopy(cell)
-    note.source = prose.strip()
+    note.cell_type, note.source = "markdown", prose.strip()
     note.metadata.slideshow = {"slide_type": "notes"}
     note.metadata.pop("short", None)
     note.metadata.pop("tags", None)

@@ -13,9 +13,9 @@ runs, in the deck or page itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ from ..charts.chart import page
 from ..document import CHARTS, document, write
 from ..script import script
 from .alive import Held, alive
-from .deck import Slide, arranged, chosen, deck, frame, slide_type, tags, without_short
+from .deck import Slide, arranged, chosen, deck, frame, slide_type, tags, tell, without_short
 from .notebook import code_style, exported, read_notebook, title_of, unrun, without_plotly
 
 #: What a deck is laid out for, in CSS pixels; reveal scales it to the screen.
@@ -47,6 +47,7 @@ class Part:
     notebook: str | Path
     headings: tuple[str, ...]  # of the slides, in the order in which they are shown
     minutes: float  # that they take together
+    says: Mapping[str, str] = field(default_factory=dict)  # heading: what the speaker says instead
 
 
 def save_slides(
@@ -57,12 +58,13 @@ def save_slides(
     held: Held | None = None,
     theme: str = "light",
     title: str = "",
+    opening: str = "",
 ) -> Path:
     """Write notebooks as one deck that needs no network. Speaker notes open with the key S.
 
-    Of a `Part` the named slides are shown, after one with the `title`, and its notes say at which
-    minute each begins. What a deck cannot show, a widget or a script from elsewhere, is named on
-    its slide, and told to `said`.
+    Of a `Part` the named slides are shown, after one with the `title`, at which the speaker says
+    the `opening`; notes say at which minute each slide begins. What a deck cannot show, a widget or
+    a script from elsewhere, is named on its slide, and told to `said`.
 
     Notebooks are run first if `execute` says so, or if they belong to this package's course and
     have no outputs; others are taken as they are. `held` gives what a page holds of the model of a
@@ -79,10 +81,11 @@ def save_slides(
         raise InputError(f"theme must be one of {', '.join(THEMES)}, found {theme!r}.")
     body, titles = _joined(notebooks, execute, _Deck(), said)
     if title and isinstance(notebooks[0], Part):
-        begins = (
-            f'<section class="title"><div class="slide"><h1>{escape(title)}</h1></div></section>'
-        )
-        body = f"{begins}\n{body}"
+        from .markdown import rendered
+
+        said_first = f'<aside class="notes">{rendered(opening)}</aside>' if opening else ""
+        shown = f'<div class="slide"><h1>{escape(title)}</h1></div>'
+        body = f'<section class="title">{shown}{said_first}</section>\n{body}'
     body, workers = alive(body, held, said)
     body, plotly = without_plotly(body)
     for host in ("moe-viz", "moe-viz-diagram"):
@@ -177,6 +180,8 @@ class _Deck:
         if part:
             slides = chosen(slides, part.headings, path.name)
             for slide in slides:
+                if slide.heading in part.says:
+                    tell(slide, part.says[slide.heading])
                 slide.minute = round(self.minute)
                 self.minute += part.minutes / len(slides)
         return arranged(slides, title)
