@@ -84,7 +84,9 @@ def pressed(page) -> str:
 
 def select(page, layer: int, expert: int, shape: tuple[int, int] = (6, 8)) -> None:
     """A click on a cell of the second map."""
-    box = page.locator(".grid .stack").bounding_box()
+    stack = page.locator(".grid .stack")
+    stack.wait_for()  # what is not seen yet has no box
+    box = stack.bounding_box()
     rows, columns = shape
     at = ((expert + 0.3) * box["width"] / columns, (layer + 0.3) * box["height"] / rows)
     page.locator(".grid .stack").click(position={"x": at[0], "y": at[1]})

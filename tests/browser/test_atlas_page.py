@@ -427,7 +427,7 @@ def test_a_search_finds_who_takes_a_piece_and_a_label(one):
             [f"#{layer}/{e}", percent(share[row, e]), mark(rows[row][e])]
             for e in best if share[row, e] > rest[row, e]
         ])  # fmt: skip
-    assert page.evaluate(FOUND) == [expected]
+    until(lambda: page.evaluate(FOUND) == [expected])
     assert {"●", "○"} & {sign for row in expected for _, _, sign in row}
     link = page.locator(".taker").first
     link.click()
