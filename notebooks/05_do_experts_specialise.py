@@ -616,8 +616,9 @@ assert {share.argmax() for share in german} == {german[0].argmax()}
 mv.chart(published_routing.published_loads("mixtral"), published_routing.published_loads("olmoe"))
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# So an expert for code: in Mixtral none, in OLMoE several. In 8x7m's last layer neither: 0, which
-# works most on code, works as much on English.
+# So is there an expert for code? In Mixtral none was found (arXiv 2401.04088, Figure 7), in OLMoE
+# several (arXiv 2409.02060). 8x7m's last layer has none for code alone: 0, which works most on
+# code, works as much on English.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 last = mv.analysis.load(trace).where(layer=5)

@@ -514,9 +514,8 @@ assert at_work["sign turned"] == book.active == book.total - 12 * one
 assert book.active < book.total / 2
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# - **In loss, nothing that shows** (on the texts being trained on): the collapsed mixture is behind
-#   at first and level by step 160; which is ahead then differs from seed to seed. For so short a
-#   training of so small a model, two are enough.
+# - **In loss, nothing** (on the texts being trained on): the collapsed mixture is behind at first,
+#   and no longer by step 160. For so short a training of so small a model, two are enough.
 # - **What was paid for**: a mixture that asks the same two experts for every token is a dense model
 #   of 107,840 parameters that stores 255,296. And on devices of their own, six of eight would wait.
 
