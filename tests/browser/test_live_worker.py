@@ -106,8 +106,11 @@ def same_trace(found: dict, expected: dict, exact: bool) -> None:
             assert (own == theirs).all(), name
         elif exact:
             apart = np.abs(own - theirs)
-            assert apart.max() <= 1, name
             assert (apart == 0).mean() > 0.99, name
+            if name == "logits":  # a bit of one near zero is finer than a sum of float32
+                values = (unpacked(t, "<f2") for t in (found["arrays"][name], text))
+                apart[np.abs(np.subtract(*values)) <= 1e-5] = 0
+            assert apart.max() <= 1, name
         else:  # a byte a weight
             assert (np.abs(own - theirs) <= 60).mean() > 0.9, name
 

@@ -149,7 +149,7 @@ def test_every_change_and_every_two_do_what_intervene_does(model, exact, tmp_pat
     chosen = pairs()
     page = [asked(some, **{k: v for name in names for k, v in CHANGES[name][0].items()})
             for names in chosen for some in ids]  # fmt: skip
-    found = run(tmp_path, exact, page, engine)
+    found, close = run(tmp_path, exact, page, engine), 0
     for n, names in enumerate(chosen):
         said = {k: v for name in names for k, v in CHANGES[name][1].items()}
         with mv.intervene(model, **said), torch.inference_mode():
@@ -158,11 +158,21 @@ def test_every_change_and_every_two_do_what_intervene_does(model, exact, tmp_pat
                 trace = mv.record(model, [some])
                 k = part["experts"].shape[2]
                 assert (trace.experts[:, :, k:] == -1).all()  # room that a trace keeps for more
-                assert (part["experts"] == trace.experts[:, :, :k]).mean() > 0.999, names
-                assert np.abs(part["logits"] - np.asarray(trace.router_logits)).max() <= 2e-5, names
-                assert np.abs(part["gates"] - trace.gates[:, :, :k]).max() <= 1e-4, names
+                same = (part["experts"] == trace.experts[:, :, :k]).all(axis=2)
+                assert same.mean() > 0.99, names
+                # Where two were too close to call, all that comes after may differ.
+                until = L if same.all() else int((~same).any(axis=1).argmax())
+                scores = np.asarray(trace.router_logits)
+                assert np.abs(part["logits"] - scores)[: until + 1].max() <= 2e-5, names
+                assert np.abs(part["gates"] - trace.gates[:, :, :k])[:until].max() <= 1e-4, names
+                if until < L:
+                    ranked = -np.sort(-scores[until][~same[until]], axis=1)
+                    assert (-np.diff(ranked[:, : k + 1], axis=1)).min(axis=1).max() <= 2e-5, names
+                    close += 1
+                    continue
                 expected = model(torch.tensor(some)).numpy()
                 assert np.abs(part["next"] - expected).max() <= 5e-4, names
+    assert close <= 2
 
 
 @pytest.mark.long
