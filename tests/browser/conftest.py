@@ -101,3 +101,27 @@ def opened(browser, pages):
         assert noise.errors == []
         assert noise.outside("file:", *([at] if at else [])) == []
         context.close()
+
+
+@pytest.fixture
+def presented(browser):
+    """Opens decks in windows of some size; what they ask for and complain of is looked at after."""
+    contexts, noises = [], []
+
+    def presented(path, width=1280, height=720, at="", **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, offline=True, **options
+        )
+        context.set_default_timeout(120_000)  # a busy machine draws when it can
+        contexts.append(context)
+        noises.append(listen(context))
+        page = context.new_page()
+        page.goto(path.as_uri() + at)
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        return page
+
+    yield presented
+    for context, noise in zip(contexts, noises, strict=True):
+        assert noise.errors == []
+        assert noise.outside("file:") == []
+        context.close()

@@ -31,6 +31,27 @@ FADED = 0.15
 GROUND = "e => getComputedStyle(e).backgroundColor"
 SIZE = {"width": 1366, "height": 900}
 
+#: Text on the slide that is shown, smaller than 18 px as it appears: what, where, how large.
+SMALL = """() => {
+  const found = [], look = (root) => {
+    for (const e of root.querySelectorAll('*')) {
+      if (e.shadowRoot) look(e.shadowRoot);
+      const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+      if (!own || e.matches('style, script, option, .sr') || !e.checkVisibility()) continue;
+      if (!e.getBoundingClientRect().width || e.closest('[aria-hidden=true], aside')) continue;
+      const drawn = e.getScreenCTM?.(); // a drawing's; its text may be turned
+      const by = drawn ? Math.hypot(drawn.a, drawn.b) : Reveal.getScale();
+      const size = parseFloat(getComputedStyle(e).fontSize) * by;
+      const whose = e.getRootNode() !== document ? 'explorer'
+        : e.closest('.moe-viz-chart') ? 'chart' : 'slide';
+      if (size < 17.9) found.push([whose, e.tagName + '.' + (e.className.baseVal ?? e.className),
+        e.textContent.trim().slice(0, 30), Math.round(10 * size) / 10]);
+    }
+  };
+  look(Reveal.getCurrentSlide());
+  return found;
+}"""
+
 #: Set what a select says, as a reader does, and wait until the next frames are drawn.
 TOOLS = """const root = document.querySelector('.moe-viz').shadowRoot;
 const frame = () => new Promise(requestAnimationFrame);

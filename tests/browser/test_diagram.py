@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 import moe_viz as mv
 from moe_viz.view.pages.slides import save_slides
 from tests.browser.conftest import drawn, listen, until
-from tests.browser.test_slides import SMALL
+from tests.browser.seen import SMALL
 from tests.unit.test_slides import cell, shown, write
 
 pytestmark = pytest.mark.browser

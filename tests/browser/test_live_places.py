@@ -15,7 +15,7 @@ from moe_viz.errors import InputError
 from moe_viz.living import held
 from moe_viz.view.pages.slides import save_notebook_page, save_slides
 from tests.browser.conftest import drawn, listen, until
-from tests.browser.test_slides import SMALL
+from tests.browser.seen import SMALL
 from tests.unit.test_slides import cell, shown, write
 
 pytest.importorskip("sphinx_revealjs")

@@ -41,6 +41,27 @@ def page(browser, deck):
     context.close()
 
 
+def test_long_answers_stand_below_each_other_and_are_equally_wide(presented, tmp_path):
+    asked = {
+        "short": ANSWERS,
+        "long": "- the first, in every layer of it\n- another one, which is a long answer\n- none",
+    }
+    cells = [cell("markdown", "# A talk", "slide")]
+    for name, answers in asked.items():
+        source = f"<!-- slide\n## {name}?\n\n{answers}\n-->\n## {name}"
+        cells.append(cell("markdown", source, "slide", ["prediction"]))
+    notebook = write(tmp_path / "asked.ipynb", *cells)
+    page, boxes = presented(save_slides([notebook], tmp_path / "asked.html")), {}
+    for n, name in enumerate(asked, 1):
+        page.evaluate(f"Reveal.slide({n})")
+        buttons = page.locator("section.present.prediction button")
+        buttons.first.wait_for()
+        boxes[name] = [button.bounding_box() for button in buttons.all()]
+    assert len({round(box["y"]) for box in boxes["short"]}) == 1
+    assert len({round(box["y"]) for box in boxes["long"]}) == 3
+    assert len({round(box["width"]) for box in boxes["long"]}) == 1
+
+
 def said(page) -> str:
     return page.locator(".reveal > .said").evaluate("e => e.hidden ? '' : e.textContent")
 

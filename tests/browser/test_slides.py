@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 
 import moe_viz as mv
 from moe_viz.view.pages.pdf import save_pdf
 from moe_viz.view.pages.slides import save_slides
-from tests.browser.conftest import listen, until
+from tests.browser.conftest import until
+from tests.browser.seen import SMALL
 from tests.browser.test_charts import DRAWN, colours
 from tests.unit.test_slides import cell, shown, write
 
@@ -22,26 +24,6 @@ AT = "(({ h, v, f }) => [h, v ?? 0, f ?? null])(Reveal.getIndices())"
 FORGOTTEN = (
     "Array.from(document.querySelectorAll('.stack')).every((e) => !+e.dataset.previousIndexv)"
 )
-#: Text on the slide that is shown, smaller than 18 px as it appears: what, where, how large.
-SMALL = """() => {
-  const found = [], look = (root) => {
-    for (const e of root.querySelectorAll('*')) {
-      if (e.shadowRoot) look(e.shadowRoot);
-      const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-      if (!own || e.matches('style, script, option, .sr') || !e.checkVisibility()) continue;
-      if (!e.getBoundingClientRect().width || e.closest('[aria-hidden=true], aside')) continue;
-      const drawn = e.getScreenCTM?.(); // a drawing's; its text may be turned
-      const by = drawn ? Math.hypot(drawn.a, drawn.b) : Reveal.getScale();
-      const size = parseFloat(getComputedStyle(e).fontSize) * by;
-      const whose = e.getRootNode() !== document ? 'explorer'
-        : e.closest('.moe-viz-chart') ? 'chart' : 'slide';
-      if (size < 17.9) found.push([whose, e.tagName + '.' + (e.className.baseVal ?? e.className),
-        e.textContent.trim().slice(0, 30), Math.round(10 * size) / 10]);
-    }
-  };
-  look(Reveal.getCurrentSlide());
-  return found;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -79,27 +61,9 @@ def deck(notebook):
 
 
 @pytest.fixture
-def opened(browser, deck):
-    """Opens the deck in a window of some size; its noise is looked at in the end."""
-    contexts, noises = [], []
-
-    def opened(width=1280, height=720, path=deck, at="", **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, offline=True, **options
-        )
-        context.set_default_timeout(1000 * WAIT)
-        contexts.append(context)
-        noises.append(listen(context))
-        page = context.new_page()
-        page.goto(path.as_uri() + at)
-        page.wait_for_function("window.Reveal && Reveal.isReady()")
-        return page
-
-    yield opened
-    for context, noise in zip(contexts, noises, strict=True):
-        assert noise.errors == []
-        assert noise.outside("file:") == []
-        context.close()
+def opened(presented, deck):
+    """Opens the deck in a window of some size."""
+    return partial(presented, deck)
 
 
 def turn(page, *keys: str) -> None:
@@ -295,29 +259,3 @@ def test_no_text_on_a_slide_is_under_18_px(opened, scheme):
 def test_the_pdf_has_a_page_for_each_slide(deck, tmp_path):
     printed = save_pdf(deck, tmp_path / "talk.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == len(SLIDES)
-
-
-@pytest.mark.parametrize("beside", [1, "fr"])
-def test_a_comparison_fits_on_a_slide(opened, tmp_path, beside):
-    passages = mv.prompts.passages().parallel("cat").select(["en", "fr"])
-    picture = mv.explore(mv.record(mv.load("8x7m"), passages), beside=beside).to_html()
-    notebook = write(
-        tmp_path / "beside.ipynb",
-        cell("markdown", "## Beside each other", "slide"),
-        cell("code", "explore(trace, beside=…)", "", ["hide_code"], [shown(picture)]),
-    )
-    page = opened(path=save_slides([notebook], tmp_path / "beside.html", execute=False))
-    page.locator(".sentence:not(:empty)").wait_for()
-    assert page.evaluate("Reveal.getCurrentSlide().scrollHeight") <= 720
-    assert page.evaluate(SMALL) == []
-    maps = [box.bounding_box() for box in page.locator(".stack:visible").all()]
-    texts = [box.bounding_box() for box in page.locator(".text:visible").all()]
-    theirs = page.locator(".there:visible").count()
-    if beside == "fr":  # a label is compared by its loads
-        assert (len(maps), len(texts), theirs) == (1, 1, 8)
-        return
-    assert (len(maps), len(texts), theirs) == (2, 2, 0)
-    for here, there in (maps, texts):
-        assert here["y"] == pytest.approx(there["y"], abs=1)
-        assert here["x"] + here["width"] < there["x"]
-        assert here["width"] == pytest.approx(there["width"], rel=0.02)

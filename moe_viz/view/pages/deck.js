@@ -49,8 +49,9 @@ export function present(deck, size) {
 
 // ---- Predictions
 
-/** Letters of answers that stand in one row; more stand one below the other, all equally wide. */
-const ROW = 64;
+/** Widest row of answers, in letters; a button's frame is as wide as eight. Wider ones stand one
+ * below the other, all equally wide. */
+const ROW = 87;
 
 /**
  * The answers of a question are buttons; the one that was taken is named on the slides of its
@@ -65,8 +66,8 @@ function predictions(deck) {
   const asked = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("section.prediction")]);
   for (const slide of asked) {
     const items = [...slide.querySelectorAll("li")];
-    const letters = items.reduce((sum, item) => sum + (item.textContent?.trim() ?? "").length, 0);
-    slide.querySelector("ul")?.classList.toggle("long", letters > ROW);
+    const wide = items.reduce((sum, item) => sum + 8 + (item.textContent?.trim() ?? "").length, 0);
+    slide.querySelector("ul")?.classList.toggle("long", wide > ROW);
     const buttons = items.map((item, n) => {
       const words = item.textContent?.trim() ?? "";
       const pressed = () => {
