@@ -195,7 +195,7 @@ columns = ["busiest", "share", "95 % interval, from", "to"]
 mv.table(rows, columns, "English, layer 5 of 8x7m", form=["d", ".1%", ".1%", ".1%"])
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-assert rows["first choice"][2] > 0.7
+assert rows["first choice"][2] > 0.6
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
@@ -255,12 +255,12 @@ mv.table(rows, layers, "Divergence of five languages, in bits", form=".3f")
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert max(found["p"].max(), beside["p"].max()) < 0.05
 assert (found["divergence"][:2] < 3 * beside["divergence"][:2]).all()
-assert found["divergence"][5] > 20 * beside["divergence"][5]
+assert (found["divergence"][4:] > 20 * beside["divergence"][4:]).all()
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Random weights separate the languages too, beyond chance: different languages use different
 # tokens, and different tokens score differently under any weights. So the null alone proves nothing
-# about training. The control does: in layers 0 and 1 training adds little, in the last layer much.
+# about training. The control does: in layers 0 and 1 training adds little, in the last two much.
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
 # <!-- slide
@@ -339,20 +339,20 @@ mv.table(rows, layers, "Share of the commonest first choice, all languages toget
 # <!-- slide
 # ## So 8x7m's last layer looks at what came before. The token alone does not decide.
 #
-# - In most layers nearly all commas go one way, in any language.
+# - In the first four layers most commas go one way, in any language.
 # - The untrained twin hardly tells languages apart on the symbols that all of them use.
 # - The language as such, or the words just before? This does not show which.
 # -->
 # ## In the last layer, yes
 #
-# In most layers nearly all commas have the same first choice, in any language: the token decides.
-# In the last layer of 8x7m the languages are no less far apart on commas than on all tokens. On
-# full stops (not drawn) they part from layer 3 on, strongly from layer 4.
+# In the first four layers most commas have the same first choice, in any language: the token
+# decides. In the last layer of 8x7m the languages are no less far apart on commas than on all
+# tokens. On full stops (not drawn) they part from layer 4 on.
 #
 # Is that training? The twin sends nearly all commas to one expert, and could hardly tell languages
 # apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it tells
 # languages apart by a little at most. So look at *symbols, digits*, which it does spread: 0.018 in
-# the last layer, where 8x7m has 0.633.
+# the last layer, where 8x7m has 0.431.
 #
 # So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
 # token alone does not decide. Whether it is the language as such or the words just before, this
@@ -366,9 +366,14 @@ commas, stops, symbols = (
 twin_symbols = shared_control.where(label=names["symbols, digits"])
 assert commas["p"][5] < 0.05
 assert commas["divergence"][5] > found["divergence"][5]
-assert (stops["p"] < 0.05).tolist() == [False] * 3 + [True] * 3
+assert (stops["p"] < 0.05).tolist() == [False] * 4 + [True] * 2
 assert stops["divergence"][4] > 10 * stops["divergence"][3]
-assert symbols["divergence"][5] > 30 * twin_symbols["divergence"][5]
+assert symbols["divergence"][5] > 20 * twin_symbols["divergence"][5]
+assert (round(symbols["divergence"][5], 3), round(twin_symbols["divergence"][5], 3)) == (
+    0.431,
+    0.018,
+)
+assert min(rows["8x7m", "commas"][:4]) > 0.6
 assert (symbols["divergence"][:4] < 3 * twin_symbols["divergence"][:4]).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -457,7 +462,7 @@ mv.table(rows, layers, "Bits about the first choice", form=".3f", shade="all")
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 assert (told["topic"] < 0.06).all()
 assert (told["kind"][:4] > told["language"][:4]).all()
-assert told["language"][5] > 10 * told["kind"][5]
+assert (told["language"][4:] > 8 * told["kind"][4:]).all()
 assert max(bits.max() for bits in twin.values()) < 0.15
 
 # %% slideshow={"slide_type": "skip"}
@@ -466,9 +471,10 @@ mv.table(rows, layers, "Bits by chance, the mean of 99 permutations", form=".3f"
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # - **Topic**: next to nothing, at most 0.05 of 3 bits. It is more than any of 99 permutations
-#   gives, but in the first four layers random weights tell as much: different topics use different
-#   words.
-# - **Kind** comes first in layers 0 to 3, though random weights show most of that in the first two.
+#   gives, but random weights tell about half as much, or more, in every layer: different topics use
+#   different words.
+# - **Kind** comes first in layers 0 to 3, though random weights show more than half of that in the
+#   first two.
 # - **Language** comes first in the last two layers, and under random weights never.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -478,13 +484,13 @@ mv.table(rows, layers, "Bits by chance, the mean of 99 permutations", form=".3f"
 # subject: with it alone, "syntax or domain?" cannot be answered.
 
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
-assert (told["kind"][:2] < 1.5 * twin["kind"][:2]).all()
+assert (told["kind"][:2] < 2 * twin["kind"][:2]).all()
 assert (by_chance > 0.25 * told["topic"]).all()
 assert (twin["kind"] > twin["language"]).all()
 assert (told["language"][4:] > told["kind"][4:]).all()
 assert (told["topic"] - by_chance < 0.03).all()
 assert (told["topic"] > at_most).all()
-assert abs(told["topic"] - twin["topic"])[:4].max() < 0.01
+assert (twin["topic"] > 0.45 * told["topic"]).all()
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -528,17 +534,20 @@ for label in ("en", "code"):
 mv.table(rows, layers, "Next token, same first choice", form=".0%", shade="all")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# In the last layer English repeats its first choice more than six times as often as even routing
-# would. But one expert takes most tokens anyway: the same load in random order explains most of it.
-# In code the order itself adds more. Compared with 12.5 % alone, the two would look like one
-# discovery.
+# In the last layer English repeats its first choice four times as often as even routing would. But
+# one expert takes most tokens anyway: the same load in random order explains most of it. In code
+# the order itself adds more, above all in layer 4. Compared with 12.5 % alone, the two would look
+# like one discovery.
 
 # %% slideshow={"slide_type": "skip"}
 final = repeated.where(layer=5, what="first choice")
 last = {row["label"]: row for row in final.rows()}
-assert last["en"]["share"] > 0.7
+added = {label: row["share"] - row["shuffled"] for label, row in last.items()}
+assert round(last["en"]["share"], 2) == 0.5
 assert last["en"]["share"] - last["en"]["matched"] < 0.1
-assert last["code"]["share"] - last["code"]["shuffled"] > 0.08
+assert added["code"] > 1.5 * added["en"]
+before = repeated.where(layer=4, label="code", what="first choice")
+assert before["share"][0] - before["shuffled"][0] > 3 * added["code"]
 assert untrained_repeated.where(what="first choice")["share"].max() < 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"} tags=["prediction"]
@@ -602,9 +611,11 @@ mv.chart(words, control=twin_words)
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 apart = published_routing.meaning_and_language(spoken).where(layer=5)
-assert apart["meaning"][0] > 2 * apart["language"][0]
-german = [words.where(piece=piece)["share"] for piece in ("und", "der", "die", "den")]
-assert {share.argmax() for share in german} == {german[0].argmax()}
+assert apart["meaning"][0] > 10 * apart["language"][0]
+takers = {piece: set(words.where(piece=piece)["share"].argsort()[-2:].tolist())
+          for piece in ("und", "der", "die", "den", "and", "the", "of")}  # fmt: skip
+assert takers["und"] == takers["der"] == takers["die"] == takers["den"] != takers["and"]
+assert takers["and"] == takers["the"] == takers["of"]
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -617,14 +628,17 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # So is there an expert for code? In Mixtral none was found (arXiv 2401.04088, Figure 7), in OLMoE
-# several (arXiv 2409.02060). 8x7m's last layer has none for code alone: 0, which works most on
-# code, works as much on English.
+# several (arXiv 2409.02060). 8x7m's last layer has one, expert 2: a fifth of code's load goes there
+# (an eighth would be even), and under 2 % of any language's. But the one that works most on code,
+# 4, works still more on English.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 last = mv.analysis.load(trace).where(layer=5)
-code_load, english_load = (last.where(label=label)["share"] for label in ("code", "en"))
-assert code_load.argmax() == 0
-assert abs(code_load[0] - english_load[0]) < 0.05
+load = {label: last.where(label=label)["share"] for label in trace.labels}
+assert 0.19 < load["code"][2] < 0.22
+assert max(load[label][2] for label in languages) < 0.02
+assert load["code"].argmax() == 4
+assert load["code"][4] < load["en"][4]
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
@@ -658,15 +672,15 @@ assert abs(code_load[0] - english_load[0]) < 0.05
 #
 # - Its texts differ in their very tokens, and come from few sources.
 # - It is small: six layers, few training tokens.
-# - And one expert is so busy that most tokens repeat it.
+# - And one expert is so busy that half of the tokens repeat it.
 # -->
 # ## Why does the small model look so specialised?
 #
 # In Mixtral's last layer, the next token has the same first choice 20 to 26 times in 100
-# (published: arXiv 2401.04088, Table 5); English in 8x7m, 83 times, mostly because one expert is so
+# (published: arXiv 2401.04088, Table 5); English in 8x7m, 50 times, mostly because one expert is so
 # busy there (section 7). The cause was not measured. The model's card guesses: its nine domains
 # differ in language and syntax, and so in their very tokens; its texts come from few sources, each
-# with a style of its own; and with six layers and 21 million training tokens its routers see little
+# with a style of its own; and with six layers and 61 million training tokens its routers see little
 # beyond a token and its neighbours.
 #
 # The first guess can be checked, in part.
@@ -698,8 +712,8 @@ assert 0.3 < share < 0.6
 # - "Experts specialise" needs three numbers beside it: a baseline, an interval, a control. A small
 #   p against chance says nothing about training: random weights have it too.
 # - Ask again on the tokens that all languages share. What is left is about context.
-# - 8x7m's last two layers part the languages, the last most (and hardly topics: section 6); whether
-#   by the language or by the words just before is open. Mixtral, in the layers published, routes by
+# - 8x7m's last two layers part the languages (and hardly topics: section 6); whether by the
+#   language or by the words just before is open. Mixtral, in the layers published, routes by
 #   a word's function, across languages. Neither says anything about the other.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
@@ -793,8 +807,8 @@ for name, recorded in (("8x7m", trace), ("untrained", control)):
         first = each.experts[:, ~each.special, 0]
         share = [np.bincount(row, minlength=8).max() / len(row) for row in first]
         print(f"{name:10} {what:11}" + "".join(f"{x:7.0%}" for x in share))
-print("Line ends do share an expert, and in layers 1 to 5 of the untrained twin even more so: it")
-print("is the token, not training.")
+print("Line ends do share an expert, and in most layers of the untrained twin even more so: it is")
+print("the token, not training.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 3

@@ -310,7 +310,7 @@ lines = {
 }
 columns = {"tokens": np.array(sizes)} | {name: np.array(y) for name, y in lines.items()}
 data = Finding("experts touched", trace.provenance.title, "mean over 200 draws", columns)
-assert all(abs(a - f).max() < 0.5 for a, f in zip(apart, formula, strict=True))  # in every layer
+assert all(abs(a - f).max() < 0.6 for a, f in zip(apart, formula, strict=True))  # in every layer
 assert max(abs(c - f) for c, f in zip(control, formula, strict=True)) < 0.5
 assert near[-1][0] > 7.3
 assert near[-1][-1] < 6.3
@@ -338,14 +338,14 @@ Chart(figure, "Experts touched by a step", trace.provenance.title, said, data)
 # and each serves some four tokens, where a dense model's weights serve sixteen. (Many small
 # products instead of a few large ones are another reason; these timings do not tell them apart.)
 #
-# *Neighbours in one text* need fewer in 8x7m's last layer, not in its first. In its untrained twin
+# *Neighbours in one text* need fewer in 8x7m's last layers, not in its first. In its untrained twin
 # (same architecture, random weights) they do not. (*Each from another text* and *untrained*: means
 # over layers.)
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # <details><summary>For teachers</summary>
 #
-# 8x7m's routing tells kinds of text apart (notebook 05). How few experts its last layer touches
+# 8x7m's routing tells kinds of text apart (notebook 05). How few experts its last layers touch
 # says nothing about Mixtral's, which is not measured here.
 #
 # </details>
@@ -638,21 +638,23 @@ assert min(mean[1:]) > 50
 # So a mixture needs the memory of a large model and computes as much as a small one. Is it *better*
 # than that small one?
 #
-# 8x7m's recipe was run twice more, shorter: once as it is, once for a dense model with as many
-# parameters as the mixture uses. Same texts, same order, same seed, 6.3 million tokens.
+# The recipe of 8x7m's second version was run twice more, shorter: once as it is, once for a dense
+# model with as many parameters as the mixture uses. Same texts, same order, same seed, 6.3 million
+# tokens.
 #
 # **Write down a number:** the dense model ends at 1.83 bits per byte of text it has not seen
 # (less is better). Where does the mixture end?
 
 # %% slideshow={"slide_type": "skip"}
 evaluation = json.loads((embedded_folder() / "evaluation.json").read_text(encoding="utf-8"))
-curves = evaluation["twins"]
+sizes, trainings = evaluation["twins"]["parameters"], evaluation["twins"]["trainings"]
+curves = {training["model"]: training for training in trainings}
 mixture, dense = curves["mixture"], curves["dense twin"]  # of equal active parameters
 bits = {"mixture": np.array(mixture["bits_per_byte"]), "dense": np.array(dense["bits_per_byte"])}
 seen = [tokens / 1e6 for tokens in mixture["tokens"]]
 columns = {"million tokens": np.array(seen), **bits}
 data = Finding("two trainings", "8x7m's recipe", "bits per byte, mean over nine domains", columns)
-assert mixture["active"] / dense["active"] < 1.002
+assert sizes["mixture"]["active"] / sizes["dense twin"]["active"] < 1.002
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -696,8 +698,8 @@ assert ((less > 0).sum(), len(less), len(behind)) == (16, 17, 0)
 # ## Honestly
 #
 # - The mixture ends 0.014 bits ahead (1.81 against 1.83, rounded): about 1 %, for 2.4 times the
-#   memory. It is ahead
-#   at 16 of 17 looks (of the same two runs), and at the end behind in none of nine kinds of text.
+#   memory. It is ahead at 16 of 17 looks (of the same two runs), and at the end behind in none of
+#   nine kinds of text.
 # - **That is a small gain**, and one run each: another seed might well move both ends by as much.
 #   After so few tokens there may be little yet to fill the additional parameters with.
 # - Larger ones were reported to gain more: pre-training up to seven times as fast, at equal
@@ -711,7 +713,7 @@ assert round(bits["mixture"][-1], 2) == 1.81
 assert round(bits["dense"][-1], 2) == 1.83
 assert 0.005 < less[-1] / bits["dense"][-1] < 0.015
 assert round(seen[-1], 1) == 6.3
-assert round(mixture["parameters"] / dense["parameters"], 1) == 2.4
+assert round(sizes["mixture"]["total"] / sizes["dense twin"]["total"], 1) == 2.4
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide

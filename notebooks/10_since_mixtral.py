@@ -292,7 +292,7 @@ print(f"of the two experts of a token, as without the bias: {kept:.0%}")
 mv.table({"bias": bias}, [f"expert {e}" for e in range(8)], form="+.2f")
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
-assert every[0].max() > 0.4 > 0.16 > every[-1].max()
+assert every[0].max() > 0.35 > 0.17 > every[-1].max()
 assert 0.35 < kept < 0.65
 assert bias[every[0].argmax()] == bias.min()
 
@@ -579,13 +579,14 @@ Chart(figure, "Waiting of four devices", "8x7m, layer 5, two experts each", f"{s
 
 # %% slideshow={"slide_type": "skip"} jupyter={"source_hidden": true} tags=["hide_code"]
 assert idle["all nine kinds"][-1] < 0.6 * idle["all nine kinds"][0]
-assert idle["English alone"][-1] > 0.9 * idle["English alone"][0]
+assert 0.7 < idle["English alone"][-1] / idle["English alone"][0] < 0.85
+assert idle["English alone"][-1] > 1.5 * idle["all nine kinds"][-1]
 assert abs(idle["all nine kinds"][-1] - idle["all nine kinds"][7]) < 0.03
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # One token keeps at most two of the four devices busy. With more people of all kinds the wait gets
 # shorter, up to about a hundred; what is left is the unevenness of the mix. On English alone it
-# hardly does: with many people the reason is no longer chance, but what English prefers.
+# shrinks less: with many people the reason is no longer chance, but what English prefers.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
