@@ -158,8 +158,8 @@ print(fill(passage.prompts[0].text, 80), f"\n\n{words.sum()} tokens, and <s>")
 # ## Find three things
 #
 # A word whose pieces go to different experts; a token whose third expert missed by less than 0.1;
-# and, in the Python program, a layer in which all line ends have the same first choice, and one in
-# which they do not. (Type / and then ⏎ to mark them, and look along the map.)
+# and, in the Python program, a layer in which nearly all line ends have the same first choice, and
+# one in which they do not. (Type / and then ⏎ to mark them, and look along the map.)
 #
 # (A router's scores are called *logits*; the distance from the second to the third is the *margin*.
 # Set the map to *margin*: dark is close.)

@@ -342,9 +342,10 @@ assert close == ["layer 0"]
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Read downwards, this is the token's path through the model. Expert 4 of layer 0 and expert 4 of
-# layer 2 are unrelated networks: a number that recurs means nothing.
+# layer 5 are unrelated networks: a number that recurs means nothing.
 #
-# A margin says nothing about the first two: in layer 3 they are nearly equal, the third far behind.
+# A margin says nothing about the first two: in layer 3 they are nearly equal, the third well
+# behind.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -462,13 +463,14 @@ map_of(untrained, "8x7m, random weights")
 # %% jupyter={"source_hidden": true} slideshow={"slide_type": "skip"} tags=["hide_code"]
 assert (untrained[0] == untrained[1]).all()
 assert len({frozenset(way[0]) for way in untrained}) == 1  # layer 0: one pair
+assert len({frozenset(way[0]) for way in trained}) == len(set(trained[:, 1, 0])) == 2
 assert len(set(untrained[:, 1, 0])) == 1  # layer 1: one first choice
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # The rule about what comes before holds here too: it is the architecture's. And a model that never
-# learnt anything also sends `key` in all six sentences to one pair in its first layer, and to one
-# first choice in the second. But one token in six sentences is an anecdote: section 8 takes more
-# tokens, and a number.
+# learnt anything sends `key` in all six sentences to one pair in its first layer, and to one first
+# choice in the second: the trained one does neither. But one token in six sentences is an anecdote:
+# section 8 takes more tokens, and a number.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -540,8 +542,8 @@ mv.chart(found, control)
 # ## What the chart says
 #
 # - In layers 0 and 1 a token goes to one expert nearly always: far more than shuffled. **The
-#   untrained twin does the same.** It is not a sign of learning: the same token arrives as nearly
-#   the same numbers.
+#   untrained twin does nearly the same.** It is not a sign of learning: the same token arrives as
+#   nearly the same numbers.
 # - In layers 3 and 4 the trained model is *less* firm than its twin: there the choice depends more
 #   on what came before. (For `key` in section 7 layer 3 looked the other way round: that
 #   is what an anecdote is worth.)

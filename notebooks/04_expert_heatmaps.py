@@ -162,6 +162,9 @@ assert half["it"] == half["python"] == [4]
 assert all((share[:3] < untrained[:3] + 0.1).all() for share in shares.values())
 assert all((share[4:] > untrained[4:]).all() for share in shares.values())
 assert last["es"] == last["it"]
+fourth = {label: int(commonest(trace, label)[0][4]) for label in trace.labels}
+assert fourth["fr"] == fourth["de"]
+assert len(set(fourth.values())) == 5
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
@@ -175,7 +178,8 @@ assert last["es"] == last["it"]
 mv.explore(trace, prompt=3, layer=5, beside=4)
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# In this passage Spanish and Italian have the *same* commonest expert in the last layer.
+# In this passage Spanish and Italian have the *same* commonest expert in the last layer. In layer 4
+# they do not, but French and German do.
 #
 # And all this is 8x7m. The paper on Mixtral (arXiv 2401.04088) measured no routing by language;
 # across eight kinds of text it found no obvious pattern by topic, and some by syntax. Notebook 05
@@ -563,7 +567,7 @@ assert (other.experts[3] == 7 - trace.experts[3]).mean() > 0.99
 # ## A colour is a number within one layer
 #
 # - Between layers it means nothing: layer 3 changed all its colours, and the model stayed the same.
-# - In 8x7m's first layers the token decides; in the last two, what stands around it as well.
+# - In 8x7m's first layers the token decides; in the last two, what stands before it as well.
 # - One passage is a picture, not statistics: those come next.
 # -->
 # ## What to take home

@@ -148,7 +148,7 @@ def moved(recorded, a, b):
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## The last layers, by far: so much work would have to go to other experts to make two alike
+# ## The last two, by far for German: so much work would have to go elsewhere to make two alike
 # -->
 # ## Counted
 #
@@ -183,8 +183,8 @@ assert moved(trace, "en", "de")[5] > 0.6
 assert max(moved(control, "en", other).max() for other in ("de", "code")) < 0.15
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# The last layers, and by far. The paper's Figure 9 (2401.04088) splits the load into first and
-# second choices. For English in the last layer, the busiest expert by each:
+# The last two layers: by far for German, less so for code. The paper's Figure 9 (2401.04088) splits
+# the load into first and second choices. For English in the last layer, the busiest expert by each:
 
 # %% slideshow={"slide_type": "skip"}
 english, rows = trace.select(label="en", layers=5), {}
@@ -337,24 +337,24 @@ mv.table(rows, layers, "Share of the commonest first choice, all languages toget
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # <!-- slide
-# ## So 8x7m's last layer looks at what came before. The token alone does not decide.
+# ## So 8x7m's last two layers look at what came before. The token alone does not decide.
 #
 # - In the first four layers most commas go one way, in any language.
 # - The untrained twin hardly tells languages apart on the symbols that all of them use.
 # - The language as such, or the words just before? This does not show which.
 # -->
-# ## In the last layer, yes
+# ## In the last two layers, yes
 #
 # In the first four layers most commas have the same first choice, in any language: the token
-# decides. In the last layer of 8x7m the languages are no less far apart on commas than on all
-# tokens. On full stops (not drawn) they part from layer 4 on.
+# decides. In layer 4 the languages part on commas a little (0.17 bits), in the last layer no less
+# than on all tokens. On full stops (not drawn) they part from layer 4 on, too.
 #
 # Is that training? The twin sends nearly all commas to one expert, and could hardly tell languages
 # apart by them; where it spreads them (commas in layer 5, full stops in layers 0 and 4), it tells
 # languages apart by a little at most. So look at *symbols, digits*, which it does spread: 0.018 in
-# the last layer, where 8x7m has 0.431.
+# each of the last two layers, where 8x7m has 0.440 and 0.431.
 #
-# So in its last layer 8x7m routes by what came before, and that tells the languages apart; the
+# So in its last two layers 8x7m routes by what came before, and that tells the languages apart; the
 # token alone does not decide. Whether it is the language as such or the words just before, this
 # does not show. It is the strongest finding about 8x7m in this notebook.
 
@@ -364,15 +364,13 @@ commas, stops, symbols = (
     shared.where(label=names[n]) for n in ("commas", "full stops", "symbols, digits")
 )
 twin_symbols = shared_control.where(label=names["symbols, digits"])
-assert commas["p"][5] < 0.05
+assert (commas["p"][4:] < 0.05).all()
+assert round(commas["divergence"][4], 2) == 0.17
 assert commas["divergence"][5] > found["divergence"][5]
 assert (stops["p"] < 0.05).tolist() == [False] * 4 + [True] * 2
 assert stops["divergence"][4] > 10 * stops["divergence"][3]
-assert symbols["divergence"][5] > 20 * twin_symbols["divergence"][5]
-assert (round(symbols["divergence"][5], 3), round(twin_symbols["divergence"][5], 3)) == (
-    0.431,
-    0.018,
-)
+assert symbols["divergence"][4:].round(3).tolist() == [0.440, 0.431]
+assert twin_symbols["divergence"][4:].round(3).tolist() == [0.018, 0.018]
 assert min(rows["8x7m", "commas"][:4]) > 0.6
 assert (symbols["divergence"][:4] < 3 * twin_symbols["divergence"][:4]).all()
 
@@ -629,8 +627,8 @@ mv.chart(published_routing.published_loads("mixtral"), published_routing.publish
 # %% [markdown] slideshow={"slide_type": "skip"}
 # So is there an expert for code? In Mixtral none was found (arXiv 2401.04088, Figure 7), in OLMoE
 # several (arXiv 2409.02060). 8x7m's last layer has one, expert 2: a fifth of code's load goes there
-# (an eighth would be even), and under 2 % of any language's. But the one that works most on code,
-# 4, works still more on English.
+# (an eighth would be even), and in our passages under 2 % of any language's. But the one that works
+# most on code, 4, works still more on English.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 last = mv.analysis.load(trace).where(layer=5)
@@ -672,7 +670,7 @@ assert load["code"][4] < load["en"][4]
 #
 # - Its texts differ in their very tokens, and come from few sources.
 # - It is small: six layers, few training tokens.
-# - And one expert is so busy that half of the tokens repeat it.
+# - And one expert is so busy that half of English tokens repeat the choice before.
 # -->
 # ## Why does the small model look so specialised?
 #
@@ -807,8 +805,8 @@ for name, recorded in (("8x7m", trace), ("untrained", control)):
         first = each.experts[:, ~each.special, 0]
         share = [np.bincount(row, minlength=8).max() / len(row) for row in first]
         print(f"{name:10} {what:11}" + "".join(f"{x:7.0%}" for x in share))
-print("Line ends do share an expert, and in most layers of the untrained twin even more so: it is")
-print("the token, not training.")
+print("Line ends share an expert in all layers but 3 and 4, and in most layers of the untrained")
+print("twin even more so: it is the token, not training.")
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 3
@@ -834,6 +832,6 @@ assert (late["divergence"] > 5 * late["within"]).all()
 same, other = (twins[column].reshape(-1, 6).mean(axis=0) for column in ("divergence", "within"))
 assert abs(same - other).max() < 0.06
 print("Only the late half of it. In the first layers the same passage in another language is")
-print("hardly further away than another passage in the same language (`within`); in the last")
+print("not much further away than another passage in the same language (`within`); in the last")
 print("two, much further. Under random weights both are about equally far in every layer.")
 mv.chart(apart, control=twins)

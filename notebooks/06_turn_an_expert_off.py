@@ -588,13 +588,14 @@ rows = {name: [text[:64] + " …"] for name, text in rows.items()}
 mv.table(rows, [""], "Pour ouvrir un fichier …")
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# As trained, all five samples of 24 tokens are French (one is shown). Without 5/6 two
-# are; one goes over to C, one to German, one mixes languages. Random experts in all layers
-# put together pieces of words. So 5/6 is not all of French: where the text *is* French, the model
-# predicts it far better than guessing. But going on from its own words it often leaves French.
+# As trained, all five samples of 24 tokens are French (one is shown). Without 5/6 two are; one goes
+# over to C, one to German, one mixes languages. Random experts in all layers put together pieces of
+# words. So 5/6 is not all of French: where the text *is* French, the model predicts it far better
+# than guessing. But going on from its own words it often leaves French.
 #
 # Random choices in layer 5 alone cost French more than doing without 5/6 (1.1 nats, not 0.76;
-# exercise 3); in all six layers (section 4) they cost about nine times as much.
+# exercise 3); in all six layers (section 4) they cost 7.1, about nine times as much as doing
+# without 5/6.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 import re
@@ -734,8 +735,8 @@ for n in (0, 5):
     assert (abs(worse) < 0.1).all() if n == 0 else worse[0] > 0.1
 assert max(swap["low"][1], off["low"][1]) < 0
 listed(swapped, "Change of loss, in nats per token")
-# Layer 5: worse for French (0.96, off 0.79); Python, which hardly uses 5/6, notices neither: the
-# intervals include zero. Layer 0: not clearly worse, for French (0.37, off 0.31) or for Python
+# Layer 5: perhaps worse for French (0.96, off 0.79; with four texts the intervals overlap); Python,
+# which hardly uses 5/6, notices neither: the intervals include zero. Layer 0: not clearly worse, for French (0.37, off 0.31) or for Python
 # (0.31, off 0.32).
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]

@@ -280,9 +280,9 @@ said = f"Busiest expert: {every[0].max():.0%} before, {every[-1].max():.1%} afte
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Eight numbers make it even: the biases move until each expert has its share
+# ## Eight numbers make it nearly even: the biases move until each expert has about its share
 # -->
-# ## Eight numbers make it even
+# ## Eight numbers make it nearly even
 
 # %% slideshow={"slide_type": "-"} tags=["hide_code"]
 Chart(figure, "Loads while a bias is adjusted", "8x7m, layer 5, English, no training", said, data)
