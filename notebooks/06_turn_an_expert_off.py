@@ -736,8 +736,8 @@ for n in (0, 5):
 assert max(swap["low"][1], off["low"][1]) < 0
 listed(swapped, "Change of loss, in nats per token")
 # Layer 5: perhaps worse for French (0.96, off 0.79; with four texts the intervals overlap); Python,
-# which hardly uses 5/6, notices neither: the intervals include zero. Layer 0: not clearly worse, for
-# French (0.37, off 0.31) or for Python (0.31, off 0.32).
+# which hardly uses 5/6, notices neither: the intervals include zero. Layer 0: not clearly worse,
+# for French (0.37, off 0.31) or for Python (0.31, off 0.32).
 
 # %% [markdown] slideshow={"slide_type": "skip"} tags=["solution"]
 # ### Solution 3
