@@ -211,7 +211,7 @@ assert alone > words.sum() / 2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Press / and ⏎: where do nearly all line ends share an expert?
+# ## Press / and ⏎: where do most line ends share an expert?
 # -->
 # ## What there was to find
 
