@@ -389,8 +389,8 @@ assert 0.91 < kept[2] < 0.93
 assert all(changed < margin / 3 for *_, margin, changed in rows.values())
 
 # %% [markdown] slideshow={"slide_type": "skip"}
-# Sixteen bits hardly change who is chosen in 8x7m. Four bits, rounded like this, change one decision
-# in twelve. What changes are close calls.
+# Sixteen bits hardly change who is chosen in 8x7m. Four bits, rounded like this, change one
+# decision in twelve. What changes are close calls.
 
 # %% slideshow={"slide_type": "skip"} tags=["hide_code"] jupyter={"source_hidden": true}
 here, there = (np.sort(t.experts[1, : exact.prompts[0].stop]) for t in (exact, runs["4 bits"]))

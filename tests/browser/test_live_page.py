@@ -122,7 +122,7 @@ def test_every_expert_in_turn_and_the_one_that_a_language_misses_most(opened, mo
     layer, e = order[0]
     page.get_by_role("button", name=f"{layer}/{e}", exact=True).click()
     page.get_by_text(f"Changed: off: {layer}/{e} (layer/expert).").wait_for()
-    most = max(found[layer, e], key=found[layer, e].get)
+    most = max(found[layer, e], key=lambda label: found[layer, e][label])
     page.get_by_text(f"{most} loses most").wait_for()
     # What was found before is outlined behind what is found now.
     page.get_by_role("button", name="Check: one as busy instead").click()

@@ -102,7 +102,7 @@ def test_what_is_busy_elsewhere_is_passed_over_and_counted_when_it_is_done(work,
         assert twins.curve(dense, folders[1]) is not None
     twins.run(work, lambda: False)
     curves = [twins.curve(t, f) for t, f in zip((mixture, dense), folders, strict=True)]
-    assert [curve["model"] for curve in curves] == ["mixture", "dense twin"]
+    assert [curve and curve["model"] for curve in curves] == ["mixture", "dense twin"]
     assert not list(work.rglob("*.partial"))
 
 
