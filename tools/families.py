@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from moe_viz.guests.families import FAMILIES, Family
-from tests.guests import tiny
+from tests.guests import mixtures
 
 HEAD = """# Other families of mixtures
 
@@ -90,7 +90,7 @@ def _remarks(family: Family) -> str:
 
 def page() -> str:
     """The whole page."""
-    not_recorded = {**tiny.NOT_BUILT, **tiny.IMPOSSIBLE}
+    not_recorded = {**mixtures.NOT_BUILT, **mixtures.IMPOSSIBLE}
     refused = (f"| `{name}` | {why} |" for name, why in sorted(not_recorded.items()))
     return HEAD + "\n".join(rows()) + "\n" + TAIL + "\n".join(refused) + "\n"
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 import pytest
 
 import moe_viz as mv
+from tests.browser.hostile import HOSTILE
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 
-
+PASSAGE = " ".join(["Two of eight experts work on every token, and a router picks them."] * 8)
+CODE = '"""Count."""\n\n\ndef count(items):\n    return sum(1 for item in items if item)\n'
 #: What a page with a model in it says when it has run a text.
 READY = re.compile(r"\d+ tokens\. Nothing that you type leaves this page\.")
 
@@ -69,6 +71,14 @@ def browser():
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A page of five prompts, and its trace."""
+    texts = ["Good morning.", HOSTILE, "naïve 中", PASSAGE, CODE]
+    trace = mv.record(mv.load("8x7m"), texts, labels=["en", "x<b>", "en", "passage", "python"])
+    return mv.save_page(trace, tmp_path_factory.mktemp("page") / "routing.html"), trace
 
 
 @pytest.fixture(scope="session")

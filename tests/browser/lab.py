@@ -13,6 +13,8 @@ import moe_viz as mv
 from moe_viz.trace import Trace
 from tests.browser.conftest import until
 
+TEXT = "C# & F#: 100 % of “cats”,\nand 🐈 + a=b"
+FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrigérateur."
 #: What the picture says that it shows when it next draws.
 SHOWN = """() => new Promise((end) => {
   const host = document.querySelector('.moe-viz');
@@ -71,6 +73,11 @@ def title(page) -> str:
 def type_in(page, text: str, tokens: int) -> None:
     page.get_by_label("Your text").fill(text)
     page.get_by_text(re.compile(rf"^{tokens} tokens\.")).wait_for()
+
+
+def share(page) -> None:
+    page.locator("summary", has_text="Share").click()
+    page.get_by_label("What is shown, as a code").wait_for()
 
 
 def mode(page, name: str) -> None:

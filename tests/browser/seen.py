@@ -31,6 +31,19 @@ FADED = 0.15
 GROUND = "e => getComputedStyle(e).backgroundColor"
 SIZE = {"width": 1366, "height": 900}
 
+#: What stands out of the frame to the right, and text cut off within its own box.
+MISFITS = """() => {
+  const root = document.querySelector('.moe-viz').shadowRoot.querySelector('.mv');
+  const edge = root.getBoundingClientRect().right + 0.5, found = [];
+  for (const e of root.querySelectorAll('*')) {
+    const name = e.tagName + ' ' + e.className, words = 'h2, h3, .value, .n, .swatch, footer';
+    if (e.getBoundingClientRect().right > edge) found.push('stands out: ' + name);
+    if (e.matches(words) && e.scrollWidth > e.clientWidth + 1) found.push('cut off: ' + name);
+  }
+  if (document.documentElement.scrollWidth > innerWidth) found.push('the page scrolls sideways');
+  return found;
+}"""
+
 #: Text on the slide that is shown, smaller than 18 px as it appears: what, where, how large.
 SMALL = """() => {
   const found = [], look = (root) => {

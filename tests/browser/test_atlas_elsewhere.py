@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from moe_viz.view.atlas.page import save_atlas
+from tests.browser.atlas_seen import takers_of_piece
 from tests.browser.atlases import made
-from tests.browser.test_atlas_page import takers_of_piece
 
 pytestmark = pytest.mark.browser
 

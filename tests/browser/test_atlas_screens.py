@@ -7,9 +7,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from moe_viz.view.atlas.page import save_atlas
+from tests.browser.atlas_seen import FOUND, check_grid, shown, takers_of_piece
 from tests.browser.atlases import made
 from tests.browser.conftest import drawn, until
-from tests.browser.test_atlas_page import FOUND, check_grid, shown, takers_of_piece
 
 pytestmark = pytest.mark.browser
 

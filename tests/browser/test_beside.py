@@ -7,7 +7,7 @@ import pytest
 
 import moe_viz as mv
 from moe_viz.errors import InputError
-from tests.browser.test_page import CODE, PASSAGE
+from tests.browser.conftest import CODE, PASSAGE
 from tests.packed import around, data_in
 
 pytestmark = pytest.mark.browser

@@ -11,9 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 
 import moe_viz as mv
 from tests.browser.conftest import drawn, listen, until
-from tests.browser.seen import looking, synthetic
+from tests.browser.seen import MISFITS, looking, synthetic
 from tests.browser.test_grid import LAYERS, STATE, choose, counts
-from tests.browser.test_page import MISFITS
 
 pytestmark = pytest.mark.browser
 

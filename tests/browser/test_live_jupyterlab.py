@@ -11,7 +11,7 @@ import pytest
 
 import moe_viz as mv
 from tests.browser.conftest import READY
-from tests.browser.test_notebook import WAIT, lab, of_ours  # noqa: F401  (a fixture)
+from tests.browser.jupyter import WAIT, lab, of_ours  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
 TEXT = "Guten Morgen, Welt."

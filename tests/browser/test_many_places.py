@@ -13,8 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 import moe_viz as mv
 from moe_viz.view.pages.slides import save_slides
 from tests.browser.conftest import drawn, listen, until
+from tests.browser.jupyter import Lab, home, lab, of_ours, run  # noqa: F401
 from tests.browser.seen import synthetic
-from tests.browser.test_notebook import Lab, home, lab, of_ours, run  # noqa: F401
 from tests.unit.test_slides import cell, shown, write
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ import pytest
 import moe_viz as mv
 from moe_viz.errors import InputError
 from tests.browser.conftest import listen, until
-from tests.browser.test_page import MISFITS
+from tests.browser.seen import MISFITS
 from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser

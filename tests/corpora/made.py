@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from datasets import Dataset
 from pyarrow import parquet
 
 import moe_viz as mv
+from moe_viz.files import TEMPORARY
 from moe_viz.model import Mixtral
 from moe_viz.prompts import curated
 from moe_viz.recording.corpora.rows import Columns, Row
@@ -141,3 +143,32 @@ def assert_same(a: Trace, b: Trace, within: float = 0.0) -> None:
 
 def bounds(trace: Trace) -> Sequence[tuple[str, int, int]]:
     return [(prompt.text, prompt.start, prompt.stop) for prompt in trace.prompts]
+
+
+def texts(documents: Rows) -> list[str]:
+    return [row["text"] for row in documents]
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every shard's file, when it was written and which it is."""
+    found = {path: path.stat() for path in (folder / "shards").rglob("*.safetensors")}
+    return {path.name: (said.st_mtime_ns, said.st_ino) for path, said in found.items()}
+
+
+def temporaries(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.endswith(TEMPORARY)]
+
+
+def whole(data: mv.TraceDataset) -> Trace:
+    return Trace.join(list(data))
+
+
+def from_every_mark(source) -> None:
+    """Reading from any mark is reading from the start, also where a worker does it."""
+    whole = list(source.rows())
+    for n, (mark, _) in enumerate(whole):
+        mark = json.loads(json.dumps(mark))  # as the plan keeps it
+        rest = [row for _, row in whole[n:]]
+        assert [row for _, row in source.rows(n, mark)] == rest
+        if (portion := source.portion(n, 2)) is not None:
+            assert [row for _, row in islice(portion.rows(n, mark), 2)] == rest[:2]

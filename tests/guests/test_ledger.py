@@ -17,7 +17,7 @@ from moe_viz.guests.guest import Guest
 from moe_viz.guests.ledger import GuestLedger, counted
 
 from . import tiny
-from .test_families import FAST
+from .each import FAST
 
 families = pytest.mark.parametrize("name", [
     pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in tiny.TINY

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from . import tiny
+from . import mixtures, tiny
 
 TABLES = {
     "TINY": tiny.TINY,
-    "PARENTS": tiny.PARENTS,
-    "NOT_BUILT": tiny.NOT_BUILT,
-    "IMPOSSIBLE": tiny.IMPOSSIBLE,
-    "NO_MIXTURE": tiny.NO_MIXTURE,
+    "PARENTS": mixtures.PARENTS,
+    "NOT_BUILT": mixtures.NOT_BUILT,
+    "IMPOSSIBLE": mixtures.IMPOSSIBLE,
+    "NO_MIXTURE": mixtures.NO_MIXTURE,
 }
 LENGTHS = (70, 50)
 
@@ -53,18 +53,19 @@ def experts_used(model: nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[Any
 def test_every_mixture_of_transformers_is_in_one_table() -> None:
     counts = Counter(name for table in TABLES.values() for name in table)
     assert [name for name, count in counts.items() if count > 1] == []
-    found = tiny.mixture_types()
+    found = mixtures.mixture_types()
     new, gone = sorted(found - set(counts)), sorted(set(counts) - found)
     assert not new, (
-        f"transformers has mixtures that tests/guests/tiny.py does not know: {new}. Give each a "
-        "line in TINY if it runs text as a causal language model; else in PARENTS (a composite "
-        "type: its text type), NOT_BUILT, IMPOSSIBLE or NO_MIXTURE, with the reason."
+        f"transformers has mixtures that tests/guests does not know: {new}. Give each a line in "
+        "TINY of settings.py if it runs text as a causal language model; else in mixtures.py: in "
+        "PARENTS (a composite type: its text type), NOT_BUILT, IMPOSSIBLE or NO_MIXTURE, with the "
+        "reason."
     )
-    assert not gone, f"transformers has no more of {gone}: take them out of tests/guests/tiny.py"
+    assert not gone, f"transformers has no more of {gone}: take them out of tests/guests"
 
 
 def test_parents_lead_to_a_tiny_model() -> None:
-    assert set(tiny.PARENTS.values()) <= set(tiny.TINY)
+    assert set(mixtures.PARENTS.values()) <= set(tiny.TINY)
 
 
 @pytest.mark.parametrize("model_type", tiny.TINY)
