@@ -141,7 +141,7 @@ def commonest(recorded, label):
 layers = [f"layer {n}" for n in trace.layers]
 shares = {label: commonest(trace, label)[1] for label in trace.labels}
 untrained = np.max([commonest(control, label)[1] for label in trace.labels], axis=0)
-rows = {**shares, "twin, largest of the six": untrained}
+rows = {**shares, "untrained twin, at most": untrained}
 mv.table(rows, layers, "Share of the commonest first choice", form=".0%", shade="all", mark="fr")
 
 # %% slideshow={"slide_type": "skip"}
@@ -244,7 +244,7 @@ def first_choices(recorded):
 import plotly.graph_objects as go
 
 from moe_viz.view.charts import Chart
-from moe_viz.view.palette import EXPERTS
+from moe_viz.view.palette import EXPERTS, WHITE_DIGITS
 
 first = first_choices(trace)
 places = [(n, label) for n in trace.layers for label in languages]
@@ -252,16 +252,19 @@ x = [6 * n + languages.index(label) for n, label in places]
 grid = np.full((len(pieces), 6 * len(layers) - 1), np.nan)
 grid[:, x] = first.reshape(-1, len(pieces)).T
 colours = [[(e + side) / 8, colour] for e, colour in enumerate(EXPERTS) for side in (0, 1)]
-numbers = [["" if np.isnan(e) else f"{e:.0f}" for e in row] for row in grid]
-look = {"texttemplate": "%{text}", "textfont": {"size": 19}, "xgap": 1, "ygap": 1}
 figure = go.Figure(
-    go.Heatmap(z=grid.tolist(), y=pieces, text=numbers, colorscale=colours, zmin=-0.5, zmax=7.5,
-               showscale=False, hovertemplate="%{y}: expert %{z}<extra></extra>", **look)
+    go.Heatmap(z=grid.tolist(), y=pieces, colorscale=colours, zmin=-0.5, zmax=7.5, xgap=1, ygap=1,
+               showscale=False, hovertemplate="%{y}: expert %{z}<extra></extra>")
 )  # fmt: skip
+chosen = first.reshape(-1, len(pieces)).astype(int)  # (places, pieces)
+ink = ["#fff" if e in WHITE_DIGITS else "#000" for e in chosen.ravel()]
+figure.add_scatter(x=np.repeat(x, len(pieces)), y=pieces * len(x), text=chosen.ravel(), mode="text",
+                   textfont={"size": 19, "color": ink}, hoverinfo="skip")  # fmt: skip
 figure.update_layout(height=400, margin={"t": 40, "r": 8, "b": 16, "l": 80})
 figure.update_xaxes(tickvals=x, ticktext=[label for _, label in places], showgrid=False)
 figure.update_xaxes(title="language, layer by layer", tickangle=0, zeroline=False)
 figure.update_yaxes(title="piece", autorange="reversed", showgrid=False, type="category")
+figure.update_yaxes(tickfont={"size": 22})
 for n, layer in enumerate(layers):
     figure.add_annotation(text=f"<b>{layer}</b>", x=6 * n + 2, y=1, yref="paper", yanchor="bottom",
                           showarrow=False)  # fmt: skip
@@ -274,7 +277,7 @@ Chart(figure, "First choices of seven pieces", trace.provenance.title, said, dat
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # <!-- slide
-# In the first ones: there the token decides.
+# Nearly all in the first ones: there the token decides.
 # -->
 # For the seven pieces and all ten pairs of languages: how often is the first choice the same in
 # both?

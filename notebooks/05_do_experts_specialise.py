@@ -446,7 +446,7 @@ language_chance, _ = by_permuting(spoken, language)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## Topic tells next to nothing; in the last layers language tells most, after training alone
+# ## Topic tells next to nothing; in the last layers language tells most, once trained
 # -->
 # ## Bits about the first choice
 
@@ -516,7 +516,7 @@ untrained_repeated = analysis.repetition(control.select(label=["en", "code"]))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # <!-- slide
-# ## In 8x7m's last layer one busy expert explains most of it; in code the order adds more
+# ## In 8x7m's last layer one busy expert explains most repeats; in code the order adds more
 # -->
 # ## Measured, of 8x7m: next token, same first choice
 

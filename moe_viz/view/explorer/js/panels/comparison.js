@@ -62,7 +62,7 @@ export class Comparison {
       map.show(prompt);
       text.look(); // they are new here
       map.look();
-      this.title.textContent = `Beside it, ${there.name}`;
+      this.title.textContent = `Beside it: ${there.name}`;
     }
     text.paint();
     text.mark(focus(state).token);
