@@ -38,7 +38,7 @@ def close(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(found.router_logits, expected.router_logits, atol=1e-5)
     np.testing.assert_allclose(found.gates, expected.gates, atol=1e-5)
     if expected.loss is not None:
-        np.testing.assert_allclose(found.loss, expected.loss, atol=1e-5)
+        np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-5, atol=1e-5)
 
 
 def test_the_recording_is_the_same():
