@@ -81,6 +81,12 @@ def saved(tmp_path_factory):
     return mv.save_page(trace, tmp_path_factory.mktemp("page") / "routing.html"), trace
 
 
+@pytest.fixture(scope="module")
+def model():
+    """8x7m, as it is: the page's tests compare with it."""
+    return mv.load("8x7m")
+
+
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
     """A page with 8x7m in it: with int8 weights, and with exact ones."""

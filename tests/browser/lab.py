@@ -15,6 +15,8 @@ from tests.browser.conftest import until
 
 TEXT = "C# & F#: 100 % of “cats”,\nand 🐈 + a=b"
 FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrigérateur."
+#: The expert, as (layer, expert), that French misses most.
+OFF = (5, 6)
 #: What the picture says that it shows when it next draws.
 SHOWN = """() => new Promise((end) => {
   const host = document.querySelector('.moe-viz');

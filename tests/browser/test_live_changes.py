@@ -14,6 +14,7 @@ import moe_viz as mv
 from tests.browser.conftest import drawn, until
 from tests.browser.lab import (
     FRENCH,
+    OFF,
     ablated,
     mode,
     outlook,
@@ -28,13 +29,6 @@ from tests.browser.lab import (
 )
 
 pytestmark = pytest.mark.browser
-ENGLISH = "Our cat answers to no name, but she knows the sound of the fridge."
-OFF = (5, 6)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ import pytest
 import moe_viz as mv
 from moe_viz.prompts import curated
 from tests.browser.conftest import READY, drawn, listen, until
-from tests.browser.lab import ablated, shows, switch_off, title, type_in
+from tests.browser.lab import OFF, ablated, shows, switch_off, title, type_in
 
 pytestmark = pytest.mark.browser
 TEXT = "Le chat ne répond à aucun nom."
-OFF = (5, 6)
 #: A worker that never begins: as where a policy of the site forbids it.
 DEAF = """window.Worker = class Worker extends EventTarget {
   constructor() { super(); window.made = (window.made ?? 0) + 1;
@@ -32,11 +31,6 @@ LACKS = {
     "workers at all": "delete window.Worker; window.made = 1;",
     "WebAssembly and a worker": f"delete window.WebAssembly; {THROWS}",
 }
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
 
 
 @pytest.mark.parametrize("lack", LACKS)

@@ -22,11 +22,6 @@ FRENCH = "Le chat ne répond à aucun nom, mais il connaît le bruit du réfrig�
 LANGUAGES = ("en", "fr", "de", "es", "it")
 
 
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
-
-
 def spoilt(model, topic: str, expert: tuple[int, int]) -> tuple[dict, dict]:
     """By how much the passages of a topic lose without an expert, and what it took of each."""
     changes, loads = {}, {}

@@ -26,11 +26,6 @@ ADDRESS = "https://example.org/lab.html"
 
 
 @pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
-
-
-@pytest.fixture(scope="module")
 def notebook(model, tmp_path_factory):
     pictures = [shown(mv.explore(mv.record(model, TEXT)).to_html()) for _ in range(2)]
     first, second = (

@@ -14,6 +14,7 @@ import pytest
 import moe_viz as mv
 from tests.browser.conftest import READY, drawn, until
 from tests.browser.lab import (
+    OFF,
     TEXT,
     ablated,
     href,
@@ -30,15 +31,9 @@ from tests.browser.lab import (
 from tests.browser.test_stock_exports import Quiet
 
 pytestmark = pytest.mark.browser
-OFF = (5, 6)
 CHANGED = f"Changed: off: {OFF[0]}/{OFF[1]} (layer/expert)."
 #: What an address says of a passage of the page, changed, and of a place in it.
 HASH = "#passage=cat.fr&do=change&off=5.6&layer=5&token=7"
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,11 @@ import pytest
 import moe_viz as mv
 from moe_viz.view.palette import LIGHT
 from tests.browser.conftest import drawn, until
-from tests.browser.lab import FRENCH, mode, select, shown, type_in
+from tests.browser.lab import FRENCH, OFF, mode, select, shown, type_in
 from tests.browser.seen import picture, rgb
 from tests.browser.test_grid import GRID
 
 pytestmark = pytest.mark.browser
-OFF = (5, 6)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 import moe_viz as mv
 from tests.browser.conftest import drawn, until
 from tests.browser.lab import (
+    OFF,
     TEXT,
     ablated,
     mode,
@@ -25,12 +26,6 @@ from tests.browser.lab import (
 from tests.conftest import random_model, small_config
 
 pytestmark = pytest.mark.browser
-OFF = (5, 6)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
 
 
 def test_a_trace_is_saved_and_python_opens_it(opened, model, tmp_path):

@@ -43,11 +43,6 @@ const heard = async (what) => {{
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def model():
-    return mv.load("8x7m")
-
-
 @pytest.fixture(params=["exact", "int8"])
 def page(request, browser, model, tmp_path):
     body = PAGE.format(
